@@ -1,0 +1,1 @@
+"""The control plane's HTTP face: thin, every rule lives in `core` and `schema`."""

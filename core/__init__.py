@@ -1,0 +1,1 @@
+"""Stateful domain, shared by API and workers; knows no HTTP and no Celery."""

@@ -1,0 +1,1 @@
+"""Celery workers: reconcilers bring desired state about through drivers."""
