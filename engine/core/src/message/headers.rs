@@ -1,0 +1,292 @@
+//! A header list without an allocation per header.
+
+use std::fmt;
+
+/// A name or value that must not be sent: the message would no longer parse as it was meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InvalidHeader {
+    /// The name is empty or has a byte that is no token character (RFC 9110 section 5.6.2).
+    Name,
+    /// The value has a line break, a NUL or another control character (RFC 9110 section 5.5).
+    Value,
+}
+
+impl fmt::Display for InvalidHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Name => "invalid header name",
+            Self::Value => "invalid header value",
+        })
+    }
+}
+
+impl std::error::Error for InvalidHeader {}
+
+/// A piece of a [`Headers`] arena.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    start: u32,
+    end: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Field {
+    name: Span,
+    value: Span,
+}
+
+/// Header lines in order, with their letter case, repeated names included.
+///
+/// All bytes live in one arena: a received head is copied there once and its lines are spans of it; lines added later
+/// are appended. `clear` keeps both allocations, so a connection reuses one list for all its messages. Names compare
+/// without regard to case. Values are bytes: they need not be UTF-8.
+#[derive(Default)]
+pub struct Headers {
+    arena: Vec<u8>,
+    fields: Vec<Field>,
+}
+
+impl Headers {
+    /// An empty list.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Forgets everything but the allocations.
+    pub fn clear(&mut self) {
+        self.arena.clear();
+        self.fields.clear();
+    }
+
+    /// Number of lines.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether there is no line.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// The first value of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.position(name).map(|index| self.bytes(self.fields[index].value))
+    }
+
+    /// All values of a name, in order.
+    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.fields
+            .iter()
+            .filter(move |field| self.is_named(field, name.as_bytes()))
+            .map(move |field| self.bytes(field.value))
+    }
+
+    /// Whether there is a line of this name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.position(name).is_some()
+    }
+
+    /// All lines in order: name as written, value.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.fields.iter().map(|field| (self.bytes(field.name), self.bytes(field.value)))
+    }
+
+    /// Leaves exactly one line of this name: at the place of the first one that there was, else at the end. The line
+    /// gets the name as given here.
+    pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), InvalidHeader> {
+        let field = self.checked(name, value.as_ref())?;
+        let Some(first) = self.position(name) else {
+            self.fields.push(field);
+            return Ok(());
+        };
+        self.fields[first] = field;
+        self.retain_from(first + 1, name);
+        Ok(())
+    }
+
+    /// Adds a line at the end, whether or not there are others of the name.
+    pub fn append(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), InvalidHeader> {
+        let field = self.checked(name, value.as_ref())?;
+        self.fields.push(field);
+        Ok(())
+    }
+
+    /// Adds a line unless the name is present. Returns whether it was added.
+    pub fn insert_if_absent(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<bool, InvalidHeader> {
+        if self.contains(name) {
+            return Ok(false);
+        }
+        self.append(name, value).map(|()| true)
+    }
+
+    /// Removes all lines of a name. Returns whether there was one.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let before = self.fields.len();
+        self.retain_from(0, name);
+        self.fields.len() != before
+    }
+
+    /// Gives the lines of `from` the name `to`; earlier lines of `to` are removed. Returns whether there was a line
+    /// of `from`; without one nothing changes.
+    pub fn rename(&mut self, from: &str, to: &str) -> Result<bool, InvalidHeader> {
+        if !self.contains(from) {
+            return Ok(false);
+        }
+        check_name(to)?;
+        if !from.eq_ignore_ascii_case(to) {
+            self.retain_from(0, to);
+        }
+        let renamed = self.store(to.as_bytes());
+        for index in 0..self.fields.len() {
+            if self.is_named(&self.fields[index], from.as_bytes()) {
+                self.fields[index].name = renamed;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Copies the bytes of a received head; spans of it follow with `push_received` and `span`.
+    pub(crate) fn load(&mut self, head: &[u8]) {
+        self.clear();
+        self.arena.extend_from_slice(head);
+    }
+
+    /// Adds a line whose parts are pieces of the loaded head.
+    pub(crate) fn push_received(&mut self, name: Span, value: Span) {
+        self.fields.push(Field { name, value });
+    }
+
+    pub(crate) fn bytes(&self, span: Span) -> &[u8] {
+        self.arena.get(span.start as usize..span.end as usize).unwrap_or_default()
+    }
+
+    /// Appends bytes to the arena without making a line of them.
+    pub(crate) fn store(&mut self, bytes: &[u8]) -> Span {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(bytes);
+        Span::new(start, self.arena.len())
+    }
+
+    fn checked(&mut self, name: &str, value: &[u8]) -> Result<Field, InvalidHeader> {
+        check_name(name)?;
+        check_value(value)?;
+        Ok(Field { name: self.store(name.as_bytes()), value: self.store(value) })
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        self.fields.iter().position(|field| self.is_named(field, name.as_bytes()))
+    }
+
+    fn retain_from(&mut self, start: usize, name: &str) {
+        let mut index = 0;
+        let arena = &self.arena;
+        self.fields.retain(|field| {
+            index += 1;
+            index <= start || !named(arena, field, name.as_bytes())
+        });
+    }
+
+    fn is_named(&self, field: &Field, name: &[u8]) -> bool {
+        named(&self.arena, field, name)
+    }
+}
+
+impl fmt::Debug for Headers {
+    /// Names only: values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned())).finish()
+    }
+}
+
+impl Span {
+    /// Offsets into an arena. Heads are limited to far less than 4 GiB; a larger offset yields an empty span.
+    pub(crate) fn new(start: usize, end: usize) -> Self {
+        match (u32::try_from(start), u32::try_from(end)) {
+            (Ok(start), Ok(end)) => Self { start, end },
+            _ => Self::default(),
+        }
+    }
+}
+
+fn named(arena: &[u8], field: &Field, name: &[u8]) -> bool {
+    (field.name.end - field.name.start) as usize == name.len()
+        && arena
+            .get(field.name.start as usize..field.name.end as usize)
+            .is_some_and(|own| own.eq_ignore_ascii_case(name))
+}
+
+fn check_name(name: &str) -> Result<(), InvalidHeader> {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(token) { Err(InvalidHeader::Name) } else { Ok(()) }
+}
+
+fn check_value(value: &[u8]) -> Result<(), InvalidHeader> {
+    let fine = |byte: &u8| *byte == b'\t' || (*byte >= 0x20 && *byte != 0x7f);
+    if value.iter().all(fine) { Ok(()) } else { Err(InvalidHeader::Value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Headers {
+        let mut headers = Headers::new();
+        for (name, value) in [("Host", "a"), ("X-A", "1"), ("x-b", "2"), ("x-a", "3")] {
+            headers.append(name, value).unwrap();
+        }
+        headers
+    }
+
+    fn lines(headers: &Headers) -> Vec<String> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        headers.iter().map(|(name, value)| format!("{}: {}", text(name), text(value))).collect()
+    }
+
+    #[test]
+    fn reads_without_regard_to_case() {
+        let headers = sample();
+        assert_eq!(headers.get("X-a"), Some(&b"1"[..]));
+        assert_eq!(headers.get_all("x-A").collect::<Vec<_>>(), [b"1", b"3"]);
+        assert!(headers.contains("HOST") && !headers.contains("x-c"));
+    }
+
+    #[test]
+    fn set_replaces_all_at_the_first_place() {
+        let mut headers = sample();
+        headers.set("x-A", "new").unwrap();
+        assert_eq!(lines(&headers), ["Host: a", "x-A: new", "x-b: 2"]);
+        headers.set("x-c", "4").unwrap();
+        assert_eq!(headers.get("X-C"), Some(&b"4"[..]));
+    }
+
+    #[test]
+    fn rename_overwrites_the_target() {
+        let mut headers = sample();
+        assert_eq!(headers.rename("x-a", "X-B"), Ok(true));
+        assert_eq!(lines(&headers), ["Host: a", "X-B: 1", "X-B: 3"]);
+        assert_eq!(headers.rename("gone", "x"), Ok(false));
+    }
+
+    #[test]
+    fn removes_and_inserts_if_absent() {
+        let mut headers = sample();
+        assert!(headers.remove("X-a") && !headers.remove("x-a"));
+        assert_eq!(headers.insert_if_absent("x-B", "9"), Ok(false));
+        assert_eq!(headers.insert_if_absent("x-a", "9"), Ok(true));
+        assert_eq!(lines(&headers), ["Host: a", "x-b: 2", "x-a: 9"]);
+    }
+
+    #[test]
+    fn refuses_what_would_split_a_message() {
+        let mut headers = Headers::new();
+        assert_eq!(headers.append("x", "a\r\nb: c"), Err(InvalidHeader::Value));
+        assert_eq!(headers.set("a b", "c"), Err(InvalidHeader::Name));
+        assert_eq!(headers.append("", "c"), Err(InvalidHeader::Name));
+        assert!(headers.is_empty());
+    }
+}

@@ -1,0 +1,11 @@
+//! Messages as the engine and its plugins see them: heads, header lists, and what goes upstream.
+
+mod captures;
+mod headers;
+mod request;
+mod response;
+
+pub use captures::Captures;
+pub use headers::{Headers, InvalidHeader};
+pub use request::{Request, RequestHead, Scheme, Upstream, Version};
+pub use response::{Response, ResponseBody, ResponseHead};

@@ -1,0 +1,64 @@
+//! Responses: heads read from an upstream, and those that the gateway makes itself.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use super::headers::Headers;
+
+/// The head of an upstream's response.
+#[derive(Debug, Default)]
+pub struct ResponseHead {
+    /// The status code.
+    pub status: u16,
+    /// The reason phrase as received; may be empty.
+    pub reason: Vec<u8>,
+    /// Whether the upstream answered with HTTP/1.0.
+    pub http10: bool,
+    /// The header lines in order.
+    pub headers: Headers,
+}
+
+/// The body of a response made by the gateway.
+#[derive(Debug, Clone)]
+pub enum ResponseBody {
+    /// No body.
+    Empty,
+    /// A message in the error format that the client accepts (JSON, HTML, XML or text), with the request id.
+    Message(Cow<'static, str>),
+    /// `{"message":"…"}` as compact JSON whatever the client accepts, without a request id.
+    PlainMessage(Cow<'static, str>),
+    /// Exactly these bytes.
+    Bytes {
+        /// Value of `Content-Type`.
+        content_type: Cow<'static, str>,
+        /// The body.
+        body: Bytes,
+    },
+}
+
+/// A response made by the gateway or a plugin. Framing, `Server`, latency and request-id headers are added when it
+/// is sent.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// Further headers, in order.
+    pub headers: Vec<(Cow<'static, str>, Vec<u8>)>,
+    /// The body.
+    pub body: ResponseBody,
+}
+
+impl Response {
+    /// A message in the format that the client accepts.
+    pub fn message(status: u16, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, headers: Vec::new(), body: ResponseBody::Message(message.into()) }
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn with_header(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+}
