@@ -1,0 +1,32 @@
+"""All tables. Importing this package is what fills `Base.metadata`."""
+
+from core.models.access_token import AccessToken
+from core.models.audit_event import AuditEvent
+from core.models.base import Base, Document
+from core.models.config_change import ConfigChange
+from core.models.control_plane import ControlPlane
+from core.models.dataplane_group import DataplaneGroup
+from core.models.gateway_configuration import GatewayConfiguration
+from core.models.lease import Lease
+from core.models.organization import Organization
+from core.models.outbox import OutboxMessage
+from core.models.runtime_ack import RuntimeAck
+from core.models.runtime_node import RuntimeNode
+from core.models.user import User
+
+__all__ = [
+    "AccessToken",
+    "AuditEvent",
+    "Base",
+    "ConfigChange",
+    "ControlPlane",
+    "DataplaneGroup",
+    "Document",
+    "GatewayConfiguration",
+    "Lease",
+    "Organization",
+    "OutboxMessage",
+    "RuntimeAck",
+    "RuntimeNode",
+    "User",
+]

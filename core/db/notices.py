@@ -1,0 +1,111 @@
+"""Notices between processes: "something about X changed, look". They carry names, never state, and may be lost.
+
+Listeners treat every notice as a hint and look at the tables; they also look when nothing was heard for a while. With
+PostgreSQL a notice is part of the transaction: nobody hears of a change before it can be read.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from core.db.engine import SYSTEM_ROLE, driver_url
+
+# Payload "<org_id> <control_plane_id> <version>": a control plane's configuration has a new version.
+CONFIG_CHANNEL: Final = "sluice_config"
+# Payload "<region>": which control planes a region serves, or under which hosts, has changed.
+ASSIGNMENTS_CHANNEL: Final = "sluice_assignments"
+
+_NOTIFY = text("select pg_notify(:channel, :payload)")
+_RECONNECT_SECONDS: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One hint. `channel` says what kind, `payload` about what."""
+
+    channel: str
+    payload: str
+
+
+class NoticeBus(Protocol):
+    """How processes tell each other to look."""
+
+    def publish(self, session: Session, channel: str, payload: str) -> None:
+        """Tell listeners of `channel` once the session's transaction has committed."""
+        ...
+
+    def listen(self, channels: Sequence[str], quiet_seconds: float) -> Iterator[Notice | None]:
+        """Notices as they come; None when some may have been missed or nothing came for `quiet_seconds`: look then."""
+        ...
+
+    def listen_async(self, channels: Sequence[str], quiet_seconds: float) -> AsyncIterator[Notice | None]:
+        """The same for an event loop."""
+        ...
+
+
+def publish(session: Session, channel: str, payload: str) -> None:
+    """Tell listeners of `channel` once the session's transaction has committed (PostgreSQL NOTIFY)."""
+    session.execute(_NOTIFY, {"channel": channel, "payload": payload})
+
+
+class PostgresNotices:
+    """NoticeBus over LISTEN and NOTIFY. Each listener holds one connection of its own and reconnects by itself."""
+
+    def __init__(self, url: str) -> None:
+        self._conninfo = driver_url(url)
+
+    def publish(self, session: Session, channel: str, payload: str) -> None:
+        publish(session, channel, payload)
+
+    def listen(self, channels: Sequence[str], quiet_seconds: float) -> Iterator[Notice | None]:
+        """See NoticeBus. Starts with None (look once now) and never ends; the consumer stops by closing it."""
+        while True:
+            try:
+                with psycopg.connect(self._conninfo, autocommit=True, connect_timeout=5) as connection:
+                    for statement in _subscribe(channels):
+                        connection.execute(statement)
+                    yield None
+                    while True:
+                        quiet = True
+                        for notify in connection.notifies(timeout=quiet_seconds, stop_after=1):
+                            quiet = False
+                            yield Notice(notify.channel, notify.payload)
+                        if quiet:
+                            yield None
+            except psycopg.OperationalError:
+                yield None
+                time.sleep(_RECONNECT_SECONDS)
+
+    async def listen_async(self, channels: Sequence[str], quiet_seconds: float) -> AsyncIterator[Notice | None]:
+        """See NoticeBus. Starts with None (look once now) and never ends; the consumer stops by closing it."""
+        while True:
+            try:
+                async with await psycopg.AsyncConnection.connect(
+                    self._conninfo, autocommit=True, connect_timeout=5
+                ) as connection:
+                    for statement in _subscribe(channels):
+                        await connection.execute(statement)
+                    yield None
+                    while True:
+                        quiet = True
+                        async for notify in connection.notifies(timeout=quiet_seconds, stop_after=1):
+                            quiet = False
+                            yield Notice(notify.channel, notify.payload)
+                        if quiet:
+                            yield None
+            except psycopg.OperationalError:
+                yield None
+                await asyncio.sleep(_RECONNECT_SECONDS)
+
+
+def _subscribe(channels: Sequence[str]) -> list[sql.Composed]:
+    statements = [sql.SQL("SET ROLE {}").format(sql.Identifier(SYSTEM_ROLE))]
+    statements += [sql.SQL("LISTEN {}").format(sql.Identifier(channel)) for channel in channels]
+    return statements

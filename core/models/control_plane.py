@@ -1,0 +1,39 @@
+"""Control planes: the containers of gateway configuration."""
+
+from uuid import UUID, uuid4
+
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.db.tenancy import TenantOwned
+from core.models.base import Base, Document, Timestamps
+
+
+class ControlPlane(Timestamps, TenantOwned, Base):
+    """One gateway's configuration. `config_version` grows by one with every change of an entity below it.
+
+    Writers of entities lock this row first (SELECT … FOR UPDATE): that orders the changes of one control plane.
+    """
+
+    __tablename__ = "control_planes"
+    __table_args__ = (
+        UniqueConstraint("org_id", "name"),
+        UniqueConstraint("endpoint_prefix"),
+        CheckConstraint("config_version >= 0", name="config_version"),
+        Index("ix_control_planes_org_id_created_at_id", "org_id", "created_at", "id"),
+    )
+
+    org_id: Mapped[UUID] = mapped_column(
+        ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True, sort_order=-100
+    )
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str]
+    description: Mapped[str] = mapped_column(default="")
+    labels: Mapped[dict[str, str]] = mapped_column(default=dict)
+    cluster_type: Mapped[str]
+    auth_type: Mapped[str]
+    cloud_gateway: Mapped[bool] = mapped_column(default=False)
+    proxy_urls: Mapped[list[Document]] = mapped_column(default=list)
+    # Ten hexadecimal digits; first label of every host name of this control plane, so unique everywhere.
+    endpoint_prefix: Mapped[str]
+    config_version: Mapped[int] = mapped_column(BigInteger, default=0)
