@@ -1,0 +1,224 @@
+"""What an entity is: a typed record plus the facts that the generic engine needs to store, address and relate it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar, Literal, Protocol, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic_core import PydanticUndefined
+
+from schema.errors import Violation
+from schema.types import Integer, Sealed, Tags, Uuid
+
+Document = dict[str, Any]
+"""An entity as JSON: what clients send, what is stored, what runtimes receive."""
+
+SYSTEM_FIELDS = ("id", "created_at", "updated_at")
+
+
+class Scope(StrEnum):
+    """Whose namespace ids and names live in."""
+
+    CONTROL_PLANE = "control_plane"
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """Marks a field that names another entity.
+
+    `on_delete` says what deleting the other one does to this one: `cascade` deletes it too, `restrict` refuses.
+    `nested` mounts this entity below the other one's path as well. A target that no declaration provides holds
+    nothing, so every non-null reference to it is a missing reference.
+    """
+
+    to: str
+    on_delete: Literal["cascade", "restrict"] = "restrict"
+    nested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unique:
+    """Fields whose combination occurs once per scope. `nulls_equal`: two unset values count as the same."""
+
+    fields: tuple[str, ...]
+    nulls_equal: bool = False
+
+
+class Check(Protocol):
+    """A cross-field rule as a value. `fields` are those it reads; it is left out when one of them is itself invalid."""
+
+    @property
+    def fields(self) -> frozenset[str]: ...
+
+    def violations(self, document: Mapping[str, Any]) -> Iterable[Violation]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """Two shapes of one entity: `switch` set shows `when_set` only, unset shows everything but `when_set`."""
+
+    switch: str
+    when_set: frozenset[str]
+    when_unset: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntitySpec:
+    """Facts about an entity that its fields do not say.
+
+    `natural_key` is the field that stands in for the id in paths and references. `filters` are the fields that
+    `filter[field][eq|contains]` accepts.
+    """
+
+    plural: str
+    singular: str
+    natural_key: str | None
+    scope: Scope = Scope.CONTROL_PLANE
+    unique: tuple[Unique, ...] = ()
+    filters: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    variant: Variant | None = None
+
+    @property
+    def title(self) -> str:
+        """The name in type position: `ConsumerGroup` for `consumer_group`."""
+        return "".join(part.capitalize() for part in self.singular.replace("-", "_").split("_"))
+
+
+class Record(BaseModel):
+    """A closed set of fields. An explicit null means unset, so it gives way to the default."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        known = cls.model_fields
+        document: dict[Any, Any] = value
+        return {name: item for name, item in document.items() if item is not None or name not in known}
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceField:
+    """A field of an entity that refers to others: one (`{"id"}`) or, with `many`, a list of ids."""
+
+    name: str
+    ref: Ref
+    many: bool = False
+
+
+class Catalog(Protocol):
+    """What a declaration may ask about its neighbours while a document is completed."""
+
+    def plugin_config(self, name: str) -> "type[PluginConfig] | None": ...
+
+
+class Entity(Record):
+    """Base of everything that lives below a control plane. `id` and timestamps are accepted, the engine decides them."""
+
+    spec: ClassVar[EntitySpec]
+
+    id: Uuid | None = None
+    """Identifier; chosen by the server unless given on creation."""
+    tags: Tags | None = None
+    """Free labels for grouping and filtering."""
+    created_at: Integer | None = None
+    """Creation time in seconds since 1970."""
+    updated_at: Integer | None = None
+    """Time of the last change in seconds since 1970."""
+
+    @classmethod
+    def expand(cls, document: Document) -> tuple[Document, list[Violation]]:
+        """Turn write-only shorthands into the fields they stand for; also applied to the partial body of a PATCH."""
+        return document, []
+
+    @classmethod
+    def complete(cls, document: Document, catalog: Catalog) -> tuple[Document, list[Violation]]:
+        """Fill defaults that depend on other fields or on other declarations, in a whole document."""
+        del catalog
+        return document, []
+
+    @classmethod
+    def nested_records(cls) -> frozenset[str]:
+        """Fields that PATCH merges one level deep instead of replacing."""
+        return frozenset(name for name, info in cls.model_fields.items() if _record_type(info.annotation))
+
+    @classmethod
+    def sealed_paths(cls, document: Mapping[str, Any], catalog: Catalog) -> tuple[tuple[str, ...], ...]:
+        """Paths (`*` = every list item or map value) of the leaves of this document that are encrypted at rest."""
+        del document, catalog
+        return sealed_paths(cls)
+
+    @classmethod
+    def references(cls) -> tuple[ReferenceField, ...]:
+        """The fields that refer to other entities, in declaration order."""
+        return tuple(
+            ReferenceField(name, mark, many=_contains(info.annotation, list))
+            for name, info in cls.model_fields.items()
+            for mark in info.metadata
+            if isinstance(mark, Ref)
+        )
+
+    def document(self) -> Document:
+        """The complete JSON form: every field present, null where unset."""
+        return self.model_dump()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginSpec:
+    """Facts about a plugin: where it runs in the chain, where it may be attached, since which runtime it exists.
+
+    `priority`: higher runs earlier. `scopes`: the references that may be set on an instance. `since`: the first
+    runtime version that knows it.
+    """
+
+    name: str
+    priority: int
+    since: str
+    protocols: tuple[str, ...] = ("grpc", "grpcs", "http", "https")
+    allowed_protocols: tuple[str, ...] = ("grpc", "grpcs", "http", "https")
+    scopes: frozenset[str] = frozenset({"service", "route", "consumer", "consumer_group"})
+    checks: tuple[Check, ...] = ()
+
+
+class PluginConfig(Record):
+    """Base of every plugin's `config`."""
+
+    spec: ClassVar[PluginSpec]
+
+
+def sealed_paths(record: type[BaseModel]) -> tuple[tuple[str, ...], ...]:
+    """Paths of the leaves annotated `Sealed()` in a record, nested ones included."""
+    found: list[tuple[str, ...]] = []
+    for name, info in record.model_fields.items():
+        if any(isinstance(mark, Sealed) for mark in info.metadata):
+            found.append((name,))
+        found.extend((name, *rest) for rest in _sealed_below(info.annotation))
+    return tuple(found)
+
+
+def _sealed_below(annotation: Any) -> list[tuple[str, ...]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return list(sealed_paths(annotation))
+    if any(isinstance(mark, Sealed) for mark in getattr(annotation, "__metadata__", ())):
+        return [()]
+    star = ("*",) if get_origin(annotation) in {list, dict} else ()
+    return [(*star, *path) for part in get_args(annotation) for path in _sealed_below(part)]
+
+
+def _record_type(annotation: Any) -> bool:
+    candidates = (annotation, *get_args(annotation))
+    return any(isinstance(part, type) and issubclass(part, Record) for part in candidates)
+
+
+def _contains(annotation: Any, origin: type) -> bool:
+    return get_origin(annotation) is origin or any(_contains(part, origin) for part in get_args(annotation))
+
+
+def default_of(record: type[BaseModel], name: str) -> Any:
+    """The default of one field, None if it has none."""
+    value = record.model_fields[name].get_default(call_default_factory=True)
+    return None if value is PydanticUndefined else value

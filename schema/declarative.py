@@ -1,0 +1,227 @@
+"""A declarative file (decK's format, already parsed) as flat, complete entities.
+
+Children may be nested below their parents; references may be ids or natural keys; missing ids are derived from the
+natural key, so loading the same file twice gives the same ids. Nothing stops at the first error.
+"""
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from schema.base import Document, Entity, ReferenceField
+from schema.errors import SchemaViolation, Violation
+from schema.registry import Registry, registry
+from schema.types import is_uuid
+
+_NAMESPACE: Final = uuid.UUID("6f1d3a0c-52c5-4e0e-9b1e-4f5a2f7c8d31")
+_VERSIONS: Final = ("1.1", "2.1", "3.0")
+_TOOLING: Final = frozenset({"_format_version", "_transform", "_comment", "_ignore", "_info", "_konnect", "_workspace"})
+_IGNORED_IN_ENTITIES: Final = frozenset({"_comment", "_ignore"})
+
+
+@dataclass(frozen=True, slots=True)
+class DeclarativeError:
+    """One thing that is wrong. `entity` is the kind in singular (empty: the file itself), `field` empty: the whole."""
+
+    entity: str
+    field: str
+    message: str
+    id: str | None = None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Entities by plural; meaningless as a configuration unless `errors` is empty."""
+
+    entities: dict[str, list[Document]]
+    errors: tuple[DeclarativeError, ...]
+
+
+@dataclass(slots=True)
+class _Item:
+    entity: type[Entity]
+    document: Document
+    position: str
+    violations: list[Violation] = field(default_factory=list[Violation])
+    complete: Document | None = None
+
+    @property
+    def id(self) -> str:
+        return str(self.document["id"])
+
+
+def load(document: object, declarations: Registry | None = None) -> Loaded:
+    """Flatten and validate a declarative file. An absent `_format_version` means the newest."""
+    return _Loader(declarations or registry()).run(document)
+
+
+class _Loader:
+    def __init__(self, declarations: Registry) -> None:
+        self._registry = declarations
+        self._children: dict[str, dict[str, ReferenceField]] = {}
+        for parent, child, reference in declarations.nested():
+            self._children.setdefault(parent.spec.plural, {})[child.spec.plural] = reference
+        self._items: list[_Item] = []
+        self._file_errors: list[DeclarativeError] = []
+
+    def run(self, document: object) -> Loaded:
+        if not isinstance(document, dict):
+            return Loaded({}, (DeclarativeError("", "", "expected a record"),))
+        file: dict[str, Any] = {str(key): value for key, value in document.items()}
+        self._check_head(file)
+        for plural, entity in self._registry.entities.items():
+            self._collect(entity, file.get(plural), plural, None)
+        for item in self._items:
+            self._resolve(item)
+        for item in self._items:
+            self._validate(item)
+        self._check_unique()
+        entities: dict[str, list[Document]] = {plural: [] for plural in self._registry.entities}
+        for item in self._items:
+            if item.complete is not None:
+                entities[item.entity.spec.plural].append(item.complete)
+        return Loaded(entities, tuple(self._errors()))
+
+    def _check_head(self, file: Mapping[str, Any]) -> None:
+        version = file.get("_format_version", _VERSIONS[-1])
+        if version not in _VERSIONS:
+            message = "expected one of: " + ", ".join(_VERSIONS)
+            self._file_errors.append(DeclarativeError("", "_format_version", message))
+        self._file_errors.extend(
+            DeclarativeError("", name, "unknown field")
+            for name in file
+            if name not in _TOOLING and name not in self._registry.entities
+        )
+
+    def _collect(self, entity: type[Entity], value: Any, position: str, parent: tuple[str, str] | None) -> None:
+        if value is None:
+            return
+        if not isinstance(value, list):
+            self._file_errors.append(DeclarativeError("", position, "expected an array"))
+            return
+        entries: list[Any] = value
+        for index, entry in enumerate(entries):
+            here = f"{position}[{index}]"
+            if not isinstance(entry, dict):
+                self._file_errors.append(DeclarativeError(entity.spec.singular, "", f"{here}: expected a record"))
+                continue
+            members: dict[Any, Any] = entry
+            self._collect_one(entity, {str(key): item for key, item in members.items()}, here, parent)
+
+    def _collect_one(
+        self, entity: type[Entity], given: Document, position: str, parent: tuple[str, str] | None
+    ) -> None:
+        children = self._children.get(entity.spec.plural, {})
+        own = {
+            name: value for name, value in given.items() if name not in children and name not in _IGNORED_IN_ENTITIES
+        }
+        item = _Item(entity, own, position)
+        if parent is not None:
+            name, identifier = parent
+            if own.get(name) is not None:
+                item.violations.append(Violation(name, "cannot be set on an entity nested below its parent"))
+            own[name] = {"id": identifier}
+        if own.get("id") is None:
+            own["id"] = self._derived_id(item)
+        self._items.append(item)
+        for plural, reference in children.items():
+            child = self._registry.entities[plural]
+            self._collect(child, given.get(plural), f"{position}.{plural}", (reference.name, item.id))
+
+    def _derived_id(self, item: _Item) -> str:
+        spec, document = item.entity.spec, item.document
+        for unique in spec.unique:
+            values = [document.get(name) for name in unique.fields]
+            if any(value is not None for value in values) and (unique.nulls_equal or None not in values):
+                key = json.dumps([unique.fields, values], sort_keys=True, default=str)
+                return str(uuid.uuid5(_NAMESPACE, f"{spec.plural}:{key}"))
+        return str(uuid.uuid5(_NAMESPACE, f"{spec.plural}:{item.position}"))
+
+    def _resolve(self, item: _Item) -> None:
+        for reference in item.entity.references():
+            value = item.document.get(reference.name)
+            if value is None:
+                continue
+            values: list[Any] = value if reference.many and isinstance(value, list) else [value]
+            found = [self._find(reference.ref.to, one) for one in values]
+            for one, identifier in zip(values, found, strict=True):
+                if identifier is None:
+                    item.violations.append(Violation(reference.name, _unresolved(reference.ref.to, one)))
+            if None in found:
+                item.document[reference.name] = None
+            else:
+                item.document[reference.name] = found if reference.many else {"id": found[0]}
+
+    def _find(self, plural: str, value: Any) -> str | None:
+        """The id of the entity that a reference means: `{"id"}`, `{<natural key>}` or either as a bare string."""
+        target = self._registry.entities.get(plural)
+        if target is None:
+            return None
+        key = target.spec.natural_key
+        members: dict[str, Any] = value if isinstance(value, dict) else {"id": value, str(key): value}
+        for item in self._items:
+            if item.entity is not target:
+                continue
+            if isinstance(members.get("id"), str) and item.id.lower() == members["id"].lower():
+                return item.id
+            name = members.get(key) if key is not None else None
+            if name is not None and item.document.get(str(key)) == name:
+                return item.id
+        return None
+
+    def _validate(self, item: _Item) -> None:
+        item.document.setdefault("created_at", 0)
+        item.document.setdefault("updated_at", item.document["created_at"])
+        try:
+            item.complete = self._registry.parse(item.entity, item.document)
+        except SchemaViolation as error:
+            lost = {violation.field for violation in item.violations}
+            item.violations.extend(violation for violation in error.violations if violation.field not in lost)
+
+    def _check_unique(self) -> None:
+        seen: set[tuple[str, str]] = set()
+        for item in self._items:
+            spec = item.entity.spec
+            document = item.complete or item.document
+            keys: list[tuple[tuple[str, ...], list[Any]]] = []
+            for unique in spec.unique:
+                values = [document.get(name) for name in unique.fields]
+                if unique.nulls_equal or None not in values:
+                    keys.append((unique.fields, values))
+            keys.append((("id",), [str(document["id"]).lower()]))
+            repeated = False
+            for fields, values in keys:
+                key = json.dumps([fields, values], sort_keys=True, default=str)
+                # a derived id repeats whenever its key does: one report is enough
+                if (spec.plural, key) in seen and not repeated:
+                    item.violations.append(Violation(fields[0], _duplicate(spec.plural, fields, values)))
+                    repeated = True
+                seen.add((spec.plural, key))
+
+    def _errors(self) -> Iterator[DeclarativeError]:
+        yield from self._file_errors
+        for item in self._items:
+            spec = item.entity.spec
+            name = item.document.get(spec.natural_key or "") or item.document.get("name")
+            for violation in dict.fromkeys(item.violations):
+                yield DeclarativeError(
+                    spec.singular,
+                    violation.field,
+                    violation.message,
+                    id=item.id if is_uuid(item.id) else None,
+                    name=name if isinstance(name, str) else None,
+                )
+
+
+def _unresolved(plural: str, value: Any) -> str:
+    return f"the foreign key '{json.dumps(value, default=str)}' does not reference an existing '{plural}' entity."
+
+
+def _duplicate(plural: str, fields: Sequence[str], values: Sequence[Any]) -> str:
+    named = ", ".join(
+        f"{name} set to '{value}'" for name, value in zip(fields, values, strict=True) if value is not None
+    )
+    return f"uniqueness violation: '{plural}' entity with {named} already declared"

@@ -1,0 +1,109 @@
+"""The plugin: one use of a plugin on everything, or on a service, route or consumer."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final
+
+from pydantic import ValidationError
+
+from schema.base import Catalog, Document, Entity, EntitySpec, PluginConfig, Ref, Unique, sealed_paths
+from schema.errors import Violation, violations_of
+from schema.protocols import Protocol
+from schema.types import Distinct, Name, Reference, ShortText, items
+from schema.validation import broken_rules
+
+_SCOPES: Final = ("service", "route", "consumer", "consumer_group")
+
+
+class Plugin(Entity):
+    """One configured use of a plugin. Without a reference it applies to every request of the control plane."""
+
+    spec: ClassVar[EntitySpec] = EntitySpec(
+        plural="plugins",
+        singular="plugin",
+        natural_key="instance_name",
+        unique=(Unique(("instance_name",)), Unique(("name", *_SCOPES), nulls_equal=True)),
+        filters=("name", "instance_name"),
+    )
+
+    name: ShortText
+    """Which plugin."""
+    instance_name: Name | None = None
+    """Unique name of this use, usable instead of the id."""
+    config: dict[str, Any]
+    """The plugin's own configuration, complete after writing."""
+    enabled: bool = True
+    """A disabled plugin is ignored, so a less specific one may apply."""
+    protocols: Annotated[list[Protocol], items(minimum=1), Distinct]
+    """Request protocols it applies to; the default comes from the plugin."""
+    service: Annotated[Reference | None, Ref("services", on_delete="cascade", nested=True)] = None
+    """Applies to requests for this service only."""
+    route: Annotated[Reference | None, Ref("routes", on_delete="cascade", nested=True)] = None
+    """Applies to requests matched by this route only."""
+    consumer: Annotated[Reference | None, Ref("consumers", on_delete="cascade", nested=True)] = None
+    """Applies to requests of this consumer only."""
+    consumer_group: Annotated[Reference | None, Ref("consumer_groups", on_delete="cascade", nested=True)] = None
+    """Applies to requests of this group's consumers only."""
+    ordering: None = None
+    """Reserved: must be null."""
+    partials: None = None
+    """Reserved: must be null."""
+    condition: None = None
+    """Reserved: must be null."""
+
+    @classmethod
+    def nested_records(cls) -> frozenset[str]:
+        return super().nested_records() | {"config"}
+
+    @classmethod
+    def complete(cls, document: Document, catalog: Catalog) -> tuple[Document, list[Violation]]:
+        name: Any = document.get("name")
+        # stand-ins keep "required" complaints away from fields whose default only the plugin knows
+        whole: Document = {**document, "config": _or_default(document, "config", {}), "protocols": None}
+        whole["protocols"] = _or_default(document, "protocols", ["http"])
+        found: list[Violation] = []
+        if not isinstance(whole["config"], dict):
+            found.append(Violation("config", "expected a record"))
+            whole["config"] = {}
+        if not isinstance(name, str) or not name:
+            return whole, found
+        declared = catalog.plugin_config(name)
+        if declared is None:
+            text = f"plugin '{name}' not enabled; add it to the 'plugins' configuration property"
+            return whole, [*found, Violation("name", text)]
+        spec = declared.spec
+        whole["protocols"] = _or_default(document, "protocols", list(spec.protocols))
+        found.extend(
+            Violation(scope, "value must be null")
+            for scope in _SCOPES
+            if scope not in spec.scopes and whole.get(scope) is not None
+        )
+        if isinstance(whole["protocols"], list):
+            found.extend(
+                Violation(f"protocols[{index}]", f"expected one of: {', '.join(spec.allowed_protocols)}")
+                for index, protocol in enumerate(whole["protocols"])
+                if isinstance(protocol, str) and protocol not in spec.allowed_protocols
+            )
+        if not any(violation.field == "config" for violation in found):
+            whole["config"], wrong = _complete_config(declared, whole["config"])
+            found.extend(violation.below("config") for violation in wrong)
+        return whole, found
+
+    @classmethod
+    def sealed_paths(cls, document: Mapping[str, Any], catalog: Catalog) -> tuple[tuple[str, ...], ...]:
+        declared = catalog.plugin_config(document["name"])
+        return () if declared is None else tuple(("config", *path) for path in sealed_paths(declared))
+
+
+def _or_default(document: Document, name: str, default: Any) -> Any:
+    value = document.get(name)
+    return default if value is None else value
+
+
+def _complete_config(declared: type[PluginConfig], config: Document) -> tuple[Document, list[Violation]]:
+    wrong: list[Violation] = []
+    complete = config
+    try:
+        complete = declared.model_validate(config).model_dump()
+    except ValidationError as error:
+        wrong = violations_of(error)
+    return complete, [*wrong, *broken_rules(declared.spec.checks, declared, complete, wrong)]

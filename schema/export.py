@@ -1,0 +1,125 @@
+"""JSON Schema of the declarations, for the OpenAPI document and everything that is generated from it."""
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
+
+from schema.base import SYSTEM_FIELDS, Entity
+from schema.types import Sealed
+
+JsonSchema = dict[str, Any]
+
+_REF_TEMPLATE = "#/components/schemas/{model}"
+
+
+def entity_components(entity: type[Entity]) -> dict[str, JsonSchema]:
+    """OpenAPI components of one entity: `<Title>` as it is read, `<Title>Input` as it is written, nested records."""
+    title = entity.spec.title
+    read, nested = _split(entity)
+    written = _copy(read)
+    _describe_read(read, entity)
+    _describe_written(written)
+    written["title"] = f"{title}Input"
+    return {**nested, title: read, f"{title}Input": written}
+
+
+def plugin_components(name: str, config: type[BaseModel]) -> dict[str, JsonSchema]:
+    """OpenAPI components of one plugin's configuration: `<Class>Config` and its nested records."""
+    schema, nested = _split(config)
+    schema["x-plugin"] = name
+    prefix = config.__name__
+    renamed = {model: f"{prefix}{model}" for model in nested}
+    components = {renamed[model]: _rename(part, renamed) for model, part in nested.items()}
+    return {**components, f"{prefix}Config": _rename({**schema, "title": f"{prefix}Config"}, renamed)}
+
+
+def _split(model: type[BaseModel]) -> tuple[JsonSchema, dict[str, JsonSchema]]:
+    whole: JsonSchema = model.model_json_schema(
+        ref_template=_REF_TEMPLATE, mode="validation", schema_generator=GenerateJsonSchema
+    )
+    nested: dict[str, JsonSchema] = whole.pop("$defs", {})
+    for part in (whole, *nested.values()):
+        _without_field_titles(part)
+    _mark_sealed(whole, nested, model)
+    return whole, nested
+
+
+def _describe_read(schema: JsonSchema, entity: type[Entity]) -> None:
+    """What a response holds: no write-only fields, system fields present, only declared fields promised."""
+    properties: dict[str, JsonSchema] = schema["properties"]
+    for name in [name for name, part in properties.items() if part.get("writeOnly")]:
+        del properties[name]
+    for name in SYSTEM_FIELDS:
+        part = properties[name]
+        properties[name] = {**_not_null(part), "description": part.get("description", ""), "readOnly": name != "id"}
+    schema["required"] = [*SYSTEM_FIELDS, *(name for name in schema.get("required", []) if name in properties)]
+    schema["title"] = entity.spec.title
+
+
+def _describe_written(schema: JsonSchema) -> None:
+    """What a request may hold: null is the same as leaving a field out."""
+    properties: dict[str, JsonSchema] = schema["properties"]
+    required = set(schema.get("required", []))
+    for name, part in properties.items():
+        if name not in required and not _nullable(part):
+            kept = {key: part.pop(key) for key in ("default", "description") if key in part}
+            properties[name] = {"anyOf": [dict(part), {"type": "null"}], **kept}
+
+
+def _nullable(part: JsonSchema) -> bool:
+    return part.get("type") == "null" or {"type": "null"} in part.get("anyOf", [])
+
+
+def _not_null(part: JsonSchema) -> JsonSchema:
+    for option in part.get("anyOf", []):
+        if option != {"type": "null"}:
+            return dict(option)
+    return {key: value for key, value in part.items() if key != "default"}
+
+
+def _without_field_titles(schema: JsonSchema) -> None:
+    for part in schema.get("properties", {}).values():
+        part.pop("title", None)
+
+
+def _mark_sealed(whole: JsonSchema, nested: dict[str, JsonSchema], model: type[BaseModel]) -> None:
+    """`x-encrypted` on every leaf that is encrypted at rest."""
+    models: dict[str, tuple[JsonSchema, type[BaseModel]]] = {model.__name__: (whole, model)}
+    for info in model.model_fields.values():
+        part = info.annotation
+        if isinstance(part, type) and issubclass(part, BaseModel) and part.__name__ in nested:
+            models[part.__name__] = (nested[part.__name__], part)
+    for schema, record in models.values():
+        for name, info in record.model_fields.items():
+            items: JsonSchema | None = schema["properties"][name].get("items")
+            if items is not None and _has_sealed_items(info.annotation):
+                items["x-encrypted"] = True
+
+
+def _has_sealed_items(annotation: Any) -> bool:
+    arguments: tuple[Any, ...] = getattr(annotation, "__args__", ())
+    return any(isinstance(mark, Sealed) for part in arguments for mark in getattr(part, "__metadata__", ()))
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        members: dict[str, Any] = value
+        return {key: _copy(item) for key, item in members.items()}
+    if isinstance(value, list):
+        entries: list[Any] = value
+        return [_copy(item) for item in entries]
+    return value
+
+
+def _rename(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        members: dict[str, Any] = value
+        return {key: _rename(item, names) for key, item in members.items()}
+    if isinstance(value, list):
+        entries: list[Any] = value
+        return [_rename(item, names) for item in entries]
+    if isinstance(value, str) and value.startswith("#/components/schemas/"):
+        model = value.rpartition("/")[2]
+        return _REF_TEMPLATE.format(model=names.get(model, model))
+    return value

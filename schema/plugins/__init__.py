@@ -1,0 +1,1 @@
+"""One file per plugin: its configuration and the facts about it."""

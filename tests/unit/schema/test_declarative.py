@@ -1,0 +1,91 @@
+"""Declarative files become flat, complete entities with stable ids."""
+
+import pytest
+
+from schema.declarative import load
+from schema.types import is_uuid
+
+FILE = {
+    "_format_version": "3.0",
+    "services": [
+        {
+            "name": "a",
+            "url": "http://u.test/base",
+            "routes": [{"name": "r", "paths": ["/x"], "plugins": [{"name": "request-transformer"}]}, {"paths": ["/y"]}],
+        }
+    ],
+    "routes": [{"name": "flat", "paths": ["/z"], "service": {"name": "a"}}],
+    "consumers": [{"username": "bob", "plugins": [{"name": "request-transformer"}]}],
+    "plugins": [{"name": "request-transformer", "service": "a", "consumer": "bob"}],
+}
+
+
+def test_nested_entities_become_flat_and_refer_to_their_parents():
+    loaded = load(FILE)
+    assert loaded.errors == ()
+    (service,) = loaded.entities["services"]
+    assert (service["host"], service["path"], service["port"]) == ("u.test", "/base", 80)
+    assert [route["service"] for route in loaded.entities["routes"]] == [{"id": service["id"]}] * 3
+    on_route, on_consumer, on_both = sorted(
+        loaded.entities["plugins"], key=lambda p: (p["service"] is not None, p["consumer"] is not None)
+    )
+    assert on_route["route"] == {"id": next(r["id"] for r in loaded.entities["routes"] if r["name"] == "r")}
+    assert on_consumer["consumer"] == on_both["consumer"] == {"id": loaded.entities["consumers"][0]["id"]}
+    assert on_both["config"]["remove"]["headers"] == []
+
+
+def test_ids_are_stable_and_given_ids_are_kept():
+    assert load(FILE) == load(FILE)
+    given = "A0000000-0000-4000-8000-000000000001"
+    file = {"services": [{"id": given, "name": "s", "host": "h"}], "routes": [{"paths": ["/"], "service": given}]}
+    loaded = load(file)
+    assert loaded.errors == ()
+    assert (
+        loaded.entities["routes"][0]["service"] == {"id": given.lower()} == {"id": loaded.entities["services"][0]["id"]}
+    )
+    assert all(is_uuid(entity["id"]) for kind in loaded.entities.values() for entity in kind)
+
+
+def test_all_errors_are_collected():
+    file = {
+        "_format_version": "9",
+        "gadgets": [],
+        "services": [{"name": "a"}, {"name": "a", "host": "h"}, 5],
+        "routes": [{"paths": ["x"], "service": {"name": "missing"}}],
+        "plugins": [{"name": "nope"}, {"name": "request-transformer", "config": {"add": {"headers": ["x"]}}}],
+        "consumers": {},
+    }
+    found = {(error.entity, error.field) for error in load(file).errors}
+    assert found == {
+        ("", "_format_version"),
+        ("", "gadgets"),
+        ("", "consumers"),
+        ("service", ""),
+        ("service", "host"),
+        ("service", "name"),
+        ("route", "paths[0]"),
+        ("route", "service"),
+        ("plugin", "name"),
+        ("plugin", "config.add.headers[0]"),
+    }
+
+
+def test_the_same_plugin_twice_on_one_thing_is_refused():
+    file = {"plugins": [{"name": "request-transformer"}, {"name": "request-transformer", "enabled": False}]}
+    (error,) = load(file).errors
+    assert (error.entity, error.field, error.name) == ("plugin", "name", "request-transformer")
+    assert "already declared" in error.message
+
+
+def test_a_nested_entity_names_no_other_parent():
+    file = {"services": [{"name": "a", "host": "h", "routes": [{"paths": ["/"], "service": {"name": "b"}}]}]}
+    assert [error.field for error in load(file).errors] == ["service"]
+
+
+@pytest.mark.parametrize("file", [[], None, "x", {"services": [[]]}, {"services": 1}, {"services": [{"id": 5}]}])
+def test_nonsense_is_an_error_not_a_crash(file):
+    assert load(file).errors
+
+
+def test_an_empty_file_is_a_configuration():
+    assert load({}).errors == ()
