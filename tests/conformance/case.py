@@ -1,0 +1,290 @@
+"""The strict model of a conformance case: what README.md says, as types. An unknown name anywhere is an error."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+
+
+class CaseError(Exception):
+    """A case or its file breaks a rule of the format."""
+
+
+def _as_text(value: object) -> object:
+    """A YAML scalar where text is wanted; maps, lists and null are left for the type check to refuse."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    return value
+
+
+def _as_pattern(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            re.compile(value)
+        except re.error as error:
+            message = f"not a regular expression: {error}"
+            raise ValueError(message) from None
+    return value
+
+
+def _as_loopback(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            inside = ipaddress.IPv4Address(value) in ipaddress.IPv4Network("127.0.0.0/8")
+        except ValueError:
+            inside = False
+        if not inside:
+            raise ValueError("must be an address of 127.0.0.0/8")
+    return value
+
+
+def _as_base64(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            base64.b64decode(value, validate=True)
+        except binascii.Error as error:
+            message = f"not base64: {error}"
+            raise ValueError(message) from None
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_as_text)]
+Pattern = Annotated[str, BeforeValidator(_as_pattern)]
+Many = Text | list[Text]
+Document = dict[str, Any]
+
+
+class Strict(BaseModel):
+    """Base of all parts: immutable, and nothing unknown passes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False, regex_engine="python-re")
+
+    def says(self, field: str) -> bool:
+        """Whether the case named the field at all, which for `null` differs from its absence."""
+        return field in self.model_fields_set
+
+
+class Matches(Strict):
+    """A value given by a regular expression that must be found in it."""
+
+    matches: Pattern
+
+
+HeaderLine = Text | Matches
+HeaderExpectation = HeaderLine | list[HeaderLine]
+
+
+class Options(Strict):
+    """Gateway settings of a case; what is unset keeps the gateway's default."""
+
+    router_flavor: Literal["traditional_compatible", "expressions"] | None = None
+    trusted_ips: list[str] | None = None
+    real_ip_header: str | None = None
+    headers: list[str] | None = None
+
+    def named(self) -> Document:
+        """The settings that the case names, as the snapshot spells them."""
+        return self.model_dump(include=self.model_fields_set)
+
+
+class Send(Strict):
+    """One request, as it goes onto the wire."""
+
+    method: Text = "GET"
+    scheme: Literal["http", "https"] = "http"
+    sni: Text | None = None
+    version: Annotated[Literal["1.0", "1.1", "2"], BeforeValidator(_as_text)] = "1.1"
+    host: Text | None = "example.test"
+    path: Text = "/"
+    headers: dict[Text, Many] = {}
+    source: Annotated[str, BeforeValidator(_as_loopback)] = Field(default="127.0.0.1", alias="from")
+    body: Text | None = None
+    body_base64: Annotated[str, BeforeValidator(_as_base64)] | None = None
+    json_body: Any = Field(default=None, alias="json")
+    form: dict[Text, Many] | None = None
+    multipart: dict[Text, Many] | None = None
+    chunks: list[Text] | None = None
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        bodies = {"body", "body_base64", "json_body", "form", "multipart", "chunks"} & self.model_fields_set
+        if len(bodies) > 1:
+            raise ValueError("only one of body, body_base64, json, form, multipart and chunks may be given")
+        if self.sni is not None and self.scheme != "https":
+            raise ValueError("sni needs scheme: https")
+        return self
+
+
+class UpstreamExpectation(Strict):
+    """What the one request that reached a backend must look like."""
+
+    name: str | None = None
+    method: Text | None = None
+    path: Text | None = None
+    headers: dict[Text, HeaderExpectation] = {}
+    absent_headers: list[Text] = []
+    body: Text | None = None
+    json_body: Any = Field(default=None, alias="json")
+    form: dict[Text, Many] | None = None
+
+
+class Count(Strict):
+    """Totals over the requests of one step."""
+
+    status: dict[int, int]
+
+
+class Expectation(Strict):
+    """What the client must see, and what the backends must have seen."""
+
+    status: int | list[int] | None = None
+    reason: Text | None = None
+    headers: dict[Text, HeaderExpectation] = {}
+    absent_headers: list[Text] = []
+    body: Text | None = None
+    body_matches: Pattern | None = None
+    json_body: Any = Field(default=None, alias="json")
+    upstream: UpstreamExpectation | None = None
+    count: Count | None = None
+
+
+class SendStep(Strict):
+    """Send a request once, several times in a row, or several times at once."""
+
+    send: Send
+    expect: Expectation = Expectation()
+    repeat: int | None = Field(default=None, ge=1, le=10_000)
+    parallel: int | None = Field(default=None, ge=1, le=1_000)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.repeat is not None and self.parallel is not None:
+            raise ValueError("repeat and parallel exclude each other")
+        if self.expect.count is not None and self.repeat is None and self.parallel is None:
+            raise ValueError("count needs repeat or parallel")
+        if self.expect.reason is not None and self.send.version == "2":
+            raise ValueError("HTTP/2 has no reason phrase")
+        return self
+
+    def __str__(self) -> str:
+        return f"{self.send.method} {self.send.path}"
+
+
+class AdvanceStep(Strict):
+    """Move the engine's clock."""
+
+    advance_seconds: float = Field(ge=0)
+
+    def __str__(self) -> str:
+        return f"advance {self.advance_seconds:g} s"
+
+
+class ErrorExpectation(Strict):
+    """An error that must be among the reported ones."""
+
+    entity: Text | None = None
+    field: Text | None = None
+    contains: Text = ""
+
+
+class ConfigureStep(Strict):
+    """Apply another full configuration."""
+
+    configure: Document
+    expect: Literal["accepted", "rejected"] = "accepted"
+    errors: list[ErrorExpectation] = []
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.errors and self.expect == "accepted":
+            raise ValueError("errors need expect: rejected")
+        return self
+
+    def __str__(self) -> str:
+        return "configure"
+
+
+def _kind_of_step(value: object) -> str | None:
+    if not isinstance(value, dict):
+        return None
+    kinds = [kind for kind in ("send", "advance_seconds", "configure") if kind in value]
+    return kinds[0] if len(kinds) == 1 else None
+
+
+Step = Annotated[
+    Annotated[SendStep, Tag("send")]
+    | Annotated[AdvanceStep, Tag("advance_seconds")]
+    | Annotated[ConfigureStep, Tag("configure")],
+    Discriminator(
+        _kind_of_step,
+        custom_error_type="step_kind",
+        custom_error_message="a step has exactly one of send, advance_seconds and configure",
+    ),
+]
+
+
+class Case(Strict):
+    """One case, complete: whatever its file lends it is filled in."""
+
+    description: Text = ""
+    source: Text = ""
+    features: list[Text] = []
+    requires: list[Text] = []
+    options: Options = Options()
+    config: Document = {}
+    steps: list[Step] = Field(min_length=1)
+
+
+class Lent(Strict):
+    """The top level of a file with several cases."""
+
+    description: Text = ""
+    source: Text = ""
+    features: list[Text] = []
+    requires: list[Text] = []
+    options: Options = Options()
+    config: Document = {}
+    cases: list[Document] = Field(min_length=1)
+
+
+def parse_case(document: object) -> Case:
+    """Check one case against the format.
+
+    Raises: CaseError: naming every place that breaks a rule.
+    """
+    try:
+        return Case.model_validate(document, by_alias=True)
+    except ValidationError as error:
+        raise CaseError(_explain(error)) from None
+
+
+def parse_lent(document: object) -> Lent:
+    """Check the top level of a file with several cases; the cases in it are checked one by one later.
+
+    Raises: CaseError: naming every place that breaks a rule.
+    """
+    try:
+        return Lent.model_validate(document, by_alias=True)
+    except ValidationError as error:
+        raise CaseError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    lines: list[str] = []
+    for item in error.errors(include_url=False, include_context=False, include_input=False):
+        # Tags of the step union and branches of value unions are our own words, not places in the file.
+        place = ".".join(
+            str(part) for part in item["loc"] if not str(part).startswith(("function-", "list[", "Matches"))
+        )
+        text = "unknown key" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
+        line = f"{place or 'case'}: {text}"
+        if line not in lines:
+            lines.append(line)
+    return "; ".join(lines)

@@ -1,0 +1,83 @@
+"""Placeholders: which backends a case names, and putting their addresses in."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from tests.conformance.case import CaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# Everything that looks like one is taken, so that a misspelt name is an error and not literal text.
+_WORD: Final = re.compile(r"\$upstream[A-Za-z0-9_]*")
+_KNOWN: Final = re.compile(
+    r"""\$upstream(?:
+        (?P<ca>_tls_ca)
+      | (?P<name>[2-9]|_tls|_down|_silent)?(?:_(?P<part>host|port)(?P<number>[2-9])?)?
+    )""",
+    re.VERBOSE,
+)
+CA: Final = "$upstream_tls_ca"
+
+
+def backend_of(word: str) -> tuple[str, str]:
+    """The backend that a placeholder speaks of, and which part of its address: `url`, `host`, `port` or `ca`.
+
+    Raises: CaseError: there is no such placeholder.
+    """
+    match = _KNOWN.fullmatch(word)
+    if match is None or (match["name"] and match["number"]):
+        message = f"unknown placeholder: {word}"
+        raise CaseError(message)
+    if match["ca"]:
+        return "$upstream_tls", "ca"
+    return f"$upstream{match['name'] or match['number'] or ''}", match["part"] or "url"
+
+
+def backends_in(document: object) -> set[str]:
+    """Names of all backends that a document names, anywhere.
+
+    Raises: CaseError: an unknown placeholder.
+    """
+    return {backend_of(word)[0] for text in _texts(document) for word in _WORD.findall(text)}
+
+
+def substitute(document: Any, addresses: Mapping[str, tuple[str, int]], ca: str) -> Any:
+    """A copy of `document` with every placeholder replaced.
+
+    `addresses` gives host and port per backend name, `ca` the PEM text behind `$upstream_tls_ca`. Text that is nothing but
+    a port placeholder becomes a number, because that is what a port field takes.
+    """
+
+    def value(word: str) -> str:
+        name, part = backend_of(word)
+        host, port = addresses[name]
+        scheme = "https" if name == "$upstream_tls" else "http"
+        return {"url": f"{scheme}://{host}:{port}", "host": host, "port": str(port), "ca": ca}[part]
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, str):
+            if _WORD.fullmatch(node) and backend_of(node)[1] == "port":
+                return int(value(node))
+            return _WORD.sub(lambda match: value(match[0]), node)
+        if isinstance(node, dict):
+            return {walk(key): walk(item) for key, item in cast("dict[Any, Any]", node).items()}
+        if isinstance(node, list):
+            return [walk(item) for item in cast("list[Any]", node)]
+        return node
+
+    return walk(document)
+
+
+def _texts(node: object) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict):
+        for key, item in cast("dict[object, object]", node).items():
+            yield from _texts(key)
+            yield from _texts(item)
+    elif isinstance(node, list):
+        for item in cast("list[object]", node):
+            yield from _texts(item)
