@@ -1,0 +1,219 @@
+"""The runtime's side of the control plane's runtime API."""
+
+import hashlib
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Protocol
+from uuid import UUID
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+# The control plane pings every 5 s; three missed ones mean that the line is dead.
+SILENCE_SECONDS: Final = 15.0
+CONNECT_SECONDS: Final = 5.0
+REQUEST_SECONDS: Final = 30.0
+
+
+class ControlPlaneUnavailable(Exception):
+    """The control plane did not answer, or not sensibly; try again later."""
+
+
+class NotAssigned(Exception):
+    """The control plane does not give this configuration to this node (any more)."""
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Assignment(_Message):
+    """One control plane that this region's runtimes serve, and its newest version."""
+
+    organization_id: UUID
+    control_plane_id: UUID
+    hosts: list[str] = []
+    version: int = Field(ge=0)
+
+
+class Assignments(_Message):
+    """Everything that is assigned; what is not listed is not served."""
+
+    type: Literal["assignments"]
+    items: list[Assignment]
+
+
+class Assigned(_Message):
+    """One more assignment, or new hosts for one."""
+
+    type: Literal["assigned"]
+    item: Assignment
+
+
+class Version(_Message):
+    """A control plane is at this version now."""
+
+    type: Literal["version"]
+    control_plane_id: UUID
+    version: int = Field(ge=0)
+
+
+class Removed(_Message):
+    """An assignment ended."""
+
+    type: Literal["removed"]
+    control_plane_id: UUID
+
+
+class Ping(_Message):
+    """The stream is alive."""
+
+    type: Literal["ping"]
+
+
+StreamMessage = Assignments | Assigned | Version | Removed | Ping
+_MESSAGE: Final[TypeAdapter[StreamMessage]] = TypeAdapter(Annotated[StreamMessage, Field(discriminator="type")])
+
+
+class UpdateHead(BaseModel):
+    """The members that the agent reads of an update; the rest is the engine's."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    kind: Literal["snapshot", "delta"]
+    organization_id: str = ""
+    from_version: int = 0
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigUpdate:
+    """A snapshot or delta as fetched: `document` is the JSON for the engine, `content_hash` its SHA-256 in hex."""
+
+    document: bytes
+    content_hash: str
+    is_snapshot: bool
+    from_version: int
+    version: int
+
+
+class ControlPlane(Protocol):
+    """What the agent needs from the control plane."""
+
+    def stream(self) -> AsyncIterator[StreamMessage]:
+        """Messages until the line breaks, which raises `ControlPlaneUnavailable`."""
+        ...
+
+    async def fetch(self, control_plane_id: str, from_version: int | None) -> ConfigUpdate:
+        """A delta from `from_version` (or a snapshot, if the control plane prefers), or a snapshot for None."""
+        ...
+
+    async def acknowledge(self, node_id: str, items: Sequence[dict[str, Any]]) -> None:
+        """Report results of applying."""
+        ...
+
+    async def heartbeat(self, body: dict[str, Any]) -> None:
+        """Say that this node is alive."""
+        ...
+
+
+class _NodeAuth(httpx.Auth):
+    def __init__(self, assertion: Callable[[], str]) -> None:
+        self._assertion = assertion
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response]:
+        request.headers["Authorization"] = f"Sluice-Node {self._assertion()}"
+        yield request
+
+
+class HttpControlPlane:
+    """`ControlPlane` over HTTP. Proxy variables of the environment are not honoured.
+
+    Errors of transport, status and content are all `ControlPlaneUnavailable`; a 404 of `fetch` is `NotAssigned`.
+    """
+
+    def __init__(
+        self,
+        api_url: str,
+        assertion: Callable[[], str],
+        *,
+        ca_file: Path | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        verify: ssl.SSLContext | bool = True
+        if ca_file is not None:
+            verify = ssl.create_default_context(cafile=str(ca_file))
+        self._http = httpx.AsyncClient(
+            base_url=api_url.rstrip("/") + "/runtime/v1",
+            auth=_NodeAuth(assertion),
+            timeout=httpx.Timeout(REQUEST_SECONDS, connect=CONNECT_SECONDS),
+            limits=httpx.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=30),
+            verify=verify,
+            transport=transport,
+            trust_env=False,
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def stream(self) -> AsyncIterator[StreamMessage]:
+        timeout = httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
+        with _unavailable():
+            async with self._http.stream("GET", "/stream", timeout=timeout) as response:
+                _expect(response, 200)
+                async for line in response.aiter_lines():
+                    if line:
+                        yield _MESSAGE.validate_json(line)
+        raise ControlPlaneUnavailable("stream ended")
+
+    async def fetch(self, control_plane_id: str, from_version: int | None) -> ConfigUpdate:
+        params = {} if from_version is None else {"from_version": str(from_version)}
+        with _unavailable():
+            response = await self._http.get(f"/control-planes/{control_plane_id}/config", params=params)
+            if response.status_code == 404:
+                raise NotAssigned(control_plane_id)
+            _expect(response, 200)
+            document = response.content
+            head = UpdateHead.model_validate_json(document)
+        is_snapshot = head.kind == "snapshot"
+        return ConfigUpdate(
+            document=document,
+            content_hash=hashlib.sha256(document).hexdigest(),
+            is_snapshot=is_snapshot,
+            from_version=0 if is_snapshot else head.from_version,
+            version=head.version,
+        )
+
+    async def acknowledge(self, node_id: str, items: Sequence[dict[str, Any]]) -> None:
+        await self._post("/acks", {"node_id": node_id, "items": list(items)})
+
+    async def heartbeat(self, body: dict[str, Any]) -> None:
+        await self._post("/heartbeats", body)
+
+    async def _post(self, path: str, body: dict[str, Any]) -> None:
+        with _unavailable():
+            content = json.dumps(body, separators=(",", ":")).encode()
+            response = await self._http.post(path, content=content, headers={"Content-Type": "application/json"})
+            _expect(response, 204)
+
+
+class _unavailable:  # noqa: N801 - reads as a statement where it is used
+    """Turns everything that can go wrong on the way into `ControlPlaneUnavailable`, without bodies or headers."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, httpx.HTTPError | httpx.InvalidURL | httpx.StreamError):
+            raise ControlPlaneUnavailable(f"{type(error).__name__}: {error}") from error
+        if isinstance(error, ValidationError):
+            raise ControlPlaneUnavailable("an answer that is not understood") from error
+
+
+def _expect(response: httpx.Response, status: int) -> None:
+    if response.status_code != status:
+        raise ControlPlaneUnavailable(f"status {response.status_code} from {response.request.url.path}")

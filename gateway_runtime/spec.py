@@ -1,0 +1,121 @@
+"""What one gateway process is told at start: a JSON file written by whoever starts it, or the environment."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+ENV_PREFIX: Final = "SLUICE_GATEWAY_"
+
+
+class SpecError(Exception):
+    """The gateway cannot start with what it was told; the message names the field."""
+
+
+class Listener(BaseModel):
+    """One address that takes client traffic."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    address: str = Field(description="`host:port`; port 0 takes a free one.", pattern=r"^\S+:\d{1,5}$")
+    tls: bool = False
+
+
+class GatewaySpec(BaseModel):
+    """Settings of one gateway process.
+
+    Paths are absolute or relative to the working directory. `node_id` stays the same over restarts: the control plane knows
+    a runtime by it, and the node certificate names it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    region: str = Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")
+    node_id: UUID
+    listeners: Annotated[tuple[Listener, ...], Field(min_length=1, max_length=16)]
+    status_address: str = Field(description="`host:port` of the status listener.", pattern=r"^\S+:\d{1,5}$")
+    api_url: str = Field(description="Base URL of the control plane.", pattern=r"^https?://")
+    api_ca_file: Path | None = Field(None, description="PEM bundle that the control plane's certificate must chain to.")
+    node_certificate_file: Path
+    node_key_file: Path
+    state_dir: Path
+    threads: int = Field(0, ge=0, le=1024, description="Engine threads; 0 takes one per core.")
+    grace_seconds: float = Field(10.0, ge=0, le=3600, description="How long requests in flight may finish at stop.")
+    certificate_file: Path | None = Field(
+        None, description="Default server certificate; without one the engine makes one."
+    )
+    certificate_key_file: Path | None = None
+    limits: dict[str, Any] | None = Field(None, description="Engine limits, passed through.")
+
+    @field_validator("listeners", mode="before")
+    @classmethod
+    def _listeners_from_text(cls, value: object) -> object:
+        """Read `0.0.0.0:8000, tls://0.0.0.0:8443`, the form that fits an environment variable."""
+        if not isinstance(value, str):
+            return value
+        items = [item.strip() for item in value.split(",") if item.strip()]
+        return [{"address": item.removeprefix("tls://"), "tls": item.startswith("tls://")} for item in items]
+
+    @classmethod
+    def load(cls, path: Path | None, environ: Mapping[str, str] | None = None) -> Self:
+        """Read the file, if one is named; variables `SLUICE_GATEWAY_<FIELD>` fill in and override.
+
+        Raises: SpecError: unreadable, unknown field or bad value; never repeats a value.
+        """
+        environ = os.environ if environ is None else environ
+        document: dict[str, Any] = {}
+        if path is not None:
+            try:
+                document = json.loads(path.read_text("utf-8"))
+            except (OSError, ValueError) as error:
+                raise SpecError(f"{path}: {error}") from error
+        known = {ENV_PREFIX + name.upper(): name for name in cls.model_fields}
+        for variable, value in environ.items():
+            if not variable.startswith(ENV_PREFIX):
+                continue
+            if variable not in known:
+                raise SpecError(f"{variable}: unknown setting")
+            name = known[variable]
+            document[name] = json.loads(value) if name == "limits" else value
+        try:
+            return cls.model_validate(document)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise SpecError(f"{path or ENV_PREFIX + place.upper()}: {place}: {first['msg']}") from None
+
+    def engine_options(self, version: str) -> bytes:
+        """The engine's start options as JSON.
+
+        Raises: SpecError: the certificate cannot be read.
+        """
+        certificate: dict[str, str] | None = None
+        if self.certificate_file is not None and self.certificate_key_file is not None:
+            try:
+                certificate = {
+                    "cert": self.certificate_file.read_text("ascii"),
+                    "key": self.certificate_key_file.read_text("ascii"),
+                }
+            except (OSError, ValueError) as error:
+                raise SpecError(f"certificate: {error}") from error
+        elif self.certificate_file is not None or self.certificate_key_file is not None:
+            raise SpecError("certificate_file and certificate_key_file: give both or none")
+        options: dict[str, Any] = {
+            "listeners": [listener.model_dump() for listener in self.listeners],
+            "threads": self.threads,
+            "default_certificate": certificate,
+            "version": version,
+        }
+        if self.limits is not None:
+            options["limits"] = self.limits
+        return json.dumps(options).encode()
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`host:port` (or `[v6]:port`) in its parts."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,115 @@
+"""A control plane in memory, for the runtime's agent."""
+
+import asyncio
+import hashlib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+from uuid import UUID
+
+from gateway_runtime.client import (
+    Assigned,
+    Assignment,
+    Assignments,
+    ConfigUpdate,
+    ControlPlaneUnavailable,
+    NotAssigned,
+    Removed,
+    StreamMessage,
+    Version,
+)
+
+ORGANIZATION = "0c0ffee0-0000-4000-8000-000000000001"
+
+
+class FakeControlPlane:
+    """Versions per control plane; `down` makes every call fail, `oldest` is the first version with a delta."""
+
+    def __init__(self) -> None:
+        self.versions: dict[str, int] = {}
+        self.down = False
+        self.oldest = 0
+        self.acks: dict[str, dict[str, Any]] = {}
+        self.acked: list[tuple[str, int, bool]] = []
+        self.heartbeats: list[dict[str, Any]] = []
+        self.fetches: list[tuple[str, int | None]] = []
+        self.fail_fetches: Counter[str] = Counter()
+        self.lying_delta_from: int | None = None
+        self._streams: list[asyncio.Queue[StreamMessage | None]] = []
+
+    def item(self, key: str) -> Assignment:
+        return Assignment(
+            organization_id=UUID(ORGANIZATION),
+            control_plane_id=UUID(key),
+            hosts=[f"{key[:8]}.test"],
+            version=self.versions[key],
+        )
+
+    def assign(self, key: str, version: int) -> None:
+        self.versions[key] = version
+        self._tell(Assigned(type="assigned", item=self.item(key)))
+
+    def bump(self, key: str, version: int) -> None:
+        self.versions[key] = version
+        self._tell(Version(type="version", control_plane_id=UUID(key), version=version))
+
+    def unassign(self, key: str) -> None:
+        del self.versions[key]
+        self._tell(Removed(type="removed", control_plane_id=UUID(key)))
+
+    def cut(self) -> None:
+        """Break all streams."""
+        for queue in self._streams:
+            queue.put_nowait(None)
+
+    def _tell(self, message: StreamMessage) -> None:
+        for queue in self._streams:
+            queue.put_nowait(message)
+
+    async def stream(self) -> AsyncIterator[StreamMessage]:
+        if self.down:
+            raise ControlPlaneUnavailable("down")
+        queue: asyncio.Queue[StreamMessage | None] = asyncio.Queue()
+        self._streams.append(queue)
+        yield Assignments(type="assignments", items=[self.item(key) for key in self.versions])
+        while (message := await queue.get()) is not None:
+            yield message
+        self._streams.remove(queue)
+        raise ControlPlaneUnavailable("cut")
+
+    async def fetch(self, control_plane_id: str, from_version: int | None) -> ConfigUpdate:
+        self.fetches.append((control_plane_id, from_version))
+        await asyncio.sleep(0)
+        if self.down or self.fail_fetches[control_plane_id] > 0:
+            self.fail_fetches[control_plane_id] -= 1
+            raise ControlPlaneUnavailable("down")
+        if control_plane_id not in self.versions:
+            raise NotAssigned(control_plane_id)
+        version = self.versions[control_plane_id]
+        snapshot = from_version is None or from_version < self.oldest
+        start = 0 if snapshot else self.lying_delta_from if self.lying_delta_from is not None else (from_version or 0)
+        document = json.dumps(
+            {
+                "format": 1,
+                "kind": "snapshot" if snapshot else "delta",
+                "organization_id": ORGANIZATION,
+                "control_plane_id": control_plane_id,
+                **({} if snapshot else {"from_version": start}),
+                "version": version,
+            }
+        ).encode()
+        return ConfigUpdate(document, hashlib.sha256(document).hexdigest(), snapshot, start, version)
+
+    async def acknowledge(self, node_id: str, items: Sequence[dict[str, Any]]) -> None:
+        del node_id
+        if self.down:
+            raise ControlPlaneUnavailable("down")
+        for item in items:
+            self.acks[item["control_plane_id"]] = item
+            self.acked.append((item["control_plane_id"], item["version"], item["accepted"]))
+
+    async def heartbeat(self, body: dict[str, Any]) -> None:
+        if self.down:
+            raise ControlPlaneUnavailable("down")
+        self.heartbeats.append(body)
