@@ -165,27 +165,29 @@ class TestCommandLine:
 
     def test_a_broken_file_is_a_failure_and_reported(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         report = tmp_path / "out" / "report.json"
-        assert self.run(tmp_path: Path, "stepz: []", REPORT=str(report)) == 1
+        assert self.run(tmp_path, "stepz: []", REPORT=str(report)) == 1
 
         printed = capsys.readouterr().out.splitlines()
         assert printed[0].startswith("FAILED ")
         assert printed[-1] == "0 passed, 1 failed, 0 skipped"
         assert json.loads(report.read_text())["failed"] == 1
 
-    def test_a_missing_ability_fails_by_name_or_is_skipped_on_demand(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_missing_ability_fails_by_name_or_is_skipped_on_demand(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         text = "requires: [grpc]\nsteps: [{send: {}}]"
-        assert self.run(tmp_path: Path, text) == 1
+        assert self.run(tmp_path, text) == 1
         assert "grpc" in capsys.readouterr().out
-        assert self.run(tmp_path: Path, text, ALLOW_MISSING="grpc") == 0
+        assert self.run(tmp_path, text, ALLOW_MISSING="grpc") == 0
         assert capsys.readouterr().out.splitlines()[-1] == "0 passed, 0 failed, 1 skipped"
 
     def test_tags_can_be_skipped_and_names_selected(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         text = "description: Some case\nfeatures: [slow]\nsteps: [{send: {}}]"
-        assert self.run(tmp_path: Path, text, SKIP="slow") == 0
+        assert self.run(tmp_path, text, SKIP="slow") == 0
         assert capsys.readouterr().out.splitlines()[-1] == "0 passed, 0 failed, 1 skipped"
-        assert self.run(tmp_path: Path, text, ONLY="other") == 2
-        assert self.run(tmp_path: Path, text, FEATURES="fast") == 2
-        assert self.run(tmp_path: Path, text, ONLY="SOME", SKIP="slow") == 0
+        assert self.run(tmp_path, text, ONLY="other") == 2
+        assert self.run(tmp_path, text, FEATURES="fast") == 2
+        assert self.run(tmp_path, text, ONLY="SOME", SKIP="slow") == 0
 
     @pytest.mark.parametrize("environment", [{"CASES": "/nowhere"}, {"PARALLEL": "0"}, {"PARALLEL": "many"}])
     def test_wrong_settings(self, environment: dict[str, str]) -> None:
