@@ -12,6 +12,10 @@ import uvicorn
 from api.app import create_app
 from cli.configuration import local_settings
 from cli.faults import Fault
+from cli.up import secrets
+from cli.up.state import StateDir
+from core import logging
+from core.db.engine import Database
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,18 +49,23 @@ class TwoListenerServer(uvicorn.Server):
         self.servers.append(server)
 
 
-def serve(tls_files: tuple[Path, Path] | None) -> None:
+def serve(tls_files: tuple[Path, Path] | None, *, development_tls: bool = False) -> None:
     """Serve until SIGTERM or SIGINT. `tls_files` are certificate chain and key, PEM.
+
+    With `development_tls` they are made in the state directory, signed by a CA made there.
 
     Raises: Fault: a port is taken or the certificate is unusable.
     """
     settings = local_settings()
-    app = create_app(settings)
+    logging.configure(settings.log_level)
+    if development_tls:
+        tls_files = secrets.ensure_api_certificate(StateDir.at(settings.state_dir), settings.api_tls_names)
     context = None if tls_files is None else _tls_context(*tls_files)
     sockets = [_listen(settings.api_host, settings.api_listen_port)]
     tls_socket = None if context is None else _listen(settings.api_host, settings.api_listen_tls_port)
+    database = Database(settings.require_database_url(), pool_size=settings.database_pool_size)
     config = uvicorn.Config(
-        app,
+        create_app(settings, database),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -66,7 +75,10 @@ def serve(tls_files: tuple[Path, Path] | None) -> None:
         timeout_graceful_shutdown=_GRACE_SECONDS,
         proxy_headers=False,
     )
-    TwoListenerServer(config, tls_socket, context).run(sockets)
+    try:
+        TwoListenerServer(config, tls_socket, context).run(sockets)
+    finally:
+        database.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.configuration import local_settings
+from cli.configuration import local_settings, read_settings
 from cli.faults import Fault
 from cli.up import postgres, records, valkey
 from cli.up.ports import taken
@@ -38,25 +38,26 @@ class Finding:
 def examine() -> bool:
     """Print all findings. Returns whether none was bad."""
     try:
-        settings = local_settings()
+        given, settings = read_settings(), local_settings()
     except Fault as fault:
         _print(Finding("bad", "settings", str(fault)))
         return False
     state = StateDir.at(settings.state_dir)
     running = any(record.alive() for record in records.read_all(state.services))
     good = True
-    for finding in _findings(settings, state, running=running):
+    for finding in _findings(given, settings, state, running=running):
         _print(finding)
         good = good and finding.level != "bad"
     return good
 
 
-def _findings(settings: Settings, state: StateDir, *, running: bool) -> Iterator[Finding]:
+def _findings(given: Settings, settings: Settings, state: StateDir, *, running: bool) -> Iterator[Finding]:
+    """`given` is what the environment says; `settings` adds what the local installation has."""
     yield Finding("ok", "sluice", f"{version()} on Python {sys.version.split()[0]}")
     yield _tool("cargo", "needed to build the engine from source")
     yield _engine()
-    yield _asked("postgres", settings.database_url is None, postgres.binaries)
-    yield _asked("valkey", None in {settings.broker_url, settings.counters_url}, valkey.binary)
+    yield _embedded("postgres", given.database_url is None, postgres.binaries)
+    yield _embedded("valkey", None in {given.broker_url, given.counters_url}, valkey.binary)
     yield _state(state)
     yield from _ports(settings, running=running)
     if running or settings.database_url is not None:
@@ -94,9 +95,9 @@ def _engine() -> Finding:
     return Finding("ok", "engine", Path(found.origin).name)
 
 
-def _asked(subject: str, embedded: bool, find: Callable[[], Path]) -> Finding:
-    if not embedded:
-        return Finding("ok", subject, "not embedded: a URL is set, or data is there")
+def _embedded(subject: str, wanted: bool, find: Callable[[], Path]) -> Finding:
+    if not wanted:
+        return Finding("ok", subject, "not embedded: its address is set")
     try:
         return Finding("ok", subject, f"embedded, {find()}")
     except Fault as fault:
@@ -121,15 +122,12 @@ def _ports(settings: Settings, *, running: bool) -> Iterator[Finding]:
     from cli.up.supervisor import ports
 
     for port in ports(settings):
-        used = taken(port)
-        if used and not running:
-            yield Finding("bad", f"port {port.number}", f"taken by another program ({port.purpose})")
+        subject, used = f"port {port.number}", taken(port)
+        if running:
+            level, text = ("ok", "served") if used else ("bad", "nobody listens")
         else:
-            yield Finding(
-                "ok" if used or not running else "bad",
-                f"port {port.number}",
-                f"{port.purpose}, {'served' if used else 'free' if not running else 'nobody listens'}",
-            )
+            level, text = ("bad", "taken by another program") if used else ("ok", "free")
+        yield Finding(level, subject, f"{port.purpose}, {text}")
 
 
 def _database(settings: Settings) -> Finding:

@@ -46,13 +46,18 @@ def up() -> None:
 def api(
     tls_certificate: Annotated[Path | None, typer.Option(help="Certificate chain (PEM) for the HTTPS port.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
+    *,
+    development_tls: Annotated[
+        bool, typer.Option("--development-tls", help="Serve HTTPS with a certificate of the state directory's own CA.")
+    ] = False,
 ) -> None:
-    """Serve the REST API and the console; over HTTPS too when a certificate is given."""
+    """Serve the REST API and the console; over HTTPS too when there is a certificate."""
     from cli.api_server import serve
 
-    if (tls_certificate is None) != (tls_key is None):
-        raise Fault("give both --tls-certificate and --tls-key, or neither", exit_code=2)
-    serve(None if tls_certificate is None or tls_key is None else (tls_certificate, tls_key))
+    if (tls_certificate is None) != (tls_key is None) or (development_tls and tls_key is not None):
+        raise Fault("give --tls-certificate and --tls-key, or --development-tls, or none of them", exit_code=2)
+    own = None if tls_certificate is None or tls_key is None else (tls_certificate, tls_key)
+    serve(own, development_tls=development_tls)
 
 
 @app.command()
@@ -98,14 +103,14 @@ def migrate() -> None:
 @app.command()
 def bootstrap(
     *,
-    new_token: Annotated[
-        bool, typer.Option("--new-token", help="When this was done before: give the administrator one more token.")
+    renew: Annotated[
+        bool, typer.Option("--renew", help="When it was made before: new password and token for its administrator.")
     ] = False,
 ) -> None:
     """Make the first organization, its administrator and a token; prints them once, as KEY=VALUE lines."""
     from cli.bootstrapping import run_bootstrap
 
-    run_bootstrap(new_token=new_token)
+    run_bootstrap(renew=renew)
 
 
 @app.command()

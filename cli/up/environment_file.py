@@ -49,7 +49,13 @@ def addresses(settings: Settings) -> dict[str, str]:
     return {"SLUICE_API": api, "SLUICE_CONSOLE": f"{api}/", **gateways}
 
 
-def write(state: StateDir, values: Mapping[str, str]) -> None:
+def render(values: Mapping[str, str]) -> str:
+    """Lines in a stable order, quoted for a shell where needed."""
     order = ["SLUICE_API", *_CREDENTIALS, "SLUICE_CONSOLE"]
     names = [name for name in order if name in values] + sorted(set(values) - set(order))
-    write_private(state.env_file, "".join(f"{name}={shlex.quote(values[name])}\n" for name in names))
+    return "".join(f"{name}={shlex.quote(values[name])}\n" for name in names)
+
+
+def write(state: StateDir, values: Mapping[str, str]) -> None:
+    """Replace the file, readable by its owner only."""
+    write_private(state.env_file, render(values))

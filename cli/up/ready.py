@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def ready_block(
-    settings: Settings, state: StateDir, published: Mapping[str, str], seconds: float, *, first: bool
+    settings: Settings, state: StateDir, published: Mapping[str, str], seconds: float, *, new_credentials: bool
 ) -> str:
     """Addresses, token and a tour; `published` is the content of the env file."""
     env_file = shlex.quote(_short(state.env_file))
@@ -30,8 +30,10 @@ def ready_block(
         host = f"{{prefix}}.{region.name}.{settings.gateway_domain}"
         both = f"http://{host}:{region.client_http_port}  and  https://{host}:{region.client_https_port}"
         rows.append((f"Gateway {region.name}", both))
-    rows.append(("Token", published["SLUICE_PAT"]))
-    if first:
+    rows.append(
+        ("Token", published.get("SLUICE_PAT", "made before, not kept here; `sluice bootstrap --renew` makes a new one"))
+    )
+    if new_credentials:
         admin = f"{published['SLUICE_ADMIN_EMAIL']}  password {published['SLUICE_ADMIN_PASSWORD']}  (shown once)"
         rows.append(("Admin", admin))
     rows.append(("Shell", f". {env_file}"))
@@ -55,7 +57,7 @@ def _tour(settings: Settings, env_file: str) -> str:
   # a serverless gateway for it
   CP=$(call $SLUICE_API/v2/control-planes -d '{{"name": "tour", "cluster_type": "CLUSTER_TYPE_SERVERLESS_V1", "cloud_gateway": true}}' | pick '["id"]')
   call -X PUT $SLUICE_API/v2/cloud-gateways/configurations -d '{{"control_plane_id": "'$CP'", "control_plane_geo": "{region}", "kind": "serverless.v1",
-    "dataplane_groups": [{{"region": "{region}"}}]}}' > /dev/null
+    "dataplane_groups": [{{"provider": "aws", "region": "{region}"}}]}}' > /dev/null
   ENTITIES=$SLUICE_API/v2/control-planes/$CP/core-entities
   SERVICE=$(call $ENTITIES/services -d '{{"name": "demo", "url": "http://127.0.0.1:{backend_port}"}}' | pick '["id"]')
   call $ENTITIES/services/$SERVICE/routes -d '{{"name": "demo", "paths": ["/demo"]}}' > /dev/null

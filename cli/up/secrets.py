@@ -25,21 +25,11 @@ def node_authority(state: StateDir) -> Authority:
     return Authority(state.secrets / "node-ca.pem", state.secrets / "node-ca.key")
 
 
-def api_authority(state: StateDir) -> Authority:
-    """The development CA that users may trust for HTTPS on the API."""
-    return Authority(state.ca_file, state.secrets / "ca.key")
-
-
-def api_certificate(state: StateDir) -> tuple[Path, Path]:
-    """Certificate chain and private key of the API's HTTPS listener."""
-    return state.secrets / "api.pem", state.secrets / "api.key"
-
-
-def ensure(state: StateDir, tls_names: tuple[str, ...], *, own_master_key: bool) -> None:
-    """Make whatever is missing.
+def ensure(state: StateDir, *, own_master_key: bool) -> None:
+    """Make what the installation's processes share.
 
     `own_master_key` says that no master key comes from outside.
-    Raises: Fault: the master key is gone while sealed data is still there.
+    Raises: Fault: the master key is gone while the data it sealed is still there.
     """
     if own_master_key and not master_key_file(state).exists():
         if (state.data / "postgres").exists() and state.env_file.exists():
@@ -50,7 +40,16 @@ def ensure(state: StateDir, tls_names: tuple[str, ...], *, own_master_key: bool)
 
         write_private(master_key_file(state), new_master_key() + "\n")
     node_authority(state).ensure("Sluice node CA")
-    authority = api_authority(state)
+
+
+def ensure_api_certificate(state: StateDir, names: tuple[str, ...]) -> tuple[Path, Path]:
+    """Make or renew the API's development certificate, and the CA that users may trust for it (`<state>/ca.pem`).
+
+    Returns: certificate chain and private key, PEM.
+    """
+    state.secrets.mkdir(parents=True, exist_ok=True, mode=0o700)
+    authority = Authority(state.ca_file, state.secrets / "ca.key")
     authority.ensure("Sluice development CA")
-    certificate_file, key_file = api_certificate(state)
-    authority.ensure_server(certificate_file, key_file, (*_API_NAMES, *tls_names))
+    certificate_file, key_file = state.secrets / "api.pem", state.secrets / "api.key"
+    authority.ensure_server(certificate_file, key_file, (*_API_NAMES, *names))
+    return certificate_file, key_file

@@ -41,7 +41,7 @@ class Supervisor:
         self._planes: list[Service] = []  # the API
         self._workers: list[Service] = []  # worker and beat
         self._rotation: asyncio.Task[None] | None = None
-        self.first_start = False
+        self.new_credentials = False
 
     async def start(self) -> dict[str, str]:
         """Bring everything up. Returns what `.sluice/env` says.
@@ -52,7 +52,7 @@ class Supervisor:
         require_free(ports(self._settings))
         self._rotation = asyncio.create_task(logs.keep_bounded(self._state.logs))
         own_key = self._settings.master_key is None
-        secrets.ensure(self._state, self._settings.api_tls_names, own_master_key=own_key)
+        secrets.ensure(self._state, own_master_key=own_key)
         await self._start_servers()
         environment = self._environment()
         await self._migrate(environment)
@@ -116,25 +116,30 @@ class Supervisor:
             mark.write_text(digest + "\n")
 
     async def _bootstrap(self, environment: dict[str, str]) -> dict[str, str]:
+        """Make the first organization, or find it, and write `.sluice/env`.
+
+        Our own database: skipped while the file holds the credentials; a lost file means new ones, since none can be
+        read back. An external database: asked every time, and its administrator is left alone.
+        """
         known = environment_file.read(self._state)
-        if self._settings.database_url is not None or not environment_file.complete(known):
-            argv = [*_command(), "bootstrap", "--state-dir-token"]
-            output = await run_once("bootstrap", argv, self._state, environment)
-            fresh = environment_file.parse(output)
-            self.first_start = "SLUICE_ADMIN_PASSWORD" in fresh
-            known |= fresh
+        embedded = self._settings.database_url is None
+        if not (embedded and environment_file.complete(known)):
+            argv = [*_command(), "bootstrap", *(["--renew"] if embedded else [])]
+            found = environment_file.parse(await run_once("bootstrap", argv, self._state, environment))
+            self.new_credentials = "SLUICE_PAT" in found
+            if found.get("SLUICE_ORG_ID") != known.get("SLUICE_ORG_ID"):
+                known = {}
+            known |= found
         known |= environment_file.addresses(self._settings)
         environment_file.write(self._state, known)
         return known
 
     async def _start_processes(self, environment: dict[str, str]) -> None:
-        certificate_file, key_file = secrets.api_certificate(self._state)
         settings = self._settings
-        tls = ["--tls-certificate", str(certificate_file), "--tls-key", str(key_file)]
         api = ServiceSpec(
             name="api",
-            argv=[*_command(), "api", *tls],
-            ready=lambda: probes.http_ok(_reachable(settings.api_host), settings.api_listen_port, "/health/ready"),
+            argv=[*_command(), "api", "--development-tls"],
+            ready=lambda: probes.http_ok(_reachable(settings.api_host), settings.api_listen_port, "/readyz"),
             environment=environment,
         )
         async with asyncio.TaskGroup() as group:
@@ -223,7 +228,11 @@ async def supervise(settings: Settings, state: StateDir, announce: Callable[[str
         await asyncio.wait({start, stop_asked}, return_when=asyncio.FIRST_COMPLETED)
         if start.done():
             published = _result(start)
-            announce(ready_block(settings, state, published, time.monotonic() - began, first=supervisor.first_start))
+            announce(
+                ready_block(
+                    settings, state, published, time.monotonic() - began, new_credentials=supervisor.new_credentials
+                )
+            )
             await stop_asked
         announce("stopping …")
     finally:
