@@ -1,0 +1,33 @@
+//! `bench load` and `bench backend`: both ends of a proxy measurement. Each is one thread around one epoll, so that what
+//! is measured is the proxy between them.
+
+mod args;
+mod backend;
+mod histogram;
+mod http;
+mod load;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use args::Args;
+
+const USAGE: &str = "usage: bench load|backend [--name value]...";
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let command = words.next().unwrap_or_default();
+    let outcome = Args::parse(words).and_then(|args| match command.as_str() {
+        "load" => load::run(args),
+        "backend" => backend::run(args),
+        _ => Err(USAGE.to_owned()),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            // Nothing is left to report a failing standard error to.
+            let _ = writeln!(std::io::stderr(), "bench {command}: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
