@@ -100,49 +100,61 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    database_url: SecretStr | None = Field(None, description="PostgreSQL 15 or newer; unset: `sluice up` embeds one.")
-    broker_url: SecretStr | None = Field(None, description="Valkey or Redis for Celery (noeviction).")
-    counters_url: SecretStr | None = Field(None, description="Valkey or Redis for counters and caches (may evict).")
-    state_dir: Path = Field(Path(".sluice"), description="Data, logs, caches and the `env` file of `sluice up`.")
+    database_url: SecretStr | None = Field(
+        default=None, description="PostgreSQL 15 or newer; unset: `sluice up` embeds one."
+    )
+    broker_url: SecretStr | None = Field(default=None, description="Valkey or Redis for Celery (noeviction).")
+    counters_url: SecretStr | None = Field(
+        default=None, description="Valkey or Redis for counters and caches (may evict)."
+    )
+    state_dir: Path = Field(
+        default=Path(".sluice"), description="Data, logs, caches and the `env` file of `sluice up`."
+    )
     port_offset: int = Field(
-        0, ge=0, le=50000, description="Added to every port, so that installations can share a host."
+        default=0, ge=0, le=50000, description="Added to every port, so that installations can share a host."
     )
     master_key: SecretStr | None = Field(
-        None, description="32 bytes in base64; token pepper and data keys derive from it."
+        default=None, description="32 bytes in base64; token pepper and data keys derive from it."
     )
 
-    api_host: str = Field("127.0.0.1", description="Address that the API listens on.")
-    api_port: Port = Field(8080, description="HTTP port of API and console.")
-    api_tls_port: Port = Field(8081, description="HTTPS port of API and console.")
+    api_host: str = Field(default="127.0.0.1", description="Address that the API listens on.")
+    api_port: Port = Field(default=8080, description="HTTP port of API and console.")
+    api_tls_port: Port = Field(default=8081, description="HTTPS port of API and console.")
     api_tls_names: CommaList = Field(
-        (), description="More names for the API's development certificate, comma separated."
+        default=(), description="More names for the API's development certificate, comma separated."
     )
-    api_url: str = Field("http://127.0.0.1:8080", description="Where runtimes and workers reach the API.")
-    max_body_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="Largest request body that the API reads.")
+    api_url: str = Field(default="http://127.0.0.1:8080", description="Where runtimes and workers reach the API.")
+    max_body_bytes: int = Field(
+        default=4 * 1024 * 1024, ge=1024, description="Largest request body that the API reads."
+    )
 
     regions: tuple[RegionSettings, ...] = Field(
-        _DEFAULT_REGIONS, min_length=1, description="Where gateways run, as JSON."
+        default=_DEFAULT_REGIONS, min_length=1, description="Where gateways run, as JSON."
     )
-    gateway_domain: str = Field("gateways.localhost", description="Gateways are named {prefix}.{region}.{this}.")
+    gateway_domain: str = Field(
+        default="gateways.localhost", description="Gateways are named {prefix}.{region}.{this}."
+    )
     control_plane_domain: str = Field(
-        "localhost", description="Parent of the control plane and telemetry endpoints' names."
+        default="localhost", description="Parent of the control plane and telemetry endpoints' names."
     )
     driver: Literal["process", "external"] = Field(
-        "process", description="Who starts runtimes: the worker, or someone else."
+        default="process", description="Who starts runtimes: the worker, or someone else."
     )
     upstream_allow: CommaList = Field(
-        (), description="Private networks that gateways may reach, CIDR, comma separated."
+        default=(), description="Private networks that gateways may reach, CIDR, comma separated."
     )
     node_ca_cert_file: Path | None = Field(
-        None, description="Certificate (PEM) that signs runtimes' node certificates."
+        default=None, description="Certificate (PEM) that signs runtimes' node certificates."
     )
     node_ca_key_file: Path | None = Field(
-        None, description="Its private key (PEM); only the process that issues needs it."
+        default=None, description="Its private key (PEM); only the process that issues needs it."
     )
 
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least level that is logged."
+    )
     database_pool_size: int = Field(
-        16, ge=1, le=500, description="Connections per process and role; at least the threads."
+        default=16, ge=1, le=500, description="Connections per process and role; at least the threads."
     )
 
     @field_validator("regions")
@@ -185,6 +197,11 @@ class Settings(BaseSettings):
     def listening_regions(self) -> tuple[RegionSettings, ...]:
         """All regions with `port_offset` applied."""
         return tuple(region.shifted(self.port_offset) for region in self.regions)
+
+    @property
+    def home_geo(self) -> str:
+        """The geo that holds all control planes of this installation: the first region's name."""
+        return self.regions[0].name
 
     @property
     def api_listen_port(self) -> int:

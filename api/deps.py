@@ -1,0 +1,104 @@
+"""What endpoints ask for: the caller, their database session, the process's services."""
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.routing import APIRoute
+from starlette.concurrency import run_in_threadpool
+
+from core import logging
+from core.actor import Actor
+from core.clock import Clock
+from core.crypto import KeyRing
+from core.db.engine import Database
+from core.db.notices import NoticeBus
+from core.db.sessions import TenantSession
+from core.errors import Unauthenticated
+from core.iam.authentication import Authenticator
+from core.iam.passwords import Passwords
+from core.settings import Settings
+
+# No token of ours is longer; anything else is not worth hashing.
+_MAX_TOKEN_LENGTH = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Made once by the composition root (api/app.py), shared by all requests."""
+
+    settings: Settings
+    database: Database
+    keyring: KeyRing
+    clock: Clock
+    notices: NoticeBus
+    authenticator: Authenticator
+    passwords: Passwords
+
+
+def services_of(request: Request) -> Services:
+    """The services of the application that handles `request`."""
+    return cast("Services", request.app.state.services)
+
+
+def bearer_token(request: Request) -> str:
+    """The token of the Authorization header. Raises Unauthenticated when there is none."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token or len(token) > _MAX_TOKEN_LENGTH:
+        raise Unauthenticated("missing")
+    return token
+
+
+class TokenRoute(APIRoute):
+    """A route that needs a token, and checks it before it reads the body: strangers cannot make us parse anything."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def authenticated(request: Request) -> Response:
+            authenticator = services_of(request).authenticator
+            token = bearer_token(request)
+            request_id: str | None = getattr(request.state, "request_id", None)
+            actor = await run_in_threadpool(authenticator.authenticate, token, request_id)
+            request.state.actor = actor
+            logging.bind(org_id=str(actor.organization_id))
+            return await handle(request)
+
+        return authenticated
+
+
+def token_router(*, prefix: str = "", tag: str) -> APIRouter:
+    """A router whose operations all need a token. `tag` names the OpenAPI document they appear in."""
+    return APIRouter(prefix=prefix, tags=[tag], route_class=TokenRoute, redirect_slashes=False)
+
+
+# Async although nothing is awaited: a sync dependency would cost a trip to the thread pool.
+async def _services(request: Request) -> Services:
+    return services_of(request)
+
+
+async def _actor(request: Request) -> Actor:
+    return cast("Actor", request.state.actor)
+
+
+async def _tenant_session(request: Request) -> AsyncIterator[TenantSession]:
+    actor = cast("Actor", request.state.actor)
+    session = services_of(request).database.tenant_session(actor.organization_id)
+    try:
+        yield session
+        # Before the first byte of the answer leaves: what the client is told has been committed.
+        if session.in_transaction():
+            await run_in_threadpool(session.commit)
+    finally:
+        if session.in_transaction():
+            # After a failure the connection may be stuck in a statement; giving it back must not block the event loop.
+            await run_in_threadpool(session.close)
+        else:
+            session.close()
+
+
+ServicesDep = Annotated[Services, Depends(_services)]
+Caller = Annotated[Actor, Depends(_actor)]
+TenantDb = Annotated[TenantSession, Depends(_tenant_session, scope="function")]

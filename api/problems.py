@@ -1,0 +1,157 @@
+"""Errors on the wire. The only place that knows which error is which HTTP status.
+
+Two forms, as Konnect's clients decode them: problem details (RFC 9457, `application/problem+json`) everywhere, except
+below `core-entities`, where errors are gRPC statuses in JSON (api/statuses.py).
+Source: RFC 9457; the error components of the published Konnect API documents.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from api import statuses
+from api.violations import from_pydantic
+from core import errors
+from core.logging import get_logger
+
+log = get_logger("api.problems")
+
+# Class → status. The closest ancestor counts; a test demands that every DomainError has an entry of its own.
+STATUS: Final[dict[type[errors.DomainError], int]] = {
+    errors.InvalidInput: 400,
+    errors.LimitReached: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.NameTaken: 409,
+    errors.Conflict: 409,
+    errors.Unavailable: 503,
+}
+
+_TITLES: Final = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    409: "Conflict",
+    412: "Precondition Failed",
+    413: "Payload Too Large",
+    415: "Unsupported Media Type",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
+
+_MINIMUM_RULES: Final = frozenset(
+    {"min_length", "min_digits", "min_lowercase", "min_uppercase", "min_symbols", "min_items", "min"}
+)
+_MAXIMUM_RULES: Final = frozenset({"max_length", "max_items", "max"})
+
+
+def status_of(error: errors.DomainError) -> int:
+    """The HTTP status of a domain error."""
+    for kind in type(error).__mro__:
+        if kind in STATUS:
+            return STATUS[kind]
+    return 500
+
+
+def problem(
+    request: Request,
+    status: int,
+    detail: str,
+    *,
+    invalid_parameters: Sequence[Mapping[str, Any]] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A problem document. A 400 always has at least one invalid parameter: clients refuse to decode it otherwise."""
+    content: dict[str, Any] = {
+        "status": status,
+        "title": _TITLES.get(status, "Error"),
+        "type": f"https://httpstatuses.com/{status}",
+        "instance": f"konnect:trace:{request.scope.get('state', {}).get('trace', 0)}",
+        "detail": detail,
+    }
+    if status == 400:
+        fallback = {"field": "body", "reason": detail, "rule": "invalid", "source": None}
+        content["invalid_parameters"] = list(invalid_parameters) or [fallback]
+    return JSONResponse(content, status, headers, media_type="application/problem+json")
+
+
+def invalid_parameter(violation: errors.Violation) -> dict[str, Any]:
+    """A violation as an item of `invalid_parameters`, with the member that its rule's family needs."""
+    item: dict[str, Any] = {"field": violation.field, "reason": violation.reason, "rule": violation.rule}
+    item["source"] = violation.source
+    if violation.rule in _MINIMUM_RULES:
+        item["minimum"] = violation.bound
+    elif violation.rule in _MAXIMUM_RULES:
+        item["maximum"] = violation.bound
+    elif violation.rule == "enum":
+        item["choices"] = list(violation.choices or ())
+    elif violation.rule == "dependent_fields":
+        item["dependents"] = list(violation.dependents or ())
+    return item
+
+
+def render(request: Request, error: errors.DomainError) -> Response:
+    """The answer for a domain error, in the form of the path it happened on."""
+    status = status_of(error)
+    headers = {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, errors.Unavailable) else None
+    if status >= 500 or isinstance(error, errors.Unauthenticated):
+        log.info("request.refused", code=error.code, **error.context)
+    if statuses.applies_to(request.url.path):
+        return statuses.render(error, status, headers)
+    invalid: list[dict[str, Any]] = []
+    if isinstance(error, errors.InvalidInput):
+        invalid = [invalid_parameter(violation) for violation in error.violations]
+    elif isinstance(error, errors.LimitReached):
+        limit = errors.Violation("object", "usage limits reached", rule=None, source=None)
+        invalid = [invalid_parameter(limit)]
+    return problem(request, status, error.message, invalid_parameters=invalid, headers=headers)
+
+
+def internal_error(request: Request) -> Response:
+    """The answer for a bug of ours: nothing of it is shown, the trace number finds it in the log."""
+    if statuses.applies_to(request.url.path):
+        return statuses.status_response(500, "An internal error occurred")
+    return problem(request, 500, "An internal error occurred")
+
+
+def http_error(request: Request, error: HTTPException) -> Response:
+    """Errors of the framework: no such path, wrong method, body too large."""
+    detail = {404: "Not found", 405: "This method is not supported here"}.get(error.status_code, error.detail)
+    if statuses.applies_to(request.url.path):
+        return statuses.status_response(error.status_code, detail, headers=error.headers)
+    return problem(request, error.status_code, detail, headers=error.headers)
+
+
+def install(app: FastAPI) -> None:
+    """Have every error of `app` rendered here."""
+
+    async def on_domain_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, errors.DomainError)
+        return render(request, error)
+
+    async def on_invalid_request(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return render(request, from_pydantic(error.errors()))
+
+    async def on_http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return http_error(request, error)
+
+    async def on_database_gone(request: Request, error: Exception) -> Response:
+        log.error("database.unreachable", error=str(error))
+        return render(request, errors.Unavailable())
+
+    app.add_exception_handler(errors.DomainError, on_domain_error)
+    app.add_exception_handler(RequestValidationError, on_invalid_request)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(OperationalError, on_database_gone)

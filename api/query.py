@@ -1,0 +1,123 @@
+"""Query strings of hand-written lists: `page[size]`, `filter[name][contains]`, `labels`, `sort`.
+
+Brackets may come literally or percent-encoded; an empty value is as good as none.
+Source: OpenAPI style deepObject; the list parameters of the published Konnect API documents.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from starlette.datastructures import QueryParams
+
+from core.errors import InvalidInput, Violation
+from core.listing import Filter, LabelCondition, Listing, Operator, Sort
+
+DEFAULT_SIZE: Final = 10
+MAX_SIZE: Final = 1000
+_MAX_NUMBER: Final = 1_000_000
+_FILTER: Final = re.compile(r"filter\[([^\[\]]+)\](?:\[([^\[\]]*)\])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Filterable:
+    """A field that a list can be filtered by: which operators, and how its text becomes a value."""
+
+    operators: frozenset[Operator]
+    parse: Callable[[str], Any] = str
+    rule: str = "is_string"
+
+
+def uuid_filter(*operators: Operator) -> Filterable:
+    """A field that holds UUIDs."""
+    return Filterable(frozenset(operators), UUID, "is_uuid")
+
+
+def text_filter(*operators: Operator) -> Filterable:
+    """A field that holds text."""
+    return Filterable(frozenset(operators))
+
+
+def boolean_filter() -> Filterable:
+    """A field that is true or false."""
+    return Filterable(frozenset({Operator.EQ}), _boolean, "is_boolean")
+
+
+def listing(query: QueryParams, filterable: Mapping[str, Filterable], sortable: frozenset[str]) -> Listing:
+    """What part of a list the query asks for. Raises InvalidInput for anything that it names and the list lacks."""
+    return Listing(
+        number=_integer(query, "page[number]", 1, _MAX_NUMBER),
+        size=_integer(query, "page[size]", DEFAULT_SIZE, MAX_SIZE),
+        filters=tuple(
+            _filter(name, value, filterable)
+            for name, value in query.multi_items()
+            if name == "filter" or name.startswith("filter[")
+        ),
+        labels=_labels(query.get("labels", "")),
+        sort=_sort(query.get("sort", ""), sortable),
+    )
+
+
+def _integer(query: QueryParams, name: str, default: int, maximum: int) -> int:
+    text = query.get(name, "")
+    if not text:
+        return default
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise InvalidInput.of(name, "must be an integer", rule="is_integer", source="query")
+    value = int(text)
+    if value < 1:
+        raise InvalidInput([Violation(name, "must be at least 1", "min", "query", bound=1)])
+    if value > maximum:
+        raise InvalidInput([Violation(name, f"must be at most {maximum}", "max", "query", bound=maximum)])
+    return value
+
+
+def _filter(name: str, text: str, filterable: Mapping[str, Filterable]) -> Filter:
+    parts = _FILTER.fullmatch(name)
+    field = parts.group(1) if parts else ""
+    target = filterable.get(field)
+    if parts is None or target is None:
+        raise InvalidInput.of(name, "is not a field that can be filtered by", rule="unknown_property", source="query")
+    # filter[x]=v is the short form of filter[x][eq]=v.
+    operator = parts.group(2) or "eq"
+    if operator not in target.operators:
+        known = ", ".join(sorted(target.operators))
+        raise InvalidInput.of(name, f"supports the operators {known}", rule="unknown_property", source="query")
+    texts = text.split(",") if operator == Operator.OEQ else [text]
+    try:
+        values = tuple(target.parse(part) for part in texts)
+    except ValueError:
+        raise InvalidInput.of(name, "has a value of the wrong type", rule=target.rule, source="query") from None
+    return Filter(field, Operator(operator), values)
+
+
+def _labels(text: str) -> tuple[LabelCondition, ...]:
+    conditions: list[LabelCondition] = []
+    for part in text.split(","):
+        key, colon, value = part.strip().partition(":")
+        if key:
+            conditions.append(LabelCondition(key, value if colon else None))
+    return tuple(conditions)
+
+
+def _sort(text: str, sortable: frozenset[str]) -> tuple[Sort, ...]:
+    result: list[Sort] = []
+    for part in text.split(","):
+        words = part.split()
+        if not words:
+            continue
+        direction = words[1].lower() if len(words) == 2 else "asc"
+        if len(words) > 2 or words[0] not in sortable or direction not in ("asc", "desc"):
+            raise InvalidInput.of(
+                "sort", f"supports {', '.join(sorted(sortable))}, each with asc or desc", source="query"
+            )
+        result.append(Sort(words[0], direction == "desc"))
+    return tuple(result)
+
+
+def _boolean(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError(text)
+    return text == "true"

@@ -1,0 +1,1 @@
+"""Control planes: the containers of gateway configuration."""

@@ -1,0 +1,1 @@
+"""Identity: organizations, users, tokens, and who a request comes from."""
