@@ -73,7 +73,7 @@ class StateDir:
             written = json.loads(self.version_file.read_text())
             found_format, found_version = int(written["format"]), str(written["version"])
             newer = found_format > FORMAT or _version_key(found_version) > _version_key(version)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise Fault(f"{self.version_file} is not readable as a version file ({type(error).__name__})") from error
@@ -100,10 +100,14 @@ class StateDir:
     def locked(self) -> Generator[None]:
         """Hold the directory for one `sluice up`; the kernel lets go when the process dies, however it dies.
 
-        Raises: Fault: another one holds it.
+        Raises: Fault: another one holds it, or it is not writable.
         """
-        self.run.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self.run / "up.lock").open("a+") as file:
+        try:
+            self.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = (self.run / "up.lock").open("a+")
+        except OSError as error:
+            raise Fault(f"cannot use state directory {self.root}: {error.strerror}") from error
+        with lock as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
