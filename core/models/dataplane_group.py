@@ -2,7 +2,7 @@
 
 from uuid import UUID, uuid4
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.db.tenancy import TenantOwned
@@ -39,3 +39,5 @@ class DataplaneGroup(Timestamps, TenantOwned, Base):
     state: Mapped[str] = mapped_column(default="created")
     state_metadata: Mapped[Document] = mapped_column(default=dict)
     hostname: Mapped[str | None]
+    # The control plane's version when the region's runtimes were told to serve it; None: they are not.
+    assigned_version: Mapped[int | None] = mapped_column(BigInteger)

@@ -27,5 +27,7 @@ class RuntimeAck(TenantOwned, Base):
     version: Mapped[int] = mapped_column(BigInteger)
     accepted: Mapped[bool]
     errors: Mapped[list[Document]] = mapped_column(default=list)
+    # The newest version that the runtime accepted: it still runs when a later one was refused.
+    running_version: Mapped[int | None] = mapped_column(BigInteger)
     config_hash: Mapped[str | None]
     reported_at: Mapped[datetime] = mapped_column(default=utc_now)

@@ -211,6 +211,7 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("accepted", sa.Boolean(), nullable=False),
         sa.Column("errors", postgresql.JSONB(), nullable=False),
+        sa.Column("running_version", sa.BigInteger(), nullable=True),
         sa.Column("config_hash", sa.String(), nullable=True),
         sa.Column("reported_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
@@ -236,6 +237,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("state_metadata", postgresql.JSONB(), nullable=False),
         sa.Column("hostname", sa.String(), nullable=True),
+        sa.Column("assigned_version", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(

@@ -220,7 +220,7 @@ def test_what_the_engine_no_longer_accepts_from_disk_is_fetched_anew(world: Worl
     assert world.sync.load_cache() == 1
 
     async def scenario() -> None:
-        await until(lambda: world.engine.held.get(A) == 3)
+        await until(lambda: world.cache.version(A) == 3)
 
     world.play(scenario)
     assert world.control_plane.fetches == [(A, None)]

@@ -1,0 +1,1 @@
+"""Gateways of control planes: what is wanted where, and which runtimes are to serve it."""

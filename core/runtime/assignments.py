@@ -1,0 +1,46 @@
+"""Which control planes the runtimes of a region serve, under which hosts, at which version."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+_SELECT = """
+    select grp.org_id, grp.control_plane_id, array_agg(grp.hostname order by grp.hostname) as hosts,
+           max(control_plane.config_version) as version
+    from dataplane_groups grp
+    join control_planes control_plane on control_plane.org_id = grp.org_id and control_plane.id = grp.control_plane_id
+    where grp.region = :region and grp.assigned_version is not null and grp.hostname is not null {more}
+    group by grp.org_id, grp.control_plane_id
+"""
+_OF_REGION = text(_SELECT.format(more=""))
+_OF_CONTROL_PLANE = text(_SELECT.format(more="and grp.control_plane_id = :control_plane_id"))
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One control plane in one region. `hosts` are lower case, without port, sorted."""
+
+    organization_id: UUID
+    control_plane_id: UUID
+    hosts: tuple[str, ...]
+    version: int
+
+
+def of_region(session: Session, region: str) -> Sequence[Assignment]:
+    """Everything that the region's runtimes serve; needs a session across organizations."""
+    return [_assignment(row) for row in session.execute(_OF_REGION, {"region": region})]
+
+
+def of_control_plane(session: Session, region: str, control_plane_id: UUID) -> Assignment | None:
+    """One control plane's assignment to the region, or None."""
+    parameters = {"region": region, "control_plane_id": control_plane_id}
+    row = session.execute(_OF_CONTROL_PLANE, parameters).one_or_none()
+    return None if row is None else _assignment(row)
+
+
+def _assignment(row: object) -> Assignment:
+    organization_id, control_plane_id, hosts, version = row  # type: ignore[misc]
+    return Assignment(organization_id, control_plane_id, tuple(hosts), version)
