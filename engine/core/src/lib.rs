@@ -2,11 +2,21 @@
 //!
 //! The engine is given configuration per tenant (a control plane), compiles it off the request path and serves
 //! every request from immutable, compiled data: `Host` → tenant → route → plugin chain → upstream. It knows nothing
-//! of Python; `engine/py` is a thin binding over [`Engine`].
+//! of Python; `engine/py` is a thin binding over [`engine::Engine`].
 #![forbid(unsafe_code)]
 
+pub mod clock;
+pub mod config;
+pub mod engine;
 pub mod error;
+pub mod gateway;
+pub mod http1;
 pub mod message;
+pub mod net;
 pub mod phases;
 pub mod plugins;
 pub mod router;
+pub mod stats;
+pub mod tls_server;
+pub mod upstream;
+pub mod worker;

@@ -6,6 +6,7 @@ mod request;
 mod response;
 
 pub use captures::Captures;
+pub(crate) use headers::Span;
 pub use headers::{Headers, InvalidHeader};
 pub use request::{Request, RequestHead, Scheme, Upstream, Version};
 pub use response::{Response, ResponseBody, ResponseHead};

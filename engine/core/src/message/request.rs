@@ -163,6 +163,13 @@ impl Request {
         self.body_changed
     }
 
+    /// Forgets what the previous request of a connection left in the fields that are not parsed anew.
+    pub(crate) fn start(&mut self) {
+        self.body = None;
+        self.body_changed = false;
+        self.captures = Captures::default();
+    }
+
     pub(crate) fn buffer_body(&mut self, body: Bytes) {
         self.body = Some(body);
     }

@@ -26,6 +26,9 @@ pub enum ResponseBody {
     Empty,
     /// A message in the error format that the client accepts (JSON, HTML, XML or text), with the request id.
     Message(Cow<'static, str>),
+    /// The same for a failure of the exchange itself (bad request, upstream failures): a client that accepts nothing in
+    /// particular gets the format of its own request's body, else plain text.
+    Failure(Cow<'static, str>),
     /// `{"message":"…"}` as compact JSON whatever the client accepts, without a request id.
     PlainMessage(Cow<'static, str>),
     /// Exactly these bytes.
@@ -53,6 +56,11 @@ impl Response {
     /// A message in the format that the client accepts.
     pub fn message(status: u16, message: impl Into<Cow<'static, str>>) -> Self {
         Self { status, headers: Vec::new(), body: ResponseBody::Message(message.into()) }
+    }
+
+    /// A message about a failure of the exchange itself.
+    pub fn failure(status: u16, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, headers: Vec::new(), body: ResponseBody::Failure(message.into()) }
     }
 
     /// The same with one more header.

@@ -1,0 +1,275 @@
+//! Entities → [`Tenant`]. Runs off the request path; every error of every entity is reported.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+
+use super::entities::{ConsumerSpec, PluginSpec, ServiceSpec};
+use super::tenant::{Address, Chain, ResponseHeaders, Route, Service, Tenant};
+use super::update::{Limits, Settings};
+use crate::error::ConfigError;
+use crate::message::Scheme;
+use crate::net::address::may_connect;
+use crate::phases::Plugin;
+use crate::plugins::{self, Registration};
+use crate::router::{RouteSpec, Router};
+use crate::stats::Counters;
+use crate::upstream::tls::TlsIdentity;
+
+/// All entities of a tenant by type and id. Cloning shares the entities.
+#[derive(Debug, Clone, Default)]
+pub struct EntitySet {
+    /// Services.
+    pub services: BTreeMap<String, Arc<ServiceSpec>>,
+    /// Routes.
+    pub routes: BTreeMap<String, Arc<RouteSpec>>,
+    /// Plugins.
+    pub plugins: BTreeMap<String, Arc<PluginSpec>>,
+    /// Consumers.
+    pub consumers: BTreeMap<String, Arc<ConsumerSpec>>,
+}
+
+struct Instance {
+    registration: &'static Registration,
+    spec: Arc<PluginSpec>,
+    plugin: Arc<dyn Plugin>,
+}
+
+/// Compiles a tenant.
+pub fn compile(
+    number: u64,
+    version: u64,
+    settings: &Settings,
+    limits: &Limits,
+    entities: &EntitySet,
+    counters: Arc<Counters>,
+) -> Result<Tenant, Vec<ConfigError>> {
+    let mut errors = Vec::new();
+    let services = compile_services(entities, limits, &mut errors);
+    let instances = compile_plugins(entities, &mut errors);
+    check_flavor(settings, &mut errors);
+
+    let specs = routable(entities, &mut errors);
+    let router = Router::compile(&specs).map_err(|found| errors.extend(found)).ok();
+    let routes = specs.iter().map(|spec| compile_route(spec, &services, &instances)).collect();
+    match router {
+        Some(router) if errors.is_empty() => Ok(Tenant {
+            number,
+            version,
+            response_headers: response_headers(&settings.headers),
+            trusted: settings.trusted_ips.clone(),
+            real_ip_header: settings.real_ip_header.clone(),
+            limits: limits.clone(),
+            router,
+            routes,
+            counters,
+        }),
+        _ => Err(errors),
+    }
+}
+
+fn check_flavor(settings: &Settings, errors: &mut Vec<ConfigError>) {
+    if settings.router_flavor != "traditional_compatible" {
+        errors.push(ConfigError {
+            entity: "control_plane".into(),
+            id: String::new(),
+            name: None,
+            field: Some("settings.router_flavor".into()),
+            message: format!("this engine has no router flavour '{}'", settings.router_flavor),
+        });
+    }
+}
+
+fn error(entity: &str, id: &str, name: Option<&str>, field: &str, message: impl Into<String>) -> ConfigError {
+    ConfigError {
+        entity: entity.into(),
+        id: id.into(),
+        name: name.map(Into::into),
+        field: Some(field.into()),
+        message: message.into(),
+    }
+}
+
+/// The routes that can match: HTTP ones whose service is not switched off.
+fn routable(entities: &EntitySet, errors: &mut Vec<ConfigError>) -> Vec<Arc<RouteSpec>> {
+    let mut specs = Vec::new();
+    for spec in entities.routes.values() {
+        let service = spec.service.as_ref().map(|reference| entities.services.get(&reference.id));
+        match service {
+            Some(None) => {
+                errors.push(error("route", &spec.id, spec.name.as_deref(), "service.id", "no such service"));
+            }
+            Some(Some(service)) if !service.enabled => {}
+            _ if spec.protocols.iter().any(|protocol| protocol == "http" || protocol == "https") => {
+                specs.push(spec.clone());
+            }
+            _ => {}
+        }
+    }
+    specs
+}
+
+fn compile_services(
+    entities: &EntitySet,
+    limits: &Limits,
+    errors: &mut Vec<ConfigError>,
+) -> BTreeMap<String, Arc<Service>> {
+    let mut services = BTreeMap::new();
+    for spec in entities.services.values() {
+        let refuse = |field: &str, message: &str| error("service", &spec.id, spec.name.as_deref(), field, message);
+        let unsupported = [
+            (spec.client_certificate.is_some(), "client_certificate"),
+            (spec.ca_certificates.as_ref().is_some_and(|list| !list.is_empty()), "ca_certificates"),
+            (spec.tls_verify_depth.is_some(), "tls_verify_depth"),
+        ];
+        for (_, field) in unsupported.iter().filter(|(set, _)| *set) {
+            errors.push(refuse(field, "not available on this engine"));
+        }
+        match compile_service(spec, limits) {
+            Ok(Some(service)) => drop(services.insert(spec.id.clone(), Arc::new(service))),
+            Ok(None) => {}
+            Err((field, message)) => errors.push(refuse(field, message)),
+        }
+    }
+    services
+}
+
+/// `None` for a protocol that is not proxied over HTTP/1: its routes answer as routes without a service do.
+fn compile_service(spec: &ServiceSpec, limits: &Limits) -> Result<Option<Service>, (&'static str, &'static str)> {
+    let secure = match spec.protocol.as_str() {
+        "http" => false,
+        "https" => true,
+        _ => return Ok(None),
+    };
+    let bare = spec.host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&spec.host);
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    if spec.host.is_empty() || !spec.host.bytes().all(valid) {
+        return Err(("host", "invalid host"));
+    }
+    let literal: Option<IpAddr> = bare.parse().ok();
+    let address = match literal {
+        Some(address) => Address::Literal(address, may_connect(address, &limits.allow_upstream)),
+        None => Address::Name(spec.host.as_str().into()),
+    };
+    let name = bare.trim_end_matches('.').to_owned();
+    let tls = if secure {
+        let name = ServerName::try_from(name).map_err(|_| ("host", "invalid host"))?;
+        Some(Arc::new(TlsIdentity { name, verify: spec.tls_verify.unwrap_or(true) }))
+    } else {
+        None
+    };
+    let standard = if secure { 443 } else { 80 };
+    let authority = if matches!(literal, Some(IpAddr::V6(_))) { format!("[{bare}]") } else { spec.host.clone() };
+    let host_header = if spec.port == standard { authority } else { format!("{authority}:{}", spec.port) };
+    Ok(Some(Service {
+        address,
+        port: spec.port,
+        host_header: host_header.into_bytes(),
+        path: spec.path.clone(),
+        tls,
+        retries: spec.retries,
+        connect_timeout: Duration::from_millis(spec.connect_timeout),
+        write_timeout: Duration::from_millis(spec.write_timeout),
+        read_timeout: Duration::from_millis(spec.read_timeout),
+    }))
+}
+
+fn compile_plugins(entities: &EntitySet, errors: &mut Vec<ConfigError>) -> Vec<Instance> {
+    let mut instances = Vec::new();
+    for spec in entities.plugins.values() {
+        let name = Some(spec.name.as_str());
+        let references = [
+            ("service.id", spec.service.as_ref().map(|to| entities.services.contains_key(&to.id))),
+            ("route.id", spec.route.as_ref().map(|to| entities.routes.contains_key(&to.id))),
+            ("consumer.id", spec.consumer.as_ref().map(|to| entities.consumers.contains_key(&to.id))),
+            ("consumer_group.id", spec.consumer_group.as_ref().map(|_| false)),
+        ];
+        for (field, _) in references.iter().filter(|(_, exists)| *exists == Some(false)) {
+            errors.push(error("plugin", &spec.id, name, field, "no such entity"));
+        }
+        let Some(registration) = plugins::find(&spec.name) else {
+            errors.push(error("plugin", &spec.id, name, "name", format!("plugin '{}' is not known", spec.name)));
+            continue;
+        };
+        match (registration.compile)(spec.config.clone()) {
+            Ok(plugin) => instances.push(Instance { registration, spec: spec.clone(), plugin }),
+            Err(found) => errors.extend(found.into_iter().map(|refusal| {
+                let field = refusal.field.map_or_else(|| "config".into(), |field| format!("config.{field}"));
+                error("plugin", &spec.id, name, &field, refusal.message)
+            })),
+        }
+    }
+    instances.retain(|instance| instance.spec.enabled);
+    instances
+}
+
+fn compile_route(spec: &RouteSpec, services: &BTreeMap<String, Arc<Service>>, instances: &[Instance]) -> Route {
+    let speaks = |protocol: &str| spec.protocols.iter().any(|own| own == protocol);
+    Route {
+        http: speaks("http"),
+        https: speaks("https"),
+        redirect_status: spec.https_redirect_status_code,
+        strip_path: spec.strip_path.unwrap_or(true),
+        preserve_host: spec.preserve_host,
+        service: spec.service.as_ref().and_then(|service| services.get(&service.id)).cloned(),
+        http_chain: chain(spec, Scheme::Http, instances),
+        https_chain: chain(spec, Scheme::Https, instances),
+    }
+}
+
+/// The most specific instance of each kind of plugin for a route, in running order: route and service before route
+/// before service before global. An instance for a consumer waits for a request that an authentication plugin has
+/// given a consumer, so it is in no route's own chain.
+fn chain(route: &RouteSpec, scheme: Scheme, instances: &[Instance]) -> Chain {
+    let mut best: BTreeMap<&str, (u8, &Instance)> = BTreeMap::new();
+    for instance in instances {
+        let Some(rank) = rank(&instance.spec, route, scheme) else { continue };
+        let entry = best.entry(instance.registration.name).or_insert((rank, instance));
+        if rank > entry.0 {
+            *entry = (rank, instance);
+        }
+    }
+    let mut chosen: Vec<&Instance> = best.into_values().map(|(_, instance)| instance).collect();
+    chosen.sort_by_key(|instance| {
+        (std::cmp::Reverse(instance.registration.priority), std::cmp::Reverse(instance.registration.name))
+    });
+    chosen.into_iter().map(|instance| instance.plugin.clone()).collect()
+}
+
+/// How specific an instance is for a route: `None` if it does not apply.
+fn rank(plugin: &PluginSpec, route: &RouteSpec, scheme: Scheme) -> Option<u8> {
+    let for_route = plugin.route.as_ref().map(|to| to.id == route.id);
+    let for_service = plugin.service.as_ref().map(|to| route.service.as_ref() == Some(to));
+    let applies = plugin.consumer.is_none()
+        && plugin.consumer_group.is_none()
+        && for_route != Some(false)
+        && for_service != Some(false)
+        && plugin.protocols.iter().any(|protocol| protocol == scheme.as_str());
+    applies.then(|| 2 * u8::from(for_route.is_some()) + u8::from(for_service.is_some()))
+}
+
+/// Reads the `headers` setting; `off` in the first place switches everything off.
+fn response_headers(tokens: &[String]) -> ResponseHeaders {
+    let mut on = ResponseHeaders::default();
+    if tokens.first().is_some_and(|token| token.eq_ignore_ascii_case("off")) {
+        return on;
+    }
+    for token in tokens {
+        match token.to_ascii_lowercase().as_str() {
+            "server_tokens" => (on.server, on.via) = (true, true),
+            "latency_tokens" => (on.proxy_latency, on.upstream_latency, on.response_latency) = (true, true, true),
+            "via" => on.via = true,
+            "server" => on.server = true,
+            "x-kong-proxy-latency" => on.proxy_latency = true,
+            "x-kong-upstream-latency" => on.upstream_latency = true,
+            "x-kong-response-latency" => on.response_latency = true,
+            "x-kong-upstream-status" => on.upstream_status = true,
+            "x-kong-request-id" => on.request_id = true,
+            _ => {}
+        }
+    }
+    on
+}

@@ -1,0 +1,7 @@
+//! From the control plane's entities to what requests are served from.
+
+pub mod compile;
+pub mod entities;
+pub mod store;
+pub mod tenant;
+pub mod update;

@@ -1,0 +1,197 @@
+//! A tenant's configuration, compiled: what requests are served from. Immutable; a change makes a new one.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use ipnet::IpNet;
+
+use super::update::Limits;
+use crate::message::Scheme;
+use crate::phases::Plugin;
+use crate::router::Router;
+use crate::stats::Counters;
+use crate::upstream::tls::TlsIdentity;
+
+/// Parts of the host table: a change of one tenant's hosts copies one part.
+const HOST_SHARDS: usize = 256;
+
+/// Plugins of a route for one scheme, in the order in which they run.
+pub type Chain = Box<[Arc<dyn Plugin>]>;
+
+/// One version of a tenant.
+pub struct Tenant {
+    /// Number of the tenant in this process.
+    pub number: u64,
+    /// Version of the configuration.
+    pub version: u64,
+    /// Which response headers the gateway adds.
+    pub response_headers: ResponseHeaders,
+    /// Peers whose forwarding headers are believed.
+    pub trusted: Vec<IpNet>,
+    /// Header with the client's address, for trusted peers.
+    pub real_ip_header: String,
+    /// Bounds.
+    pub limits: Limits,
+    /// Finds the route.
+    pub router: Router,
+    /// By the router's index.
+    pub routes: Vec<Route>,
+    /// Counters, shared by all versions.
+    pub counters: Arc<Counters>,
+}
+
+/// Which headers the gateway adds to responses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "one switch per header, as users configure them")]
+pub struct ResponseHeaders {
+    /// `Server` where the upstream sent none.
+    pub server: bool,
+    /// `Via` on proxied responses.
+    pub via: bool,
+    /// `X-Kong-Proxy-Latency`.
+    pub proxy_latency: bool,
+    /// `X-Kong-Upstream-Latency`.
+    pub upstream_latency: bool,
+    /// `X-Kong-Response-Latency`.
+    pub response_latency: bool,
+    /// `X-Kong-Upstream-Status`.
+    pub upstream_status: bool,
+    /// `X-Kong-Request-Id`.
+    pub request_id: bool,
+}
+
+/// A route with everything that its requests need.
+pub struct Route {
+    /// Whether plain HTTP is served.
+    pub http: bool,
+    /// Whether HTTPS is served.
+    pub https: bool,
+    /// Answer to plain HTTP if only HTTPS is served.
+    pub redirect_status: u16,
+    /// Whether the matched prefix is left out of the upstream path.
+    pub strip_path: bool,
+    /// Whether the client's `Host` goes upstream.
+    pub preserve_host: bool,
+    /// Where requests go; `None` answers 503 unless a plugin answers.
+    pub service: Option<Arc<Service>>,
+    /// Plugins for plain HTTP.
+    pub http_chain: Chain,
+    /// Plugins for HTTPS.
+    pub https_chain: Chain,
+}
+
+impl Route {
+    /// The plugins for a scheme.
+    #[must_use]
+    pub fn chain(&self, scheme: Scheme) -> &Chain {
+        match scheme {
+            Scheme::Http => &self.http_chain,
+            Scheme::Https => &self.https_chain,
+        }
+    }
+}
+
+/// Where a service is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// An address, and whether the tenant may connect to it.
+    Literal(IpAddr, bool),
+    /// A name to resolve.
+    Name(Box<str>),
+}
+
+/// A service with everything that its requests need.
+#[derive(Debug)]
+pub struct Service {
+    /// Where it is.
+    pub address: Address,
+    /// Its port.
+    pub port: u16,
+    /// Value of `Host`.
+    pub host_header: Vec<u8>,
+    /// Prefix of upstream paths.
+    pub path: Option<String>,
+    /// TLS, if it speaks it.
+    pub tls: Option<Arc<TlsIdentity>>,
+    /// Tries after the first one.
+    pub retries: u32,
+    /// Bound of a connect, TLS included.
+    pub connect_timeout: Duration,
+    /// Bound between two writes.
+    pub write_timeout: Duration,
+    /// Bound between two reads.
+    pub read_timeout: Duration,
+}
+
+/// The place of a tenant; its content is swapped when its configuration changes.
+pub struct Slot {
+    /// The version that new requests are served from.
+    pub current: ArcSwap<Tenant>,
+}
+
+/// Host → tenant, read without a lock.
+pub struct HostTable {
+    shards: Box<[ArcSwap<HashMap<String, Arc<Slot>>>]>,
+    any: ArcSwapOption<Slot>,
+}
+
+impl HostTable {
+    /// The host that stands for all hosts that select no tenant.
+    pub const ANY: &'static str = "*";
+
+    /// An empty table.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { shards: (0..HOST_SHARDS).map(|_| ArcSwap::default()).collect(), any: ArcSwapOption::empty() }
+    }
+
+    /// The tenant of a host (lower case, without port).
+    #[must_use]
+    pub fn find(&self, host: &str) -> Option<Arc<Tenant>> {
+        if let Some(slot) = self.shard(host).load().get(host) {
+            return Some(slot.current.load_full());
+        }
+        self.any.load().as_ref().map(|slot| slot.current.load_full())
+    }
+
+    /// Gives a host to a tenant. Writers are serialised by the caller.
+    pub(crate) fn insert(&self, host: &str, slot: &Arc<Slot>) {
+        if host == Self::ANY {
+            self.any.store(Some(slot.clone()));
+            return;
+        }
+        let shard = self.shard(host);
+        let mut hosts = HashMap::clone(&shard.load());
+        hosts.insert(host.to_owned(), slot.clone());
+        shard.store(Arc::new(hosts));
+    }
+
+    /// Takes a host away.
+    pub(crate) fn remove(&self, host: &str) {
+        if host == Self::ANY {
+            self.any.store(None);
+            return;
+        }
+        let shard = self.shard(host);
+        let mut hosts = HashMap::clone(&shard.load());
+        hosts.remove(host);
+        shard.store(Arc::new(hosts));
+    }
+
+    /// FNV-1a: the shard only spreads the writer's work, so an unkeyed hash does.
+    fn shard(&self, host: &str) -> &ArcSwap<HashMap<String, Arc<Slot>>> {
+        let hash = host
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        &self.shards[usize::from(hash.to_be_bytes()[3]) % HOST_SHARDS]
+    }
+}
+
+impl Default for HostTable {
+    fn default() -> Self {
+        Self::new()
+    }
+}

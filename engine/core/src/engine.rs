@@ -1,0 +1,330 @@
+//! The engine as a whole: options, threads, and the calls that reach it from outside.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+use crate::clock::Clock;
+use crate::config::store::{Store, TenantTotals};
+use crate::config::update::Report;
+use crate::tls_server::{self, CertificateOptions};
+use crate::upstream::tls::ClientConfigs;
+use crate::worker::{Listener, Stop, Worker};
+
+/// Pending connections per listener and thread.
+const BACKLOG: i32 = 1024;
+
+/// How an engine is set up; JSON from outside.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    /// Where to listen.
+    pub listeners: Vec<ListenerOptions>,
+    /// Worker threads; 0 means one per core.
+    #[serde(default)]
+    pub threads: usize,
+    /// Shown to clients whose server name has no certificate of its own; `None` makes a self-signed one.
+    #[serde(default)]
+    pub default_certificate: Option<CertificateOptions>,
+    /// Bounds of the process.
+    #[serde(default)]
+    pub limits: LimitOptions,
+    /// Version for `Server`.
+    pub version: String,
+}
+
+/// One listener.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerOptions {
+    /// Address and port; port 0 picks a free one.
+    pub address: SocketAddr,
+    /// Whether clients speak TLS.
+    pub tls: bool,
+}
+
+/// Bounds that hold for all tenants. Times in milliseconds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitOptions {
+    /// Largest request head in bytes.
+    pub max_head_bytes: usize,
+    /// Silence between requests.
+    pub idle_timeout_ms: u64,
+    /// First byte to the end of a head.
+    pub head_timeout_ms: u64,
+    /// Silence within a body.
+    pub body_timeout_ms: u64,
+    /// A client that takes nothing.
+    pub write_timeout_ms: u64,
+    /// TLS handshake.
+    pub handshake_timeout_ms: u64,
+}
+
+impl Default for LimitOptions {
+    fn default() -> Self {
+        Self {
+            max_head_bytes: 32 * 1024,
+            idle_timeout_ms: 75_000,
+            head_timeout_ms: 60_000,
+            body_timeout_ms: 60_000,
+            write_timeout_ms: 60_000,
+            handshake_timeout_ms: 15_000,
+        }
+    }
+}
+
+/// Bounds of time, as the workers use them.
+#[derive(Debug, Clone, Copy)]
+pub struct Timeouts {
+    /// Silence between requests.
+    pub idle: Duration,
+    /// First byte to the end of a head.
+    pub head: Duration,
+    /// Silence within a request body.
+    pub body: Duration,
+    /// A client that takes nothing.
+    pub write: Duration,
+    /// TLS handshake.
+    pub handshake: Duration,
+}
+
+/// What all threads share.
+pub struct Shared {
+    /// Tenants.
+    pub store: Store,
+    /// Time.
+    pub clock: Clock,
+    /// TLS towards upstreams.
+    pub tls_clients: ClientConfigs,
+    /// Bounds of time.
+    pub timeouts: Timeouts,
+    /// Largest request head.
+    pub max_head_bytes: usize,
+    /// Value of `Server`.
+    pub server: String,
+    /// Counters of the process.
+    pub counts: Counts,
+}
+
+/// Counters that belong to no tenant.
+#[derive(Debug, Default)]
+pub struct Counts {
+    opened: AtomicU64,
+    closed: AtomicU64,
+    malformed: AtomicU64,
+    without_tenant: AtomicU64,
+    panics: AtomicU64,
+}
+
+#[derive(Debug, Serialize)]
+struct CountTotals {
+    connections_total: u64,
+    connections_open: u64,
+    malformed_requests_total: u64,
+    requests_without_tenant_total: u64,
+    panics_total: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Stats {
+    #[serde(flatten)]
+    process: CountTotals,
+    tenants: BTreeMap<String, TenantTotals>,
+}
+
+impl Counts {
+    pub(crate) fn opened(&self) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn closed(&self) {
+        self.closed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn malformed(&self) {
+        self.malformed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn panicked(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn without_tenant(&self) {
+        self.without_tenant.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn totals(&self) -> CountTotals {
+        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        CountTotals {
+            connections_total: get(&self.opened),
+            connections_open: get(&self.opened).saturating_sub(get(&self.closed)),
+            malformed_requests_total: get(&self.malformed),
+            requests_without_tenant_total: get(&self.without_tenant),
+            panics_total: get(&self.panics),
+        }
+    }
+}
+
+/// Why an engine could not be made.
+#[derive(Debug)]
+pub struct InvalidOptions(pub String);
+
+impl std::fmt::Display for InvalidOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for InvalidOptions {}
+
+/// The engine. All calls may come from any thread.
+pub struct Engine {
+    options: Options,
+    acceptor: TlsAcceptor,
+    shared: Arc<Shared>,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    stop: watch::Sender<Stop>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Engine {
+    /// An engine that does not listen yet. Configuration can be applied before it starts.
+    pub fn new(options: &[u8]) -> Result<Self, InvalidOptions> {
+        let mut options: Options =
+            serde_json::from_slice(options).map_err(|error| InvalidOptions(format!("options: {error}")))?;
+        if options.threads == 0 {
+            options.threads = std::thread::available_parallelism().map_or(1, usize::from);
+        }
+        if options.limits.max_head_bytes < 1024 {
+            return Err(InvalidOptions("limits.max_head_bytes: at least 1024".into()));
+        }
+        let acceptor = tls_server::acceptor(options.default_certificate.as_ref())
+            .map_err(|error| InvalidOptions(format!("default_certificate: {error}")))?;
+        let limits = &options.limits;
+        let shared = Arc::new(Shared {
+            store: Store::new(options.threads),
+            clock: Clock::new(),
+            tls_clients: ClientConfigs::default(),
+            timeouts: Timeouts {
+                idle: Duration::from_millis(limits.idle_timeout_ms),
+                head: Duration::from_millis(limits.head_timeout_ms),
+                body: Duration::from_millis(limits.body_timeout_ms),
+                write: Duration::from_millis(limits.write_timeout_ms),
+                handshake: Duration::from_millis(limits.handshake_timeout_ms),
+            },
+            max_head_bytes: limits.max_head_bytes,
+            server: format!("sluice/{}", options.version),
+            counts: Counts::default(),
+        });
+        Ok(Self { options, acceptor, shared, running: Mutex::default() })
+    }
+
+    /// Binds all listeners in every thread and starts serving. Returns the addresses in the order of the listeners.
+    pub fn start(&self) -> io::Result<Vec<SocketAddr>> {
+        let mut running = self.lock();
+        if running.is_some() {
+            return Err(io::Error::other("the engine is running already"));
+        }
+        let mut per_thread: Vec<Vec<Listener>> = (0..self.options.threads).map(|_| Vec::new()).collect();
+        let mut addresses = Vec::new();
+        for wanted in &self.options.listeners {
+            let mut address = wanted.address;
+            for listeners in &mut per_thread {
+                let socket = listen(address)?;
+                address = socket.local_addr()?;
+                listeners.push(Listener { socket, tls: wanted.tls.then(|| self.acceptor.clone()) });
+            }
+            addresses.push(address);
+        }
+        let (stop, stopped) = watch::channel(Stop::No);
+        let mut threads = Vec::new();
+        for (index, listeners) in per_thread.into_iter().enumerate() {
+            let runtime = Builder::new_current_thread;
+            let (shared, stopped) = (self.shared.clone(), stopped.clone());
+            let thread = std::thread::Builder::new().name(format!("sluice-{index}")).spawn(move || {
+                let Ok(runtime) = runtime().enable_io().enable_time().build_local(LocalOptions::default()) else {
+                    return;
+                };
+                runtime.block_on(Rc::new(Worker::new(shared, index)).run(listeners, stopped));
+            })?;
+            threads.push(thread);
+        }
+        *running = Some(Running { stop, threads });
+        Ok(addresses)
+    }
+
+    /// Applies a configuration update, all or nothing.
+    pub fn apply(&self, update: &[u8]) -> Report {
+        self.shared.store.apply(update)
+    }
+
+    /// Forgets a control plane. Returns whether it was there.
+    pub fn remove(&self, control_plane_id: &str) -> bool {
+        self.shared.store.remove(control_plane_id)
+    }
+
+    /// The version held per control plane, as JSON.
+    #[must_use]
+    pub fn versions(&self) -> Vec<u8> {
+        json!(self.shared.store.versions()).to_string().into_bytes()
+    }
+
+    /// The counters of the process, and below `tenants` those of each control plane, as JSON.
+    #[must_use]
+    pub fn stats(&self) -> Vec<u8> {
+        let stats = Stats { process: self.shared.counts.totals(), tenants: self.shared.store.totals() };
+        json!(stats).to_string().into_bytes()
+    }
+
+    /// Moves the engine's clock forward; for tests.
+    pub fn advance_clock(&self, by: Duration) {
+        self.shared.clock.advance(by);
+    }
+
+    /// Stops accepting, lets requests in flight end for so long, and joins all threads. Does nothing if the engine
+    /// does not run.
+    pub fn stop(&self, grace: Duration) {
+        let Some(running) = self.lock().take() else { return };
+        running.stop.send_replace(Stop::Until(Instant::now() + grace));
+        for thread in running.threads {
+            // A thread that panicked has nothing left to end.
+            let _ = thread.join();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop(Duration::ZERO);
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

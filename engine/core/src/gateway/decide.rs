@@ -1,0 +1,152 @@
+//! From a request's head to what is done with it: tenant, route, plugins. No I/O; shared by all client protocols.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::config::tenant::{HostTable, Route, Tenant};
+use crate::message::{Request, RequestHead, Response, Scheme};
+use crate::net::address::canonical;
+use crate::phases::Flow;
+use crate::router::{MatchInput, normalise, upstream_path};
+
+/// What is known of the connection that a request came on.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Address of the other end.
+    pub address: IpAddr,
+    /// Port that the client connected to.
+    pub local_port: u16,
+    /// Plain or TLS.
+    pub scheme: Scheme,
+    /// The TLS server name, lower case.
+    pub server_name: Option<String>,
+}
+
+/// A request that found its route.
+pub struct Routed {
+    /// The configuration that the whole request is served from, whatever changes meanwhile.
+    pub tenant: Arc<Tenant>,
+    /// Index of the route.
+    pub route: usize,
+    /// Whether the peer's forwarding headers are believed.
+    pub trusted: bool,
+}
+
+impl Routed {
+    /// The route.
+    #[must_use]
+    pub fn route(&self) -> &Route {
+        &self.tenant.routes[self.route]
+    }
+}
+
+/// A request that is answered without a route's plugins.
+pub struct Refusal {
+    /// The tenant, if one was found.
+    pub tenant: Option<Arc<Tenant>>,
+    /// The answer.
+    pub response: Response,
+}
+
+/// The message for requests that belong to no route, or to no tenant.
+pub const NO_ROUTE: &str = "no Route matched with those values";
+
+/// Finds tenant and route of a request and fills in `request.upstream`, `captures` and `client_ip`. `prefix` receives
+/// what will be sent as `X-Forwarded-Prefix`: empty if nothing but `/` is stripped.
+pub fn route(
+    hosts: &HostTable,
+    peer: &Peer,
+    host_port: Option<u16>,
+    request: &mut Request,
+    prefix: &mut Vec<u8>,
+) -> Result<Routed, Refusal> {
+    let Some(tenant) = hosts.find(&request.host) else {
+        return Err(Refusal { tenant: None, response: Response::message(404, NO_ROUTE) });
+    };
+    let peer_address = canonical(peer.address);
+    let trusted = !tenant.trusted.is_empty() && tenant.trusted.iter().any(|network| network.contains(&peer_address));
+    request.client_ip = if trusted { real_ip(&tenant, &request.head).unwrap_or(peer_address) } else { peer_address };
+
+    let Ok(path) = normalise(request.head.path()) else {
+        return Err(Refusal { tenant: Some(tenant), response: Response::failure(400, "Bad request") });
+    };
+    let found = tenant.router.find(&MatchInput {
+        method: request.head.method(),
+        host: &request.host,
+        port: host_port.unwrap_or(peer.local_port),
+        path: &path,
+        headers: &request.head.headers,
+        sni: peer.server_name.as_deref(),
+        scheme: peer.scheme,
+    });
+    let Some(found) = found else {
+        return Err(Refusal { tenant: Some(tenant), response: Response::message(404, NO_ROUTE) });
+    };
+    let route = &tenant.routes[found.route];
+    if !route.http && peer.scheme == Scheme::Http && !(trusted && forwarded_https(&request.head)) {
+        let response = to_https(route.redirect_status, trusted, request);
+        return Err(Refusal { tenant: Some(tenant), response });
+    }
+    let service_path = route.service.as_ref().and_then(|service| service.path.as_deref());
+    upstream_path(&mut request.upstream.path, service_path, &path, found.matched, route.strip_path);
+    prefix.clear();
+    if route.strip_path
+        && let Some(matched) = found.matched
+        && matched > 1
+    {
+        prefix.extend_from_slice(path.get(..matched).unwrap_or_default());
+    }
+    drop(path);
+    request.captures = found.captures;
+    request.upstream.query = request.head.query().map(<[u8]>::to_vec);
+    request.upstream.method = None;
+    request.upstream.host = None;
+    Ok(Routed { route: found.route, tenant, trusted })
+}
+
+/// Whether a plugin of the route wants the whole body.
+#[must_use]
+pub fn needs_body(routed: &Routed, scheme: Scheme, head: &RequestHead) -> bool {
+    routed.route().chain(scheme).iter().any(|plugin| plugin.needs_request_body(head))
+}
+
+/// Runs the route's plugins; a response means that the upstream is not asked.
+pub fn run_plugins(routed: &Routed, request: &mut Request) -> Option<Response> {
+    for plugin in routed.route().chain(request.scheme) {
+        match plugin.access(request) {
+            Flow::Continue => {}
+            Flow::Respond(response) => return Some(response),
+        }
+    }
+    None
+}
+
+/// The client's address as a trusted peer tells it: the last one of a list, which is the one that the peer saw.
+fn real_ip(tenant: &Tenant, head: &RequestHead) -> Option<IpAddr> {
+    let value = head.headers.get_all(&tenant.real_ip_header).last()?;
+    let text = std::str::from_utf8(value).ok()?;
+    text.rsplit(',').next()?.trim().trim_start_matches('[').trim_end_matches(']').parse().ok()
+}
+
+fn forwarded_https(head: &RequestHead) -> bool {
+    head.headers.get("x-forwarded-proto").is_some_and(|value| value.eq_ignore_ascii_case(b"https"))
+}
+
+/// The answer to plain HTTP on a route that only speaks HTTPS.
+fn to_https(status: u16, trusted: bool, request: &Request) -> Response {
+    if status == 426 {
+        return Response::message(426, "Please use HTTPS protocol")
+            .with_header("Connection", "Upgrade")
+            .with_header("Upgrade", "TLS/1.2, HTTP/1.1");
+    }
+    let forwarded = if trusted { request.head.headers.get("x-forwarded-host") } else { None };
+    let mut location = b"https://".to_vec();
+    location.extend_from_slice(forwarded.unwrap_or(request.host.as_bytes()));
+    location.extend_from_slice(request.head.path());
+    if let Some(query) = request.head.query() {
+        location.push(b'?');
+        location.extend_from_slice(query);
+    }
+    Response { body: crate::message::ResponseBody::Empty, ..Response::message(status, "") }
+        .with_header("Location", location)
+}

@@ -1,0 +1,279 @@
+//! The headers that the gateway itself writes, towards upstreams and towards clients.
+
+use std::net::IpAddr;
+
+use super::decide::Peer;
+use crate::config::tenant::{ResponseHeaders, Service};
+use crate::http1::head::Framing;
+use crate::message::{Request, ResponseHead, Version};
+
+/// What the gateway calls itself in `Via`.
+pub const VIA: &[u8] = b"sluice";
+
+/// A request that must not be sent as it is: a plugin made something that would break its framing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unsendable;
+
+/// Everything that shapes the head of an upstream request, besides the request.
+pub struct Forwarding<'a> {
+    /// The service.
+    pub service: &'a Service,
+    /// The connection that the request came on.
+    pub peer: &'a Peer,
+    /// Whether the peer's forwarding headers are kept.
+    pub trusted: bool,
+    /// Whether the client's `Host` goes upstream.
+    pub preserve_host: bool,
+    /// Value of `X-Forwarded-Prefix`; empty for none.
+    pub prefix: &'a [u8],
+    /// The request's id.
+    pub request_id: &'a str,
+    /// How the body is sent.
+    pub framing: Framing,
+    /// Whether the upstream is asked to switch to WebSocket.
+    pub websocket: bool,
+    /// Whether the client takes trailers.
+    pub takes_trailers: bool,
+}
+
+/// Headers of the client's request that the gateway writes anew or that end here.
+fn is_replaced(name: &[u8]) -> bool {
+    let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+    match name.len() {
+        2 => is("te"),
+        3 => is("via"),
+        4 => is("host"),
+        5 => is("proxy"),
+        6 => is("expect"),
+        7 => is("upgrade"),
+        9 => is("x-real-ip"),
+        10 => is("connection") || is("keep-alive"),
+        14 => is("content-length"),
+        15 => is("x-forwarded-for"),
+        16 => is("proxy-connection") || is("x-forwarded-host") || is("x-forwarded-port") || is("x-forwarded-path"),
+        17 => is("transfer-encoding") || is("x-forwarded-proto") || is("x-kong-request-id"),
+        18 => is("x-forwarded-prefix"),
+        _ => false,
+    }
+}
+
+/// Writes the head of the upstream request.
+pub fn write_request(out: &mut Vec<u8>, request: &Request, with: &Forwarding<'_>) -> Result<(), Unsendable> {
+    let upstream = &request.upstream;
+    let method = request.method();
+    let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let target = |byte: &u8| *byte > b' ' && *byte != 0x7f;
+    let query = upstream.query.as_deref();
+    if method.is_empty()
+        || !method.iter().all(token)
+        || upstream.path.first() != Some(&b'/')
+        || !upstream.path.iter().all(target)
+        || !query.is_none_or(|query| query.iter().all(target))
+    {
+        return Err(Unsendable);
+    }
+    out.extend_from_slice(method);
+    out.push(b' ');
+    out.extend_from_slice(&upstream.path);
+    if let Some(query) = query {
+        out.push(b'?');
+        out.extend_from_slice(query);
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    write_host(out, request, with)?;
+
+    let headers = &request.head.headers;
+    for (name, value) in headers.iter() {
+        if !is_replaced(name) {
+            line(out, name, value);
+        }
+    }
+    write_connection(out, with);
+    write_forwarded(out, request, with);
+    match with.framing {
+        Framing::Length(length) => number_line(out, "Content-Length", length),
+        Framing::Chunked => line(out, b"Transfer-Encoding", b"chunked"),
+        Framing::None if headers.contains("content-length") => number_line(out, "Content-Length", 0),
+        Framing::None | Framing::UntilClose => {}
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+fn write_host(out: &mut Vec<u8>, request: &Request, with: &Forwarding<'_>) -> Result<(), Unsendable> {
+    let client = if with.preserve_host { request.head.headers.get("host") } else { None };
+    let host = request.upstream.host.as_deref().or(client).unwrap_or(&with.service.host_header);
+    if host.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) {
+        return Err(Unsendable);
+    }
+    line(out, b"Host", host);
+    Ok(())
+}
+
+fn write_connection(out: &mut Vec<u8>, with: &Forwarding<'_>) {
+    if with.websocket {
+        out.extend_from_slice(b"Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n");
+    } else if with.takes_trailers {
+        out.extend_from_slice(b"Connection: keep-alive, TE\r\nTE: trailers\r\n");
+    } else {
+        out.extend_from_slice(b"Connection: keep-alive\r\n");
+    }
+}
+
+fn write_forwarded(out: &mut Vec<u8>, request: &Request, with: &Forwarding<'_>) {
+    let headers = &request.head.headers;
+    let kept = |name: &str| if with.trusted { headers.get(name) } else { None };
+    out.extend_from_slice(b"X-Real-IP: ");
+    write_ip(out, request.client_ip);
+    out.extend_from_slice(b"\r\nX-Forwarded-For: ");
+    let mut chain = headers.get_all("x-forwarded-for").peekable();
+    if chain.peek().is_some() {
+        for value in chain {
+            out.extend_from_slice(value);
+            out.extend_from_slice(b", ");
+        }
+        write_ip(out, crate::net::address::canonical(with.peer.address));
+    } else {
+        write_ip(out, request.client_ip);
+    }
+    out.extend_from_slice(b"\r\n");
+    let proto = kept("x-forwarded-proto").unwrap_or(with.peer.scheme.as_str().as_bytes());
+    line(out, b"X-Forwarded-Proto", proto);
+    line(out, b"X-Forwarded-Host", kept("x-forwarded-host").unwrap_or(request.host.as_bytes()));
+    match kept("x-forwarded-port") {
+        Some(port) => line(out, b"X-Forwarded-Port", port),
+        None => number_line(out, "X-Forwarded-Port", with.peer.local_port.into()),
+    }
+    line(out, b"X-Forwarded-Path", kept("x-forwarded-path").unwrap_or(request.head.path()));
+    let prefix = kept("x-forwarded-prefix").unwrap_or(with.prefix);
+    if !prefix.is_empty() {
+        line(out, b"X-Forwarded-Prefix", prefix);
+    }
+    out.extend_from_slice(b"Via: ");
+    for value in headers.get_all("via") {
+        out.extend_from_slice(value);
+        out.extend_from_slice(b", ");
+    }
+    out.extend_from_slice(if request.head.version == Version::Http2 { b"2 " } else { b"1.1 " });
+    out.extend_from_slice(VIA);
+    out.extend_from_slice(b"\r\n");
+    line(out, b"X-Kong-Request-Id", with.request_id.as_bytes());
+}
+
+/// Milliseconds and identity of an exchange, for the response's headers.
+#[derive(Debug, Clone, Copy)]
+pub struct Exchange<'a> {
+    /// Which headers to add.
+    pub added: ResponseHeaders,
+    /// `sluice/<version>`.
+    pub server: &'a str,
+    /// Time spent in the gateway before the upstream was asked.
+    pub proxy_millis: u64,
+    /// Time until the upstream's response head.
+    pub upstream_millis: u64,
+    /// The request's id.
+    pub request_id: &'a str,
+}
+
+/// Writes the end-to-end headers of an upstream's response and those that the gateway adds; `write` gets name and
+/// value of each. Framing headers are the caller's.
+pub fn response_headers(
+    head: &ResponseHead,
+    exchange: &Exchange<'_>,
+    trailers: bool,
+    mut write: impl FnMut(&[u8], &[u8]),
+) {
+    let added = exchange.added;
+    let (mut has_server, mut has_via) = (false, false);
+    for (name, value) in head.headers.iter() {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        match name.len() {
+            3 if is("via") && added.via => {
+                has_via = true;
+                continue;
+            }
+            6 if is("server") => has_server = true,
+            7 if is("trailer") && !trailers => continue,
+            17 if added.request_id && is("x-kong-request-id") => continue,
+            20 if added.proxy_latency && is("x-kong-proxy-latency") => continue,
+            22 if added.upstream_status && is("x-kong-upstream-status") => continue,
+            23 if added.upstream_latency && is("x-kong-upstream-latency") => continue,
+            _ => {}
+        }
+        write(name, value);
+    }
+    if added.server && !has_server {
+        write(b"Server", exchange.server.as_bytes());
+    }
+    let mut digits = Digits::default();
+    if added.upstream_latency {
+        write(b"X-Kong-Upstream-Latency", digits.of(exchange.upstream_millis));
+    }
+    if added.proxy_latency {
+        write(b"X-Kong-Proxy-Latency", digits.of(exchange.proxy_millis));
+    }
+    if added.upstream_status {
+        write(b"X-Kong-Upstream-Status", digits.of(head.status.into()));
+    }
+    if added.via {
+        if has_via {
+            let mut via = head.headers.get_all("via").collect::<Vec<_>>().join(&b", "[..]);
+            via.extend_from_slice(b", 1.1 ");
+            via.extend_from_slice(VIA);
+            write(b"Via", &via);
+        } else {
+            write(b"Via", b"1.1 sluice");
+        }
+    }
+    if added.request_id {
+        write(b"X-Kong-Request-Id", exchange.request_id.as_bytes());
+    }
+}
+
+/// A number in decimal, without an allocation.
+#[derive(Debug, Default)]
+pub struct Digits([u8; 20]);
+
+impl Digits {
+    /// The digits of a number.
+    pub fn of(&mut self, number: u64) -> &[u8] {
+        let mut start = self.0.len();
+        let mut rest = number;
+        loop {
+            start -= 1;
+            self.0[start] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
+            if rest == 0 {
+                return &self.0[start..];
+            }
+        }
+    }
+}
+
+/// Writes a header line.
+pub fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes a header line with a number.
+pub fn number_line(out: &mut Vec<u8>, name: &str, number: u64) {
+    line(out, name.as_bytes(), Digits::default().of(number));
+}
+
+fn write_ip(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(v4) => {
+            for (index, octet) in v4.octets().into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b'.');
+                }
+                out.extend_from_slice(Digits::default().of(octet.into()));
+            }
+        }
+        IpAddr::V6(v6) => out.extend_from_slice(v6.to_string().as_bytes()),
+    }
+}

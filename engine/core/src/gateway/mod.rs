@@ -1,0 +1,5 @@
+//! What the gateway decides and says, whatever protocol the client speaks.
+
+pub mod decide;
+pub mod errors;
+pub mod forward;

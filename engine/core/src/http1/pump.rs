@@ -1,0 +1,231 @@
+//! Moves a body from one connection to another, as fast as the slower of the two and no faster.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use super::body::{Decoder, Step, write_chunk, write_last_chunk};
+use super::head::Framing;
+use crate::net::buffer::Buffer;
+use crate::net::stream::Stream;
+
+/// Encoded bytes that are gathered before they are written.
+const GATHER: usize = 64 * 1024;
+/// Read buffer of a body that turned out to be large.
+const LARGE_BUFFER: usize = 64 * 1024;
+/// Output capacity that is kept for the next message.
+const KEPT_OUTPUT: usize = 16 * 1024;
+
+/// How the body is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Coding {
+    /// As it is: its length is known to the reader, or the end of the connection ends it.
+    #[default]
+    Identity,
+    /// Chunked; `true` sends trailers on.
+    Chunked(bool),
+}
+
+/// Why a body did not arrive.
+#[derive(Debug)]
+pub enum PumpError {
+    /// The source failed or ended too early.
+    Source(io::Error),
+    /// The source broke the framing.
+    Malformed,
+    /// The body is larger than allowed.
+    TooLarge,
+    /// The destination takes no more.
+    Destination(io::Error),
+}
+
+/// What a pump waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Waiting {
+    /// More from the source.
+    #[default]
+    Source,
+    /// Room at the destination.
+    Destination,
+}
+
+/// One direction of one message: first the bytes put into `out` (a head), then the body.
+#[derive(Debug, Default)]
+pub struct Pump {
+    /// Bytes to write before any further body bytes. Kept until the body moves past them, so that a message which is
+    /// in there completely can be sent again.
+    pub out: Vec<u8>,
+    written: usize,
+    direct: usize,
+    decoder: Decoder,
+    coding: Coding,
+    ended: bool,
+    finished: bool,
+    body_bytes: u64,
+    limit: u64,
+    /// What `poll` waited for when it was last pending.
+    pub waiting: Waiting,
+    /// Set whenever bytes moved; the owner clears it.
+    pub progress: bool,
+}
+
+impl Pump {
+    /// Makes ready for another message; `out` is empty then, with its allocation kept.
+    pub fn start(&mut self, framing: Framing, coding: Coding, limit: u64) {
+        self.out.clear();
+        self.out.shrink_to(KEPT_OUTPUT);
+        (self.written, self.direct, self.body_bytes, self.limit) = (0, 0, 0, limit);
+        self.decoder = Decoder::new(framing);
+        self.coding = coding;
+        // A chunked message without a body still has its last chunk.
+        self.ended = self.decoder.is_done() && coding == Coding::Identity;
+        self.finished = false;
+        self.progress = false;
+    }
+
+    /// Whether everything has been written and flushed.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Whether the source has delivered its whole body.
+    #[must_use]
+    pub fn source_is_done(&self) -> bool {
+        self.decoder.is_done()
+    }
+
+    /// Whether the whole message is in `out`, so that `rewind` can send it again.
+    #[must_use]
+    pub fn can_rewind(&self) -> bool {
+        self.ended && self.direct == 0 && self.body_bytes == 0
+    }
+
+    /// Begins again with the first byte of `out`.
+    pub fn rewind(&mut self) {
+        (self.written, self.finished) = (0, false);
+    }
+
+    /// Whether any byte was written.
+    #[must_use]
+    pub fn has_written(&self) -> bool {
+        self.written > 0 || self.body_bytes > 0
+    }
+
+    /// Body bytes moved so far, without their framing.
+    #[must_use]
+    pub fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
+    /// Moves bytes until the whole message is written, or one side has to be waited for.
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut Stream,
+        buffer: &mut Buffer,
+        destination: &mut Stream,
+    ) -> Poll<Result<(), PumpError>> {
+        loop {
+            // Take in what the source has already delivered, unless enough waits to be written.
+            while !self.ended && self.direct == 0 && self.out.len() - self.written < GATHER && !buffer.is_empty() {
+                self.take(buffer)?;
+            }
+            if !self.ended && self.decoder.is_done() && self.direct == 0 {
+                self.end()?;
+            }
+            if self.written < self.out.len() || self.direct > 0 {
+                let head = self.out.get(self.written..).unwrap_or_default();
+                let body = buffer.data().get(..self.direct).unwrap_or_default();
+                match destination.poll_write(cx, head, body) {
+                    Poll::Pending => {
+                        self.waiting = Waiting::Destination;
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(PumpError::Destination(error))),
+                    Poll::Ready(Ok(0)) => {
+                        return Poll::Ready(Err(PumpError::Destination(io::ErrorKind::WriteZero.into())));
+                    }
+                    Poll::Ready(Ok(count)) => self.wrote(count, buffer),
+                }
+                continue;
+            }
+            if let Poll::Ready(Err(error)) = destination.poll_flush(cx) {
+                return Poll::Ready(Err(PumpError::Destination(error)));
+            }
+            if self.ended {
+                self.finished = true;
+                return Poll::Ready(Ok(()));
+            }
+            if self.body_bytes > LARGE_BUFFER as u64 {
+                buffer.grow(LARGE_BUFFER);
+            }
+            match source.poll_read(cx, buffer) {
+                Poll::Pending => {
+                    self.waiting = Waiting::Source;
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(PumpError::Source(error))),
+                Poll::Ready(Ok(0)) if self.decoder.ends_with_stream() => self.end()?,
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Err(PumpError::Source(io::ErrorKind::UnexpectedEof.into())));
+                }
+                Poll::Ready(Ok(_)) => self.progress = true,
+            }
+        }
+    }
+
+    fn wrote(&mut self, count: usize, buffer: &mut Buffer) {
+        self.progress = true;
+        let from_out = count.min(self.out.len() - self.written);
+        self.written += from_out;
+        let from_buffer = count - from_out;
+        self.direct -= from_buffer;
+        buffer.consume(from_buffer);
+    }
+
+    /// Moves one step's worth of the buffer into `out`, or marks it for writing as it lies there.
+    fn take(&mut self, buffer: &mut Buffer) -> Result<(), PumpError> {
+        if self.written == self.out.len() {
+            self.out.clear();
+            self.written = 0;
+        }
+        let direct = self.coding == Coding::Identity && self.decoder.is_identity();
+        match self.decoder.step(buffer.data()).map_err(|_| PumpError::Malformed)? {
+            Step::More(used) => buffer.consume(used),
+            Step::End(used) => {
+                buffer.consume(used);
+                self.end()?;
+            }
+            Step::Data { skip, len } => {
+                buffer.consume(skip);
+                self.body_bytes += len as u64;
+                if self.body_bytes > self.limit {
+                    return Err(PumpError::TooLarge);
+                }
+                if direct {
+                    self.direct = len;
+                    return Ok(());
+                }
+                let data = buffer.data().get(..len).unwrap_or_default();
+                match self.coding {
+                    Coding::Identity => self.out.extend_from_slice(data),
+                    Coding::Chunked(_) => write_chunk(&mut self.out, data),
+                }
+                buffer.consume(len);
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), PumpError> {
+        if self.ended {
+            return Ok(());
+        }
+        self.ended = true;
+        if let Coding::Chunked(with_trailers) = self.coding {
+            let trailers = self.decoder.trailers().map_err(|_| PumpError::Malformed)?;
+            write_last_chunk(&mut self.out, if with_trailers { &trailers } else { b"" });
+        }
+        Ok(())
+    }
+}

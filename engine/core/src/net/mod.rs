@@ -1,0 +1,6 @@
+//! Sockets, buffers and timers, as the protocol code uses them.
+
+pub mod address;
+pub mod buffer;
+pub mod deadline;
+pub mod stream;

@@ -1,0 +1,87 @@
+//! A connection, plain or over TLS.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
+
+use super::buffer::Buffer;
+
+/// A connection to a client or an upstream.
+#[derive(Debug)]
+pub enum Stream {
+    /// Plain TCP.
+    Plain(TcpStream),
+    /// TLS over TCP; boxed, because its state is large.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// Reads what there is into the buffer's space; 0 at the end of the stream. The buffer must have space.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut Buffer) -> Poll<io::Result<usize>> {
+        let mut target = ReadBuf::new(buffer.space());
+        let result = match self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, &mut target),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, &mut target),
+        };
+        ready!(result)?;
+        let count = target.filled().len();
+        buffer.filled(count);
+        Poll::Ready(Ok(count))
+    }
+
+    /// Writes from several pieces at once; returns how much was taken.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, first: &[u8], second: &[u8]) -> Poll<io::Result<usize>> {
+        if second.is_empty() || first.is_empty() {
+            let bytes = if first.is_empty() { second } else { first };
+            return match self {
+                Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+                Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, bytes),
+            };
+        }
+        let pieces = [IoSlice::new(first), IoSlice::new(second)];
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, &pieces),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, &pieces),
+        }
+    }
+
+    /// Sends what TLS still holds back.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
+        }
+    }
+
+    /// Says that nothing more will be written.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+        }
+    }
+
+    /// Whether an idle connection can still be used: the peer has neither closed it nor sent anything unasked. A
+    /// plain connection without news costs no system call.
+    pub fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut byte = [0];
+        let mut target = ReadBuf::new(&mut byte);
+        match self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, &mut target).is_pending(),
+            Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, &mut target).is_pending(),
+        }
+    }
+
+    /// The TCP connection below.
+    #[must_use]
+    pub fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Counters per tenant, sharded by thread so that counting never contends.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Serialize;
+
+/// One thread's part, alone on its cache lines.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Shard {
+    requests: AtomicU64,
+    status: [AtomicU64; 5],
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    upstream_errors: AtomicU64,
+    upstream_refused: AtomicU64,
+    upstream_retries: AtomicU64,
+}
+
+/// The counters of a tenant; they outlive its configurations.
+#[derive(Debug)]
+pub struct Counters {
+    shards: Box<[Shard]>,
+}
+
+/// The sums over all threads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Requests answered.
+    pub requests_total: u64,
+    /// Answers by class of status.
+    pub responses_total: Classes,
+    /// Request body bytes received from clients.
+    pub request_bytes_total: u64,
+    /// Response body bytes sent to clients.
+    pub response_bytes_total: u64,
+    /// Requests whose upstream could not be reached or broke off.
+    pub upstream_errors_total: u64,
+    /// Requests whose upstream has an address that the tenant may not reach.
+    pub upstream_refused_total: u64,
+    /// Further tries after a failed one.
+    pub upstream_retries_total: u64,
+}
+
+/// Numbers of answers by class of status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Classes {
+    #[serde(rename = "1xx")]
+    pub informational: u64,
+    #[serde(rename = "2xx")]
+    pub successful: u64,
+    #[serde(rename = "3xx")]
+    pub redirected: u64,
+    #[serde(rename = "4xx")]
+    pub client_errors: u64,
+    #[serde(rename = "5xx")]
+    pub server_errors: u64,
+}
+
+impl Counters {
+    /// Counters for so many threads.
+    #[must_use]
+    pub fn new(threads: usize) -> Self {
+        Self { shards: (0..threads.max(1)).map(|_| Shard::default()).collect() }
+    }
+
+    /// Counts an answered request. `thread` numbers the calling worker.
+    pub fn answered(&self, thread: usize, status: u16, bytes_in: u64, bytes_out: u64) {
+        let shard = self.shard(thread);
+        shard.requests.fetch_add(1, Ordering::Relaxed);
+        if let Some(class) = shard.status.get(usize::from(status / 100).wrapping_sub(1)) {
+            class.fetch_add(1, Ordering::Relaxed);
+        }
+        if bytes_in > 0 {
+            shard.bytes_in.fetch_add(bytes_in, Ordering::Relaxed);
+        }
+        shard.bytes_out.fetch_add(bytes_out, Ordering::Relaxed);
+    }
+
+    /// Counts a request whose upstream failed.
+    pub fn upstream_error(&self, thread: usize) {
+        self.shard(thread).upstream_errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request whose upstream's address is forbidden.
+    pub fn upstream_refused(&self, thread: usize) {
+        self.shard(thread).upstream_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a further try.
+    pub fn upstream_retry(&self, thread: usize) {
+        self.shard(thread).upstream_retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The sums.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let sum = |pick: fn(&Shard) -> &AtomicU64| -> u64 {
+            self.shards.iter().map(|shard| pick(shard).load(Ordering::Relaxed)).sum()
+        };
+        Totals {
+            requests_total: sum(|shard| &shard.requests),
+            responses_total: Classes {
+                informational: sum(|shard| &shard.status[0]),
+                successful: sum(|shard| &shard.status[1]),
+                redirected: sum(|shard| &shard.status[2]),
+                client_errors: sum(|shard| &shard.status[3]),
+                server_errors: sum(|shard| &shard.status[4]),
+            },
+            request_bytes_total: sum(|shard| &shard.bytes_in),
+            response_bytes_total: sum(|shard| &shard.bytes_out),
+            upstream_errors_total: sum(|shard| &shard.upstream_errors),
+            upstream_refused_total: sum(|shard| &shard.upstream_refused),
+            upstream_retries_total: sum(|shard| &shard.upstream_retries),
+        }
+    }
+
+    fn shard(&self, thread: usize) -> &Shard {
+        &self.shards[thread % self.shards.len()]
+    }
+}

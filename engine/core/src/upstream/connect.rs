@@ -1,0 +1,66 @@
+//! Opening connections: the address that is checked is the address that is connected.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, TlsStream};
+
+use super::pool::{Connection, PoolKey};
+use super::resolve::look_up;
+use crate::config::tenant::{Address, Service, Tenant};
+use crate::net::address::may_connect;
+use crate::net::buffer::Buffer;
+use crate::net::stream::Stream;
+use crate::worker::Worker;
+
+/// Size of an upstream connection's read buffer.
+const READ_BUFFER: usize = 16 * 1024;
+
+/// Why a service has no address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoAddress {
+    /// The name does not resolve.
+    Unresolved,
+    /// All its addresses are private ones that the tenant may not reach.
+    Refused,
+}
+
+/// The addresses of a service that its tenant may connect to, in order of preference.
+pub async fn addresses(worker: &Worker, tenant: &Tenant, service: &Service) -> Result<Rc<[IpAddr]>, NoAddress> {
+    let Address::Name(name) = &service.address else {
+        return Err(NoAddress::Refused);
+    };
+    let known = worker.resolver.borrow().known(name, &worker.shared.clock);
+    let all = if let Some(known) = known {
+        known
+    } else {
+        let result = look_up(name).await;
+        worker.resolver.borrow_mut().learn(name, result, &worker.shared.clock)
+    };
+    if all.is_empty() {
+        return Err(NoAddress::Unresolved);
+    }
+    let allowed = &tenant.limits.allow_upstream;
+    if all.iter().all(|address| may_connect(*address, allowed)) {
+        return Ok(all);
+    }
+    let some: Rc<[IpAddr]> = all.iter().copied().filter(|address| may_connect(*address, allowed)).collect();
+    if some.is_empty() { Err(NoAddress::Refused) } else { Ok(some) }
+}
+
+/// Opens a connection to an address, with TLS if the key says so. The caller bounds the time.
+pub async fn open(worker: &Worker, key: &PoolKey) -> io::Result<Connection> {
+    let tcp = TcpStream::connect(SocketAddr::new(key.address.ip(), key.address.port())).await?;
+    tcp.set_nodelay(true)?;
+    let stream = match &key.tls {
+        None => Stream::Plain(tcp),
+        Some(identity) => {
+            let config = worker.shared.tls_clients.get(identity).map_err(io::Error::other)?;
+            let tls = TlsConnector::from(config).connect(identity.name.clone(), tcp).await?;
+            Stream::Tls(Box::new(TlsStream::Client(tls)))
+        }
+    };
+    Ok(Connection { stream, buffer: Buffer::with_size(READ_BUFFER), reused: false })
+}

@@ -1,0 +1,6 @@
+//! The way to a service: its address, the connection, and the connections that are kept.
+
+pub mod connect;
+pub mod pool;
+pub mod resolve;
+pub mod tls;

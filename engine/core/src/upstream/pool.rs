@@ -1,0 +1,110 @@
+//! Idle upstream connections of one thread.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Context;
+use std::time::{Duration, Instant};
+
+use super::tls::TlsIdentity;
+use crate::net::buffer::Buffer;
+use crate::net::stream::Stream;
+
+/// How long a connection may lie idle. Below the 75 s after which nginx and others close their side.
+const IDLE: Duration = Duration::from_secs(60);
+/// Idle connections kept for one key.
+const MOST_PER_KEY: usize = 256;
+/// Idle connections kept by one thread.
+const MOST: usize = 4096;
+
+/// Connections are interchangeable only within one tenant, address and TLS identity: a tenant whose upstream leaves
+/// a connection in a bad state can hurt nobody else.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PoolKey {
+    /// The tenant's number in this process.
+    pub tenant: u64,
+    /// The address connected to.
+    pub address: SocketAddr,
+    /// Whom TLS was spoken with; `None` for plain HTTP.
+    pub tls: Option<Arc<TlsIdentity>>,
+}
+
+/// A connection to an upstream.
+#[derive(Debug)]
+pub struct Connection {
+    /// The socket.
+    pub stream: Stream,
+    /// What was read from it and not yet used.
+    pub buffer: Buffer,
+    /// Whether it has carried a request before.
+    pub reused: bool,
+}
+
+#[derive(Debug)]
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+/// The idle connections of one thread, newest first.
+#[derive(Debug, Default)]
+pub struct Pool {
+    idle: HashMap<PoolKey, Vec<Idle>>,
+    count: usize,
+}
+
+impl Pool {
+    /// Takes a connection that is still usable. The newest one is the least likely to be closed by the upstream.
+    pub fn take(&mut self, key: &PoolKey, now: Instant, cx: &mut Context<'_>) -> Option<Connection> {
+        let list = self.idle.get_mut(key)?;
+        while let Some(mut idle) = list.pop() {
+            self.count -= 1;
+            if now.duration_since(idle.since) < IDLE && idle.connection.stream.is_quiet(cx) {
+                return Some(idle.connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection for later; drops it if there are enough.
+    pub fn put(&mut self, key: &PoolKey, mut connection: Connection, now: Instant) {
+        if self.count >= MOST {
+            return;
+        }
+        connection.reused = true;
+        let idle = Idle { connection, since: now };
+        match self.idle.get_mut(key) {
+            Some(list) if list.len() >= MOST_PER_KEY => return,
+            Some(list) => list.push(idle),
+            None => drop(self.idle.insert(key.clone(), vec![idle])),
+        }
+        self.count += 1;
+    }
+
+    /// Drops what has been idle too long or was closed by the upstream.
+    pub fn sweep(&mut self, now: Instant, cx: &mut Context<'_>) {
+        self.idle.retain(|_, list| {
+            list.retain_mut(|idle| now.duration_since(idle.since) < IDLE && idle.connection.stream.is_quiet(cx));
+            !list.is_empty()
+        });
+        self.count = self.idle.values().map(Vec::len).sum();
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self) {
+        self.idle.clear();
+        self.count = 0;
+    }
+
+    /// Number of idle connections.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is no idle connection.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}

@@ -1,0 +1,66 @@
+"""The Rust engine, typed: all that crosses the border.
+
+Configuration goes in and reports come out as JSON bytes, a few times per change; no request ever crosses. Every call releases
+the interpreter and may come from any thread.
+"""
+
+from gateway_runtime import _engine
+
+
+class Engine:
+    """The gateway engine of one process: listeners, threads and the tenants that they serve."""
+
+    def __init__(self, options: bytes) -> None:
+        """Prepare an engine that does not listen yet; configuration can be applied before `start`.
+
+        Args:
+            options: JSON object with `listeners` (list of `{"address": "127.0.0.1:8000", "tls": false}`), `threads` (0 = one per
+                core), `default_certificate` (`{"cert": PEM, "key": PEM}`; null makes a self-signed one), `version`, and optional
+                `limits` (`max_head_bytes`, and in milliseconds `idle_timeout_ms`, `head_timeout_ms`, `body_timeout_ms`,
+                `write_timeout_ms`, `handshake_timeout_ms`).
+
+        Raises: ValueError: unreadable options, an unknown member, or a bad certificate.
+        """
+        self._engine = _engine.Engine(options)
+
+    def start(self) -> list[str]:
+        """Bind every listener in every thread and serve.
+
+        Returns: the bound addresses (`host:port`) in the order of the listeners; port 0 has become a real one.
+        Raises: OSError: an address cannot be bound; nothing runs then.
+        """
+        return self._engine.start()
+
+    def apply(self, update: bytes) -> bytes:
+        """Apply a snapshot or delta (`schema/snapshot.py`), all or nothing; requests in flight keep what they began with.
+
+        Returns: JSON `{"control_plane_id", "version", "accepted", "errors": [{"code"?, "entity", "id", "name", "field",
+            "message"}]}`. Code `version-gap`: the delta does not start at the version held.
+        """
+        return self._engine.apply(update)
+
+    def remove(self, control_plane_id: str) -> bool:
+        """Forget a control plane: its hosts answer 404 from now on. Returns whether it was there."""
+        return self._engine.remove(control_plane_id)
+
+    def versions(self) -> bytes:
+        """JSON object: control plane id to the version that runs."""
+        return self._engine.versions()
+
+    def stats(self) -> bytes:
+        """Counters since the start as JSON: those of the process at the top, those of each control plane below `tenants`."""
+        return self._engine.stats()
+
+    def advance_clock(self, seconds: float) -> None:
+        """Move the engine's clock forward, for conformance tests. Socket timeouts do not follow it.
+
+        Raises: ValueError: negative, not finite, or more than a billion.
+        """
+        self._engine.advance_clock(seconds)
+
+    def stop(self, grace_seconds: float) -> None:
+        """Stop accepting, let requests in flight end for so long, cut the rest, and join the threads. May be called again.
+
+        Raises: ValueError: negative, not finite, or more than a billion.
+        """
+        self._engine.stop(grace_seconds)
