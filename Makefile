@@ -89,14 +89,17 @@ fmt: .make/requirements-dev ## format everything
 gen: dev ## everything that is generated from declarations
 	$(BIN)/sluice openapi --output openapi/sluice.json
 
-# Without the index's address: whoever installs may use another one.
-UV_COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--custom-compile-command "make lock" pyproject.toml
+# Without the index's address: whoever installs may use another one. Pins stay as they are; UPGRADE=--upgrade renews them.
+UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-annotate $(UPGRADE)
 .PHONY: lock
-lock: .make/requirements-dev ## pin dependencies anew
-	$(UV_COMPILE) --no-annotate --extra api --extra workers --extra gateway --extra embedded --extra build -o requirements.lock
-	$(UV_COMPILE) --no-annotate --extra dev -c requirements.lock -o requirements-dev.lock
-	$(CARGO) update --quiet --manifest-path engine/Cargo.toml
+lock: .make/requirements-dev ## pin dependencies (UPGRADE=--upgrade: anew)
+	$(UV_COMPILE) pyproject.toml --extra api --extra workers --extra gateway --extra embedded --extra build -o requirements.lock
+	$(UV_COMPILE) pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
+	$(UV_COMPILE) pyproject.toml --extra api --extra workers -c requirements.lock -o docker/control-plane.lock
+	$(UV_COMPILE) pyproject.toml --extra gateway -c requirements.lock -o docker/gateway.lock
+	echo 'maturin>=1.16,<2' | $(UV_COMPILE) - -c requirements.lock -o docker/build.lock
+	$(if $(UPGRADE),$(CARGO) update --quiet --manifest-path engine/Cargo.toml)
 
 # CASES=dir ONLY=substring REPORT=file.json
 .PHONY: conformance

@@ -153,14 +153,16 @@ def backend(
 
 @node_app.command()
 def issue(
-    region: Annotated[str, typer.Option(help="The region that the node serves.")],
-    directory: Annotated[Path, typer.Option(help="Where to write node.pem, node.key and node.id.")],
-    days: Annotated[int, typer.Option(min=1, max=397, help="How long the certificate is valid.")] = 90,
+    regions: Annotated[list[str], typer.Argument(help="Regions that get a node each.")],
+    directory: Annotated[
+        Path, typer.Option(help="A folder per region is made here: node.pem, node.key, gateway.json.")
+    ],
+    days: Annotated[int, typer.Option(min=1, max=397, help="How long a certificate is valid.")] = 90,
 ) -> None:
-    """Issue a gateway node's certificate, signed by the installation's node CA; kept when a good one is there."""
-    from cli.nodes import issue_node
+    """Issue node certificates for gateways that others start; repeat it to renew those that have aged."""
+    from cli.nodes import issue_nodes
 
-    issue_node(region, directory, days)
+    issue_nodes(regions, directory, days)
 
 
 def run() -> None:

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from cli.faults import Fault
 from cli.up.state import write_private
 
 if TYPE_CHECKING:
@@ -32,9 +33,16 @@ class Authority:
     key_file: Path
 
     def ensure(self, common_name: str) -> None:
-        """Make it when missing. An existing one is kept for ever: others trust it."""
-        if self.certificate_file.exists() and self.key_file.exists():
+        """Make it when missing. An existing one is kept for ever: others trust it.
+
+        Raises: Fault: one half is there and the other is not.
+        """
+        there = self.certificate_file.exists(), self.key_file.exists()
+        if all(there):
             return
+        if any(there):
+            missing = self.certificate_file if there[1] else self.key_file
+            raise Fault(f"{missing} is missing while its other half is there: restore it, or remove both")
         key = ec.generate_private_key(ec.SECP256R1())
         name = _name(common_name)
         certificate = (
