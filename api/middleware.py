@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import internal_error
+from api.problems import http_error, internal_error
 from core import logging
 from core.version import PRODUCT
 
@@ -62,6 +62,10 @@ class RequestContext:
             await send(message)
 
         try:
+            if "\0" in scope["path"]:
+                # Nothing is called like this, and PostgreSQL would refuse to look it up.
+                await http_error(Request(scope), HTTPException(404))(scope, receive, answer)
+                return
             await self._app(scope, self._bounded(scope, receive), answer)
         except Exception:
             log.exception("request.failed", method=scope["method"], path=scope["path"], trace=state["trace"])

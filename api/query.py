@@ -47,6 +47,9 @@ def boolean_filter() -> Filterable:
 
 def listing(query: QueryParams, filterable: Mapping[str, Filterable], sortable: frozenset[str]) -> Listing:
     """What part of a list the query asks for. Raises InvalidInput for anything that it names and the list lacks."""
+    for name, value in query.multi_items():
+        if "\0" in name + value:
+            raise InvalidInput.of(name.replace("\0", ""), "must not contain NUL", rule="matches_regex", source="query")
     return Listing(
         number=_integer(query, "page[number]", 1, _MAX_NUMBER),
         size=_integer(query, "page[size]", DEFAULT_SIZE, MAX_SIZE),

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from starlette.testclient import TestClient
 
 from api.app import create_app
+from core import logging
 from core.clock import SystemClock
 from core.crypto import KeyRing, new_master_key
 from core.db.engine import Database
@@ -24,6 +25,11 @@ from tests.support.tenants import Tenant, TenantFactory
 
 _TESTS = Path(__file__).parent
 _TEMPLATE = "sluice_template"
+
+
+def pytest_configure() -> None:
+    """Log as in production: the default renderer would print local variables, secrets among them."""
+    logging.configure("info")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,11 +3,11 @@
 Source: Konnect Control Planes API v2 (shapes and statuses).
 """
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import Depends, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from api.deps import Caller, ServicesDep, TenantDb, token_router
 from api.documents import Instant, PageMeta, PaginatedMeta, RequestBody, ResponseBody
@@ -29,8 +29,13 @@ router = token_router(prefix="/v2/control-planes", tag="control-planes")
 Name = Annotated[str, Field(min_length=2, max_length=256)]
 Description = Annotated[str, Field(max_length=2048)]
 
-# Renamed long ago; released Terraform providers still send it.
-_HYBRID: Final = "CLUSTER_TYPE_HYBRID"
+
+def _present_name(cluster_type: object) -> object:
+    """Renamed long ago; released Terraform providers still send the old name."""
+    return "CLUSTER_TYPE_CONTROL_PLANE" if cluster_type == "CLUSTER_TYPE_HYBRID" else cluster_type
+
+
+ClusterTypeInput = Annotated[ClusterType, BeforeValidator(_present_name)]
 
 _FILTERABLE: Final[dict[str, Filterable]] = {
     "id": uuid_filter(Operator.EQ, Operator.OEQ),
@@ -57,7 +62,7 @@ class CreateControlPlaneRequest(RequestBody):
 
     name: Name
     description: Description | None = None
-    cluster_type: ClusterType | Literal["CLUSTER_TYPE_HYBRID"] | None = None
+    cluster_type: ClusterTypeInput | None = None
     auth_type: AuthType | None = None
     cloud_gateway: bool | None = None
     proxy_urls: ProxyUrls | None = None
@@ -66,8 +71,6 @@ class CreateControlPlaneRequest(RequestBody):
     def wish(self) -> NewControlPlane:
         """As the service takes it."""
         given: dict[str, Any] = {name: value for name, value in self if value is not None}
-        if self.cluster_type == _HYBRID:
-            given["cluster_type"] = "CLUSTER_TYPE_CONTROL_PLANE"
         given["proxy_urls"] = [url.model_dump() for url in self.proxy_urls or []]
         given["labels"] = {key: value for key, value in (self.labels or {}).items() if value is not None}
         return NewControlPlane(**given)

@@ -135,7 +135,7 @@ class ControlPlaneService:
         try:
             self._session.flush()
         except IntegrityError as error:
-            raise self._name_taken(error, control_plane.name) from None
+            raise self._name_taken(error, changes.name or "") from None
         self._record("control_plane.updated", control_plane, {"fields": sorted(changed)})
         return control_plane
 
