@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from api import problems
+from api import entity_documents, problems
 from api.deps import Services
 from api.middleware import RequestContext
 from api.routes import ROUTERS
@@ -22,6 +22,7 @@ from core.iam.authentication import Authenticator
 from core.iam.passwords import Passwords
 from core.settings import Settings
 from core.version import VERSION
+from schema.registry import registry
 
 _CONSOLE: Final = Path(__file__).parent.parent / "console"
 
@@ -61,6 +62,7 @@ def create_app(
     app.add_middleware(RequestContext, max_body_bytes=settings.max_body_bytes)
     for router in ROUTERS:
         app.include_router(router)
+    entity_documents.describe(app, registry())
     _mount_console(app)
     return app
 

@@ -15,9 +15,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from api import statuses
+from api import core_entity_errors, statuses
 from api.violations import from_pydantic
 from core import errors
+from core.crud.errors import EntityError
 from core.logging import get_logger
 
 log = get_logger("api.problems")
@@ -32,6 +33,7 @@ STATUS: Final[dict[type[errors.DomainError], int]] = {
     errors.NameTaken: 409,
     errors.Conflict: 409,
     errors.Unavailable: 503,
+    **core_entity_errors.STATUS,
 }
 
 _TITLES: Final = {
@@ -102,6 +104,8 @@ def invalid_parameter(violation: errors.Violation) -> dict[str, Any]:
 
 def render(request: Request, error: errors.DomainError) -> Response:
     """The answer for a domain error, in the form of the path it happened on."""
+    if isinstance(error, EntityError):
+        return core_entity_errors.render(error)
     status = status_of(error)
     headers = {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, errors.Unavailable) else None
     if status >= 500 or isinstance(error, errors.Unauthenticated):

@@ -6,6 +6,7 @@ from core.models.base import Base, Document
 from core.models.config_change import ConfigChange
 from core.models.control_plane import ControlPlane
 from core.models.dataplane_group import DataplaneGroup
+from core.models.entities import ENTITY_ROWS, EntityRow
 from core.models.gateway_configuration import GatewayConfiguration
 from core.models.lease import Lease
 from core.models.organization import Organization
@@ -15,6 +16,7 @@ from core.models.runtime_node import RuntimeNode
 from core.models.user import User
 
 __all__ = [
+    "ENTITY_ROWS",
     "AccessToken",
     "AuditEvent",
     "Base",
@@ -22,6 +24,7 @@ __all__ = [
     "ControlPlane",
     "DataplaneGroup",
     "Document",
+    "EntityRow",
     "GatewayConfiguration",
     "Lease",
     "Organization",

@@ -1,0 +1,182 @@
+"""All operations on all declared entities, mounted from the registry: nothing here knows an entity by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+from urllib.parse import urlencode
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import JSONResponse, Response
+
+from api import entity_documents as documents
+from api.deps import Caller, ServicesDep, TenantDb, token_router
+from api.json_bodies import JsonBody
+from core.crud import paging
+from core.crud.store import EntityStore, Parent
+from core.errors import NotFound
+from schema.base import Entity, ReferenceField
+from schema.registry import Registry, registry
+from schema.types import is_uuid
+
+PREFIX: Final = "/v2/control-planes/{controlPlaneId}/core-entities"
+
+
+# Async although nothing is awaited: a sync dependency would cost a trip to the thread pool.
+async def _store(request: Request, session: TenantDb, services: ServicesDep, actor: Caller) -> EntityStore:
+    identifier: str = request.path_params["controlPlaneId"]
+    if not is_uuid(identifier):
+        raise NotFound("control plane", identifier)
+    return EntityStore(session, services.keyring, services.clock, actor, UUID(identifier))
+
+
+Store = Annotated[EntityStore, Depends(_store)]
+
+
+def build_router(declarations: Registry) -> APIRouter:
+    """Flat paths for every entity, nested ones below each parent, and look-ups from a child back to its parent."""
+    router = token_router(prefix=PREFIX, tag="core-entities")
+    for entity in declarations.entities.values():
+        _Mount(router, entity).mount()
+    for parent, child, reference in declarations.nested():
+        _Mount(router, child, parent, reference).mount()
+        _mount_reverse(router, child, parent, reference)
+    return router
+
+
+@dataclass(frozen=True, slots=True)
+class _Mount:
+    """The operations on one kind of entity, at its own path or below a parent's."""
+
+    router: APIRouter
+    entity: type[Entity]
+    above: type[Entity] | None = None
+    reference: ReferenceField | None = None
+
+    def mount(self) -> None:
+        self._add(self._list(), "GET", 200, "list", item=False)
+        self._add(self._create(), "POST", 201, "create", item=False)
+        self._add(self._read(), "GET", 200, "get")
+        self._add(self._replace(), "PUT", 200, "upsert")
+        self._add(self._change(), "PATCH", 200, "update")
+        self._add(self._delete(), "DELETE", 204, "delete")
+
+    def _add(
+        self, endpoint: Callable[..., Response], method: str, status: int, verb: str, *, item: bool = True
+    ) -> None:
+        spec = self.entity.spec
+        names = [(_variable(known), known.spec.singular) for known in (self.above,) if known is not None]
+        path = f"/{spec.plural}"
+        if self.above is not None:
+            path = f"/{self.above.spec.plural}/{{{_variable(self.above)}}}{path}"
+        if item:
+            path += f"/{{{_variable(self.entity)}}}"
+            names.append((_variable(self.entity), spec.singular))
+        where = "" if self.above is None else f"-with-{self.above.spec.singular}"
+        listing = verb == "list"
+        extra: dict[str, Any] = {"parameters": documents.path_parameters(*names)}
+        if listing:
+            extra["parameters"] += documents.list_parameters(self.entity)
+        if method in {"POST", "PUT", "PATCH"}:
+            extra["requestBody"] = documents.request_body(self.entity)
+        self.router.add_api_route(
+            path,
+            endpoint,
+            methods=[method],
+            status_code=status,
+            response_class=JSONResponse if status != 204 else Response,
+            operation_id=f"{verb}-{spec.singular}{where}",
+            summary=self._sentence(verb).split(".", maxsplit=1)[0],
+            description=self._sentence(verb),
+            responses=documents.responses(self.entity, status, page=listing),
+            openapi_extra=extra,
+        )
+
+    def _sentence(self, verb: str) -> str:
+        one = self.entity.spec.singular.replace("_", " ")
+        place = "" if self.above is None else f" of one {self.above.spec.singular.replace('_', ' ')}"
+        return {
+            "list": f"Page through the {self.entity.spec.plural}{place}. Oldest first; rows that stay are shown once.",
+            "create": f"Add a {one}{place}. Fields that are left out or null get their defaults.",
+            "get": f"Look at one {one}{place}. Found by id, or by name where it has one.",
+            "upsert": f"Set a {one}{place} to exactly this. Made under the id of the path if it is not there.",
+            "update": f"Change some fields of a {one}{place}. Null unsets a field; the others stay.",
+            "delete": f"Remove a {one}{place}. What belongs to it goes with it.",
+        }[verb]
+
+    def _parent(self, request: Request) -> Parent | None:
+        if self.above is None or self.reference is None:
+            return None
+        return Parent(self.above.spec.plural, request.path_params[_variable(self.above)], self.reference.name)
+
+    def _key(self, request: Request) -> str:
+        return request.path_params[_variable(self.entity)]
+
+    def _list(self) -> Callable[..., Response]:
+        def list_entities(request: Request, store: Store) -> Response:
+            parameters = request.query_params.multi_items()
+            query = paging.parse_query(self.entity.spec.filters, parameters)
+            page = store.list(self.entity, query, self._parent(request))
+            following: str | None = None
+            if page.offset is not None:
+                kept = [(name, value) for name, value in parameters if name != "offset"]
+                following = f"{request.url.path}?{urlencode([*kept, ('offset', page.offset)])}"
+            return JSONResponse({"data": page.data, "next": following, "offset": page.offset})
+
+        return list_entities
+
+    def _create(self) -> Callable[..., Response]:
+        def create_entity(request: Request, store: Store, body: JsonBody) -> Response:
+            return JSONResponse(store.create(self.entity, body, self._parent(request)), 201)
+
+        return create_entity
+
+    def _read(self) -> Callable[..., Response]:
+        def get_entity(request: Request, store: Store) -> Response:
+            return JSONResponse(store.read(self.entity, self._key(request), self._parent(request)))
+
+        return get_entity
+
+    def _replace(self) -> Callable[..., Response]:
+        def upsert_entity(request: Request, store: Store, body: JsonBody) -> Response:
+            return JSONResponse(store.replace(self.entity, self._key(request), body, self._parent(request)))
+
+        return upsert_entity
+
+    def _change(self) -> Callable[..., Response]:
+        def update_entity(request: Request, store: Store, body: JsonBody) -> Response:
+            return JSONResponse(store.change(self.entity, self._key(request), body, self._parent(request)))
+
+        return update_entity
+
+    def _delete(self) -> Callable[..., Response]:
+        def delete_entity(request: Request, store: Store) -> Response:
+            store.delete(self.entity, self._key(request), self._parent(request))
+            return Response(status_code=204)
+
+        return delete_entity
+
+
+def _mount_reverse(router: APIRouter, child: type[Entity], target: type[Entity], reference: ReferenceField) -> None:
+    def get_target(request: Request, store: Store) -> Response:
+        return JSONResponse(store.read_target(child, request.path_params[_variable(child)], reference.name))
+
+    sentence = f"Look at the {target.spec.singular} that a {child.spec.singular} refers to."
+    router.add_api_route(
+        f"/{child.spec.plural}/{{{_variable(child)}}}/{reference.name}",
+        get_target,
+        methods=["GET"],
+        response_class=JSONResponse,
+        operation_id=f"get-{target.spec.singular}-with-{child.spec.singular}",
+        summary=sentence.rstrip("."),
+        description=sentence,
+        responses=documents.responses(target, 200),
+        openapi_extra={"parameters": documents.path_parameters((_variable(child), child.spec.singular))},
+    )
+
+
+def _variable(entity: type[Entity]) -> str:
+    return f"{entity.spec.title}Id"
+
+
+router = build_router(registry())

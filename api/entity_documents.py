@@ -1,0 +1,144 @@
+"""How the operations on entities appear in the OpenAPI document."""
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+
+from schema.base import Entity
+from schema.export import entity_components, plugin_components
+from schema.registry import Registry
+
+Json = dict[str, Any]
+
+ERROR: Final = "CoreEntityError"
+_UNAUTHORIZED: Final = "CoreEntityUnauthorized"
+_ERROR_SCHEMA: Final[Json] = {
+    "title": ERROR,
+    "type": "object",
+    "required": ["code", "message", "details"],
+    "properties": {
+        "code": {"type": "integer", "description": "A gRPC status code; 3: the request is wrong, 5: not found."},
+        "message": {"type": "string", "description": "What went wrong, in a few words."},
+        "details": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["@type", "type", "messages"],
+                "properties": {
+                    "@type": {"type": "string"},
+                    "type": {
+                        "type": "string",
+                        "enum": ["ERROR_TYPE_FIELD", "ERROR_TYPE_ENTITY", "ERROR_TYPE_REFERENCE"],
+                    },
+                    "field": {"type": "string", "description": "Dotted path with indexes: `paths[0]`."},
+                    "messages": {"type": "array", "items": {"type": "string"}},
+                },
+            },
+        },
+    },
+}
+_UNAUTHORIZED_SCHEMA: Final[Json] = {
+    "title": _UNAUTHORIZED,
+    "type": "object",
+    "required": ["message", "status"],
+    "properties": {"message": {"type": "string"}, "status": {"type": "integer"}},
+}
+
+
+def path_parameters(*names_and_titles: tuple[str, str]) -> list[Json]:
+    """The variables of a path; `title` says whose id or name it is."""
+    parameters: list[Json] = [
+        {
+            "name": "controlPlaneId",
+            "in": "path",
+            "required": True,
+            "description": "The control plane.",
+            "schema": {"type": "string", "format": "uuid"},
+        }
+    ]
+    parameters += [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": f"Id of the {title}, or its name where it has one.",
+            "schema": {"type": "string"},
+        }
+        for name, title in names_and_titles
+    ]
+    return parameters
+
+
+def list_parameters(entity: type[Entity]) -> list[Json]:
+    """What every list understands, and the filters of this one."""
+    found: list[Json] = [
+        _query("size", "Items per page.", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),
+        _query("offset", "Cursor from the previous page; empty for the first.", {"type": "string"}),
+        _query("tags", "Only items with all of `a,b`, or with one of `a/b`.", {"type": "string"}),
+    ]
+    for name in entity.spec.filters:
+        found.append(_query(f"filter[{name}][eq]", f"Only the item whose {name} is this.", {"type": "string"}))
+        found.append(_query(f"filter[{name}][contains]", f"Only items with this in their {name}.", {"type": "string"}))
+    return found
+
+
+def request_body(entity: type[Entity]) -> Json:
+    """A required JSON document."""
+    return {"required": True, "content": _json(_ref(f"{entity.spec.title}Input"))}
+
+
+def responses(entity: type[Entity], status: int, *, page: bool = False) -> dict[int | str, Json]:
+    """The success of an operation and the ways it fails."""
+    success: Json = {"description": "Done."}
+    if status != 204:
+        title = entity.spec.title
+        success = {"description": "A page." if page else f"The {entity.spec.singular}."}
+        success["content"] = _json(_page(title) if page else _ref(title))
+    return {
+        status: success,
+        400: {"description": "The request cannot be fulfilled as it stands.", "content": _json(_ref(ERROR))},
+        401: {"description": "No valid token.", "content": _json(_ref(_UNAUTHORIZED))},
+        404: {"description": "No such thing.", "content": _json(_ref(ERROR))},
+    }
+
+
+def describe(app: FastAPI, declarations: Registry) -> None:
+    """Have `app.openapi()` define what the operations on entities refer to."""
+    plain = app.openapi
+
+    def openapi() -> Json:
+        document = plain()
+        schemas: Json = document.setdefault("components", {}).setdefault("schemas", {})
+        for entity in declarations.entities.values():
+            schemas.update(entity_components(entity))
+        for name, config in declarations.plugins.items():
+            schemas.update(plugin_components(name, config))
+        schemas.update({ERROR: _ERROR_SCHEMA, _UNAUTHORIZED: _UNAUTHORIZED_SCHEMA})
+        return document
+
+    app.openapi = openapi
+
+
+def _query(name: str, description: str, schema: Json) -> Json:
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
+def _page(title: str) -> Json:
+    nothing: Json = {"type": ["string", "null"]}
+    return {
+        "type": "object",
+        "required": ["data", "next", "offset"],
+        "properties": {
+            "data": {"type": "array", "items": _ref(title)},
+            "next": {**nothing, "description": "Path of the next page; null on the last one."},
+            "offset": {**nothing, "description": "Cursor of the next page; null on the last one."},
+        },
+    }
+
+
+def _json(schema: Json) -> Json:
+    return {"application/json": {"schema": schema}}
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}

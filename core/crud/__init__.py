@@ -1,0 +1,1 @@
+"""The generic entity engine: it stores whatever schema/ declares and knows no entity by name."""

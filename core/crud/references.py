@@ -1,0 +1,113 @@
+"""Finding what references mean, and what depends on an entity."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.crud.errors import MissingTarget, ReferencedByOthers, ReferenceMissing
+from core.models.entities import ENTITY_ROWS, EntityRow, reference_column
+from schema.base import Document, Entity
+from schema.registry import Registry
+from schema.types import is_uuid
+
+
+class References:
+    """Look-ups within one control plane."""
+
+    def __init__(self, session: Session, declarations: Registry, org_id: UUID, control_plane_id: UUID) -> None:
+        self._session = session
+        self._declarations = declarations
+        self._org_id = org_id
+        self._control_plane_id = control_plane_id
+
+    def by_id(self, plural: str, identifier: UUID) -> EntityRow | None:
+        """The row with this id."""
+        return self._session.get(ENTITY_ROWS[plural], (self._org_id, self._control_plane_id, identifier))
+
+    def by_key(self, plural: str, key: str) -> EntityRow | None:
+        """The row that a path segment means: an id if it looks like one, else the natural key."""
+        if is_uuid(key):
+            return self.by_id(plural, UUID(key))
+        natural = self._declarations.entities[plural].spec.natural_key
+        if natural is None or not key or "\x00" in key:
+            return None
+        row = ENTITY_ROWS[plural]
+        statement = select(row).where(
+            row.org_id == self._org_id, row.control_plane_id == self._control_plane_id, row.column(natural) == key
+        )
+        return self._session.scalars(statement).one_or_none()
+
+    def referring(self, plural: str, field: str, identifier: UUID) -> Sequence[EntityRow]:
+        """Rows of a kind whose reference `field` is this id."""
+        row = ENTITY_ROWS[plural]
+        statement = select(row).where(
+            row.org_id == self._org_id,
+            row.control_plane_id == self._control_plane_id,
+            row.column(reference_column(field)) == identifier,
+        )
+        return self._session.scalars(statement.order_by(row.created_at, row.id)).all()
+
+    def resolve(self, entity: type[Entity], document: Document) -> Document:
+        """A copy in which every reference is an id that exists.
+
+        Raises: ReferenceMissing: with every reference that leads nowhere.
+        """
+        resolved = dict(document)
+        missing: list[MissingTarget] = []
+        for reference in entity.references():
+            value: Any = document.get(reference.name)
+            if value is None:
+                continue
+            plural = reference.ref.to
+            if reference.many:
+                for index, identifier in enumerate(value):
+                    if self._find(plural, {"id": identifier}) is None:
+                        missing.append(MissingTarget(f"{reference.name}[{index}]", plural, identifier))
+                continue
+            row = self._find(plural, value)
+            if row is None:
+                missing.append(MissingTarget(reference.name, plural, str(next(iter(value.values())))))
+            else:
+                resolved[reference.name] = {"id": str(row.id)}
+        if missing:
+            raise ReferenceMissing(missing)
+        return resolved
+
+    def doomed(self, row: EntityRow) -> list[EntityRow]:
+        """Everything that goes when this row goes, itself last; children before their parents.
+
+        Raises: ReferencedByOthers: something outside would be left pointing at nothing.
+        """
+        order: dict[tuple[str, UUID], EntityRow] = {}
+        self._collect(row, order)
+        for candidate in order.values():
+            plural = candidate.entity.spec.plural
+            for child, reference in self._declarations.references_to(plural):
+                if reference.many or reference.ref.on_delete == "cascade":
+                    continue
+                for user in self.referring(child.spec.plural, reference.name, candidate.id):
+                    if (child.spec.plural, user.id) not in order:
+                        raise ReferencedByOthers(plural, child.spec.plural)
+        return list(order.values())
+
+    def _collect(self, row: EntityRow, order: dict[tuple[str, UUID], EntityRow]) -> None:
+        plural = row.entity.spec.plural
+        for child, reference in self._declarations.references_to(plural):
+            if not reference.many and reference.ref.on_delete == "cascade":
+                for user in self.referring(child.spec.plural, reference.name, row.id):
+                    if (child.spec.plural, user.id) not in order:
+                        self._collect(user, order)
+        order[plural, row.id] = row
+
+    def _find(self, plural: str, value: Mapping[str, str]) -> EntityRow | None:
+        if plural not in self._declarations.entities:
+            return None
+        if "id" in value:
+            return self.by_id(plural, UUID(value["id"]))
+        ((field, name),) = value.items()
+        if field != self._declarations.entities[plural].spec.natural_key or is_uuid(name):
+            return None
+        return self.by_key(plural, name)

@@ -1,0 +1,47 @@
+"""Between a stored row and the document that clients and runtimes know."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from core.models.entities import EntityRow, reference_column
+from schema.base import SYSTEM_FIELDS, Document
+
+
+def seconds(moment: datetime) -> int:
+    """Whole seconds since 1970."""
+    return int(moment.timestamp())
+
+
+def document_of(row: EntityRow) -> Document:
+    """The complete document of a row, fields in the declared order, secrets still sealed.
+
+    A field that was declared after the row was written gets its default.
+    """
+    stored: dict[str, Any] = {**row.doc, "id": str(row.id), "tags": row.tags}
+    stored["created_at"] = seconds(row.created_at)
+    stored["updated_at"] = seconds(row.updated_at)
+    for name in row.key_fields:
+        stored[name] = getattr(row, name)
+    for reference in row.reference_fields:
+        target: UUID | None = getattr(row, reference_column(reference.name))
+        stored[reference.name] = None if target is None else {"id": str(target)}
+    document: Document = {}
+    for name, info in row.entity.model_fields.items():
+        if not info.exclude:
+            document[name] = stored[name] if name in stored else info.get_default(call_default_factory=True)
+    return document
+
+
+def write(row: EntityRow, document: Mapping[str, Any]) -> None:
+    """Put a complete document (references resolved, secrets sealed) into a row; ids and times are the caller's."""
+    columns = {*SYSTEM_FIELDS, "tags", *row.key_fields}
+    row.tags = document["tags"]
+    for name in row.key_fields:
+        setattr(row, name, document[name])
+    for reference in row.reference_fields:
+        target = document[reference.name]
+        columns.add(reference.name)
+        setattr(row, reference_column(reference.name), None if target is None else UUID(target["id"]))
+    row.doc = {name: value for name, value in document.items() if name not in columns}

@@ -1,0 +1,84 @@
+"""Encryption of the leaves that the schema marks as sealed. Only sealed forms reach the database."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from core.crypto import KeyRing, OrganizationKey
+from core.models.organization import Organization
+from schema.base import Document, Entity
+from schema.registry import Registry
+
+_SEALED: Final = "$sealed"
+
+
+class Sealer:
+    """Seals and opens documents of one control plane; the organization's key is read when first needed."""
+
+    def __init__(
+        self, session: Session, keyring: KeyRing, declarations: Registry, org_id: UUID, control_plane_id: UUID
+    ) -> None:
+        self._session = session
+        self._keyring = keyring
+        self._declarations = declarations
+        self._org_id = org_id
+        self._control_plane_id = control_plane_id
+        self._key: OrganizationKey | None = None
+
+    def seal(self, entity: type[Entity], document: Document) -> Document:
+        """A copy with every marked leaf encrypted, bound to its place."""
+
+        def apply(place: str, value: Any) -> Any:
+            if not isinstance(value, str):
+                return value
+            table, row = entity.spec.plural, self._row(document)
+            return {_SEALED: self._keyring.seal(self._organization_key(), table, row, place, value)}
+
+        return self._walk(entity, document, apply)
+
+    def open(self, entity: type[Entity], document: Document) -> Document:
+        """A copy with every sealed leaf in clear. A leaf stored before it was marked is clear already."""
+
+        def apply(place: str, value: Any) -> Any:
+            if not isinstance(value, dict):
+                return value
+            table, row = entity.spec.plural, self._row(document)
+            return self._keyring.open(self._organization_key(), table, row, place, value[_SEALED])
+
+        return self._walk(entity, document, apply)
+
+    def _walk(self, entity: type[Entity], document: Document, apply: Callable[[str, Any], Any]) -> Document:
+        changed: Any = document
+        for path in self._declarations.sealed_paths(entity, document):
+            changed = _at(changed, path, "", apply)
+        return changed
+
+    def _row(self, document: Mapping[str, Any]) -> str:
+        return f"{self._control_plane_id}/{document['id']}"
+
+    def _organization_key(self) -> OrganizationKey:
+        if self._key is None:
+            organization = self._session.get(Organization, self._org_id)
+            assert organization is not None
+            self._key = OrganizationKey(self._org_id, organization.data_key)
+        return self._key
+
+
+def _at(value: Any, path: tuple[str, ...], place: str, apply: Callable[[str, Any], Any]) -> Any:
+    """A copy of `value` in which the leaves at `path` have changed; what is not on the path is shared."""
+    if not path:
+        return apply(place, value)
+    step, rest = path[0], path[1:]
+    if isinstance(value, dict):
+        members: dict[str, Any] = value
+        names = list(members) if step == "*" else [step] if step in members else []
+        if not names:
+            return members
+        changed = {name: _at(members[name], rest, f"{place}.{name}" if place else name, apply) for name in names}
+        return {**members, **changed}
+    if isinstance(value, list) and step == "*":
+        entries: list[Any] = value
+        return [_at(entry, rest, f"{place}[{index}]", apply) for index, entry in enumerate(entries)]
+    return value

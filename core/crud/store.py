@@ -1,0 +1,282 @@
+"""Create, read, list, replace, change and delete entities of one control plane."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+from uuid import UUID, uuid4
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from core.actor import Actor
+from core.clock import Clock
+from core.crud import paging, rows
+from core.crud.changes import ChangeLog
+from core.crud.errors import InvalidEntity, InvalidRequest, KeyTaken, MissingTarget, ReferenceMissing, UsageConstraint
+from core.crud.hooks import hooks_of
+from core.crud.paging import ListQuery, Page
+from core.crud.references import References
+from core.crud.sealing import Sealer
+from core.crypto import KeyRing
+from core.db.sessions import TenantSession
+from core.errors import NotFound
+from core.models.control_plane import ControlPlane
+from core.models.entities import ENTITY_ROWS, EntityRow, constraint_fields, reference_column
+from schema.base import Document, Entity
+from schema.errors import SchemaViolation
+from schema.registry import Registry, registry
+from schema.types import is_uuid
+
+T = TypeVar("T")
+
+# Their configuration comes from elsewhere: from a cluster's resources, or from the members of the group.
+_CLOSED_KINDS: Final = {
+    "CLUSTER_TYPE_K8S_INGRESS_CONTROLLER": "entities of this control plane are managed by its ingress controller",
+    "CLUSTER_TYPE_CONTROL_PLANE_GROUP": "a control plane group holds no entities of its own",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The entity that a nested path goes through: its kind, its id or natural key, and the child's field."""
+
+    plural: str
+    key: str
+    field: str
+
+
+class EntityStore:
+    """All entities of one control plane, for one caller, within the caller's transaction.
+
+    Every method raises NotFound for a control plane, a parent or an entity that is not there or belongs to another
+    organization. Writers lock the control plane's row first, so the changes of one control plane have one order.
+    Documents that come back are complete and in clear.
+    """
+
+    def __init__(
+        self,
+        session: TenantSession,
+        keyring: KeyRing,
+        clock: Clock,
+        actor: Actor,
+        control_plane_id: UUID,
+        declarations: Registry | None = None,
+    ) -> None:
+        self._session = session
+        self._clock = clock
+        self._actor = actor
+        self._control_plane_id = control_plane_id
+        self._declarations = declarations or registry()
+        place = (session.org_id, control_plane_id)
+        self._references = References(session, self._declarations, *place)
+        self._sealer = Sealer(session, keyring, self._declarations, *place)
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    def read(self, entity: type[Entity], key: str, parent: Parent | None = None) -> Document:
+        """One entity by id or natural key; below a parent only if it belongs to that parent."""
+        self._require_control_plane()
+        return self._shown(self._require(entity, key, self._parent_id(parent), parent))
+
+    def read_target(self, entity: type[Entity], key: str, field: str) -> Document:
+        """The entity that a reference of another one points at. Raises NotFound also when it points nowhere."""
+        self._require_control_plane()
+        row = self._require(entity, key, None, None)
+        reference = next(reference for reference in row.reference_fields if reference.name == field)
+        identifier: UUID | None = getattr(row, reference_column(field))
+        target = None if identifier is None else self._references.by_id(reference.ref.to, identifier)
+        if target is None:
+            raise NotFound(self._declarations.entities[reference.ref.to].spec.singular, key)
+        return self._shown(target)
+
+    def list(self, entity: type[Entity], query: ListQuery, parent: Parent | None = None) -> Page:
+        """One page in order of creation. Raises InvalidRequest for a cursor that is none of ours."""
+        self._require_control_plane()
+        row = ENTITY_ROWS[entity.spec.plural]
+        statement = select(row).where(row.control_plane_id == self._control_plane_id)
+        if parent is not None:
+            statement = statement.where(row.column(reference_column(parent.field)) == self._parent_id(parent))
+        found = self._session.scalars(paging.apply(statement, row, query)).all()
+        shown = found[: query.size]
+        more = len(found) > query.size
+        return Page([self._shown(item) for item in shown], paging.cursor(shown[-1]) if more else None)
+
+    # --- writing ---------------------------------------------------------------------------------------------------
+
+    def create(self, entity: type[Entity], body: object, parent: Parent | None = None) -> Document:
+        """A new entity, with the id of the body or a new one.
+
+        Raises: InvalidEntity, ReferenceMissing, KeyTaken (also for an id in use), UsageConstraint.
+        """
+        return self._write(lambda log: self._insert(entity, self._below(body, parent), None, log))
+
+    def replace(self, entity: type[Entity], key: str, body: object, parent: Parent | None = None) -> Document:
+        """The entity as the body says, nothing kept but its id and creation time; made if it is not there.
+
+        Raises: as `create`, and InvalidRequest when the path names a new entity by something that is no UUID, or the
+        body has another id than the path.
+        """
+
+        def run(log: ChangeLog) -> Document:
+            document = self._below(body, parent)
+            row = self._references.by_key(entity.spec.plural, key)
+            if row is None and not is_uuid(key):
+                raise InvalidRequest(f"'{key[:200]}' is not a valid uuid")
+            identifier = UUID(key) if row is None else row.id
+            _require_same_id(document, identifier)
+            if row is None:
+                return self._insert(entity, document, identifier, log)
+            self._require_child(row, self._parent_id(parent), parent)
+            return self._update(row, self._parse(entity, document), log)
+
+        return self._write(run)
+
+    def change(self, entity: type[Entity], key: str, body: object, parent: Parent | None = None) -> Document:
+        """The entity with the body laid over it: null unsets, records merge one level deep.
+
+        Raises: as `create`, and InvalidRequest when the body has another id than the path.
+        """
+
+        def run(log: ChangeLog) -> Document:
+            row = self._require(entity, key, self._parent_id(parent), parent)
+            _require_same_id(body, row.id)
+            stored = self._sealer.open(entity, rows.document_of(row))
+            try:
+                wanted = self._declarations.patch(entity, stored, self._below(body, parent))
+            except SchemaViolation as error:
+                raise InvalidEntity(error.violations) from None
+            return self._update(row, wanted, log)
+
+        return self._write(run)
+
+    def delete(self, entity: type[Entity], key: str, parent: Parent | None = None) -> None:
+        """Remove an entity and what belongs to it. Raises ReferencedByOthers while something else needs it."""
+
+        def run(log: ChangeLog) -> None:
+            row = self._require(entity, key, self._parent_id(parent), parent)
+            for doomed in self._references.doomed(row):
+                log.record(doomed.entity, rows.document_of(doomed), None)
+                self._session.delete(doomed)
+                self._session.flush()  # one by one: children must be gone before their parents
+
+        self._write(run)
+
+    # --- steps -----------------------------------------------------------------------------------------------------
+
+    def _write(self, operation: Callable[[ChangeLog], T]) -> T:
+        log = ChangeLog(self._session, self._actor, self._clock, self._lock())
+        result = operation(log)
+        log.finish()
+        return result
+
+    def _lock(self) -> ControlPlane:
+        statement = select(ControlPlane).where(ControlPlane.id == self._control_plane_id).with_for_update()
+        found = self._session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
+        if found is None:
+            raise NotFound("control plane", self._control_plane_id)
+        if found.cluster_type in _CLOSED_KINDS:
+            raise UsageConstraint(_CLOSED_KINDS[found.cluster_type])
+        return found
+
+    def _require_control_plane(self) -> None:
+        if self._session.find(ControlPlane, self._control_plane_id) is None:
+            raise NotFound("control plane", self._control_plane_id)
+
+    def _parent_id(self, parent: Parent | None) -> UUID | None:
+        if parent is None:
+            return None
+        row = self._references.by_key(parent.plural, parent.key)
+        if row is None:
+            raise NotFound(self._declarations.entities[parent.plural].spec.singular, parent.key)
+        return row.id
+
+    def _require(self, entity: type[Entity], key: str, parent_id: UUID | None, parent: Parent | None) -> EntityRow:
+        row = self._references.by_key(entity.spec.plural, key)
+        if row is None:
+            raise NotFound(entity.spec.singular, key)
+        self._require_child(row, parent_id, parent)
+        return row
+
+    def _require_child(self, row: EntityRow, parent_id: UUID | None, parent: Parent | None) -> None:
+        if parent is not None and getattr(row, reference_column(parent.field)) != parent_id:
+            raise NotFound(row.entity.spec.singular, row.id)
+
+    def _below(self, body: object, parent: Parent | None) -> object:
+        """The body with the parent of the path as its reference, whatever the body says itself."""
+        parent_id = self._parent_id(parent)
+        if parent is None or not isinstance(body, dict):
+            return body
+        members: dict[Any, Any] = body
+        return {**members, parent.field: {"id": str(parent_id)}}
+
+    def _parse(self, entity: type[Entity], body: object) -> Document:
+        try:
+            return self._declarations.parse(entity, body)
+        except SchemaViolation as error:
+            raise InvalidEntity(error.violations) from None
+
+    def _insert(self, entity: type[Entity], body: object, identifier: UUID | None, log: ChangeLog) -> Document:
+        document = self._parse(entity, body)
+        row = ENTITY_ROWS[entity.spec.plural]()
+        given: str | None = document["id"]
+        row.id = identifier or (UUID(given) if given is not None else uuid4())
+        row.control_plane_id = self._control_plane_id
+        row.created_at = row.updated_at = self._clock.now()
+        return self._save(row, document, None, log)
+
+    def _update(self, row: EntityRow, document: Document, log: ChangeLog) -> Document:
+        before = rows.document_of(row)
+        row.updated_at = self._clock.now()
+        return self._save(row, document, before, log)
+
+    def _save(self, row: EntityRow, document: Document, before: Document | None, log: ChangeLog) -> Document:
+        entity = row.entity
+        document = {**document, "id": str(row.id)}
+        document = self._references.resolve(entity, document)
+        violations = hooks_of(entity).check(document, self._references)
+        if violations:
+            raise InvalidEntity(violations)
+        rows.write(row, self._sealer.seal(entity, document))
+        try:
+            if before is None:
+                self._session.add(row)
+            self._session.flush()
+        except IntegrityError as error:
+            raise _refusal(error, row.entity, document) from None
+        stored = rows.document_of(row)
+        log.record(entity, before, stored)
+        return self._presented(entity, self._sealer.open(entity, stored))
+
+    def _shown(self, row: EntityRow) -> Document:
+        return self._presented(row.entity, self._sealer.open(row.entity, rows.document_of(row)))
+
+    def _presented(self, entity: type[Entity], document: Document) -> Document:
+        """Without the fields of the alternative that this entity does not use."""
+        variant = entity.spec.variant
+        if variant is None:
+            return document
+        hidden = variant.when_unset if document[variant.switch] is not None else variant.when_set
+        return {name: value for name, value in document.items() if name not in hidden}
+
+
+def _require_same_id(body: object, identifier: UUID) -> None:
+    if isinstance(body, dict):
+        members: dict[Any, Any] = body
+        given = members.get("id")
+        if isinstance(given, str) and is_uuid(given) and UUID(given) != identifier:
+            raise InvalidRequest("the id of the body must be the id of the path")
+
+
+def _refusal(error: IntegrityError, entity: type[Entity], document: Document) -> Exception:
+    """What a violated constraint means to the caller; an unknown one is our bug and stays what it is."""
+    diagnosis: Any = getattr(error.orig, "diag", None)
+    table: str = getattr(diagnosis, "table_name", None) or ""
+    constraint: str = getattr(diagnosis, "constraint_name", None) or ""
+    fields = constraint_fields(table, constraint)
+    if fields is None:
+        return error
+    if constraint.startswith("fk_"):
+        target = next(reference.ref.to for reference in entity.references() if reference.name == fields[0])
+        return ReferenceMissing([MissingTarget(fields[0], target, document[fields[0]]["id"])])
+    values = {name: document[name] for name in fields}
+    return KeyTaken(entity.spec.plural, values)

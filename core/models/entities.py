@@ -1,0 +1,112 @@
+"""Tables of the declared entities, built from schema/: identity, tags, keys and references are real columns.
+
+Everything else of an entity is one JSONB document. Ids and names live in their control plane, so every key and every
+foreign key starts with organization and control plane: no row can point into another tenant or another gateway.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, Final
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint, Index, String, UniqueConstraint, Uuid
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from core.db.tenancy import TenantOwned
+from core.models.base import Base, Document, Timestamps
+from schema.base import Entity, ReferenceField
+from schema.registry import Registry, registry
+
+_PLACE: Final = ("org_id", "control_plane_id")
+
+
+class EntityRow(Timestamps, TenantOwned):
+    """What the tables of all entities have in common. `doc` holds the fields that have no column of their own."""
+
+    entity: ClassVar[type[Entity]]
+    key_fields: ClassVar[tuple[str, ...]]
+    reference_fields: ClassVar[tuple[ReferenceField, ...]]
+
+    control_plane_id: Mapped[UUID] = mapped_column(primary_key=True, sort_order=-90)
+    id: Mapped[UUID] = mapped_column(primary_key=True, sort_order=-80)
+    tags: Mapped[list[str] | None] = mapped_column(ARRAY(String))
+    doc: Mapped[Document]
+
+    @classmethod
+    def column(cls, name: str) -> Any:
+        """The mapped attribute of a key field or of a reference column, for building statements."""
+        return getattr(cls, name)
+
+
+def reference_column(field: str) -> str:
+    """The column behind a reference field."""
+    return f"{field}_id"
+
+
+def constraint_fields(table: str, constraint: str) -> tuple[str, ...] | None:
+    """The entity's fields behind a violated constraint, None for one that is not ours."""
+    return _CONSTRAINTS.get((table, constraint))
+
+
+def _build(entity: type[Entity], declarations: Registry) -> type[EntityRow]:
+    spec = entity.spec
+    table = spec.plural.replace("-", "_")
+    references = tuple(
+        reference
+        for reference in entity.references()
+        if not reference.many and reference.ref.to in declarations.entities
+    )
+    columns_of = {reference.name: reference_column(reference.name) for reference in references}
+    single = {reference.name for reference in entity.references()}
+    keys = tuple(dict.fromkeys(name for unique in spec.unique for name in unique.fields if name not in single))
+    constraints: list[Any] = [
+        ForeignKeyConstraint(_PLACE, ["control_planes.org_id", "control_planes.id"], ondelete="CASCADE"),
+        Index(f"ix_{table}_page", *_PLACE, "created_at", "id"),
+    ]
+    attributes: dict[str, Any] = {
+        "__tablename__": table,
+        "__module__": __name__,
+        "__doc__": f"Rows of {spec.plural}.",
+        "entity": entity,
+        "key_fields": keys,
+        "reference_fields": references,
+    }
+    for name in keys:
+        attributes[name] = mapped_column(String, nullable=not entity.model_fields[name].is_required())
+    for reference in references:
+        column = columns_of[reference.name]
+        target = reference.ref.to.replace("-", "_")
+        attributes[column] = mapped_column(Uuid, nullable=True)
+        name = f"fk_{table}_{reference.name}"
+        # no ON DELETE: the engine deletes children itself, for each of them is a change that runtimes must hear of
+        constraints.append(
+            ForeignKeyConstraint(
+                (*_PLACE, column), [f"{target}.org_id", f"{target}.control_plane_id", f"{target}.id"], name=name
+            )
+        )
+        constraints.append(Index(f"ix_{table}_{reference.name}", *_PLACE, column, "created_at", "id"))
+        _CONSTRAINTS[table, name] = (reference.name,)
+    for unique in spec.unique:
+        fields = [name for name in unique.fields if name in keys or name in columns_of]
+        name = f"uq_{table}_{unique.fields[0]}" if len(unique.fields) == 1 else f"uq_{table}_{unique.fields[0]}_scope"
+        constraints.append(
+            UniqueConstraint(
+                *_PLACE,
+                *(columns_of.get(field, field) for field in fields),
+                name=name,
+                postgresql_nulls_not_distinct=unique.nulls_equal or None,
+            )
+        )
+        _CONSTRAINTS[table, name] = unique.fields
+    _CONSTRAINTS[table, f"pk_{table}"] = ("id",)
+    attributes["__table_args__"] = tuple(constraints)
+    return type(f"{spec.title}Row", (EntityRow, Base), attributes)
+
+
+_CONSTRAINTS: Final[dict[tuple[str, str], tuple[str, ...]]] = {}
+
+ENTITY_ROWS: Final[Mapping[str, type[EntityRow]]] = MappingProxyType(
+    {plural: _build(entity, registry()) for plural, entity in registry().entities.items()}
+)
+"""The mapped class of each entity by its plural name, parents first."""

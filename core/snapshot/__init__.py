@@ -1,0 +1,1 @@
+"""What runtimes receive: snapshots and deltas of a control plane, read consistently."""

@@ -1,0 +1,71 @@
+"""Sample bodies and a small client for the entity tests."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from starlette.testclient import TestClient
+
+from tests.support.tenants import Tenant
+
+# The smallest valid body of each kind, as a function of a number that keeps natural keys apart.
+SAMPLES: dict[str, Callable[[int], dict[str, Any]]] = {
+    "services": lambda n: {"name": f"s-{n}", "host": "upstream.test"},
+    "routes": lambda n: {"name": f"r-{n}", "paths": [f"/{n}"]},
+    "consumers": lambda n: {"username": f"u-{n}"},
+    "plugins": lambda n: {"name": "request-transformer", "instance_name": f"p-{n}", "enabled": True},
+}
+# A field and a value other than its default, for changes.
+CHANGES: dict[str, tuple[str, Any]] = {
+    "services": ("retries", 7),
+    "routes": ("preserve_host", True),
+    "consumers": ("custom_id", "c-1"),
+    "plugins": ("enabled", False),
+}
+
+
+def natural_key(plural: str) -> str:
+    """The field that stands in for the id."""
+    return {"services": "name", "routes": "name", "consumers": "username", "plugins": "instance_name"}[plural]
+
+
+class Entities:
+    """The core entities of one control plane, over HTTP."""
+
+    def __init__(self, client: TestClient, headers: Mapping[str, str], control_plane_id: str) -> None:
+        self.client = client
+        self.headers = dict(headers)
+        self.control_plane_id = control_plane_id
+        self.base = f"/v2/control-planes/{control_plane_id}/core-entities"
+
+    @classmethod
+    def of(cls, client: TestClient, tenant: Tenant, name: str = "cp", **fields: Any) -> "Entities":
+        """In a new control plane of `tenant`."""
+        response = client.post("/v2/control-planes", json={"name": name, **fields}, headers=tenant.headers)
+        assert response.status_code == 201, response.text
+        return cls(client, tenant.headers, response.json()["id"])
+
+    @property
+    def id(self) -> UUID:
+        return UUID(self.control_plane_id)
+
+    def call(self, method: str, path: str, **arguments: Any) -> Any:
+        return self.client.request(method, f"{self.base}/{path}", headers=self.headers, **arguments)
+
+    def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        response = self.call("POST", path, json=body)
+        assert response.status_code == 201, response.text
+        return response.json()
+
+    def get(self, path: str) -> dict[str, Any]:
+        response = self.call("GET", path)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def sample(self, plural: str, number: int = 1) -> dict[str, Any]:
+        """Create one. Two plugins must differ in scope, so each is put on a service of its own."""
+        body = SAMPLES[plural](number)
+        if plural == "plugins":
+            service = self.create("services", {"host": "upstream.test", "name": f"for-plugin-{number}"})
+            body["service"] = {"id": service["id"]}
+        return self.create(plural, body)
