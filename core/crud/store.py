@@ -170,7 +170,10 @@ class EntityStore:
         return result
 
     def _lock(self) -> ControlPlane:
-        statement = select(ControlPlane).where(ControlPlane.id == self._control_plane_id).with_for_update()
+        # FOR NO KEY UPDATE: writers wait for each other, rows that merely refer to the control plane do not
+        statement = (
+            select(ControlPlane).where(ControlPlane.id == self._control_plane_id).with_for_update(key_share=True)
+        )
         found = self._session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
         if found is None:
             raise NotFound("control plane", self._control_plane_id)

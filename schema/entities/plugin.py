@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from schema.base import Catalog, Document, Entity, EntitySpec, PluginConfig, Ref, Unique, sealed_paths
 from schema.errors import Violation, violations_of
-from schema.protocols import Protocol
-from schema.types import Distinct, Name, Reference, ShortText, items
+from schema.protocols import GRPC, HTTP, Protocols
+from schema.types import Name, Reference, ShortText
 from schema.validation import broken_rules
 
 _SCOPES: Final = ("service", "route", "consumer", "consumer_group")
@@ -29,11 +29,11 @@ class Plugin(Entity):
     """Which plugin."""
     instance_name: Name | None = None
     """Unique name of this use, usable instead of the id."""
-    config: dict[str, Any]
+    config: dict[str, Any] = Field(default_factory=dict[str, Any])
     """The plugin's own configuration, complete after writing."""
     enabled: bool = True
     """A disabled plugin is ignored, so a less specific one may apply."""
-    protocols: Annotated[list[Protocol], items(minimum=1), Distinct]
+    protocols: Protocols = Field(default=[*GRPC, *HTTP])
     """Request protocols it applies to; the default comes from the plugin."""
     service: Annotated[Reference | None, Ref("services", on_delete="cascade", nested=True)] = None
     """Applies to requests for this service only."""
@@ -57,9 +57,7 @@ class Plugin(Entity):
     @classmethod
     def complete(cls, document: Document, catalog: Catalog) -> tuple[Document, list[Violation]]:
         name: Any = document.get("name")
-        # stand-ins keep "required" complaints away from fields whose default only the plugin knows
-        whole: Document = {**document, "config": _or_default(document, "config", {}), "protocols": None}
-        whole["protocols"] = _or_default(document, "protocols", ["http"])
+        whole: Document = {**document, "config": _or_default(document, "config", {})}
         found: list[Violation] = []
         if not isinstance(whole["config"], dict):
             found.append(Violation("config", "expected a record"))

@@ -54,6 +54,7 @@ def test_components_for_reading_and_writing(plural):
     assert {"id", "created_at", "updated_at"} <= set(read["required"])
     assert "url" not in read["properties"]
     assert read["additionalProperties"] is False
+    assert set(written.get("required", [])) <= {"host", "name"}
     for name, part in written["properties"].items():
         nullable = part.get("type") == "null" or {"type": "null"} in part.get("anyOf", [])
         assert nullable or name in written["required"]
