@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import http
 import json
 import re
@@ -189,7 +188,7 @@ class Backends:
         self._names = sorted(names)
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._conversations: set[asyncio.Task[None]] = set()
         self.addresses: dict[str, tuple[str, int]] = {}
         self.record = Record()
 
@@ -221,24 +220,28 @@ class Backends:
     async def __aexit__(self, *_: object) -> None:
         for server in self._servers:
             server.close()
-        for writer in list(self._writers):
-            writer.transport.abort()
+        for conversation in self._conversations:
+            conversation.cancel()
+        await asyncio.gather(*self._conversations)
         for server in self._servers:
             await server.wait_closed()
         for listener in self._sockets:
             listener.close()
 
     async def _listen(self, name: str, listener: socket.socket) -> None:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            self._writers.add(writer)
+        async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
-                with contextlib.suppress(OSError):
-                    await serve_connection(name, self.record, reader, writer, silent=name == "$upstream_silent")
-            finally:
-                self._writers.discard(writer)
-                writer.close()
-                with contextlib.suppress(OSError):
-                    await writer.wait_closed()
+                await serve_connection(name, self.record, reader, writer, silent=name == "$upstream_silent")
+                writer.close()  # what is still in the buffer belongs to the answer
+                await writer.wait_closed()
+            except (OSError, asyncio.CancelledError):
+                writer.transport.abort()
+
+        # A task of our own: one that the streams module makes complains when it is cancelled.
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            conversation = asyncio.create_task(converse(reader, writer))
+            self._conversations.add(conversation)
+            conversation.add_done_callback(self._conversations.discard)
 
         tls = server_context(backend_identity()) if name == "$upstream_tls" else None
-        self._servers.append(await asyncio.start_server(serve, sock=listener, ssl=tls, backlog=1024))
+        self._servers.append(await asyncio.start_server(accept, sock=listener, ssl=tls, backlog=1024))

@@ -8,9 +8,13 @@ import json
 import threading
 from typing import TYPE_CHECKING
 
+import h2.config
+import h2.connection
+import h2.events
 import pytest
 
 from tests.conformance.case import CaseError, Document, parse_case
+from tests.conformance.certificates import backend_identity, server_context
 from tests.conformance.client import Target
 from tests.conformance.echo import Backends
 from tests.conformance.files import CaseSource
@@ -18,10 +22,13 @@ from tests.conformance.judge import ReportedError
 from tests.conformance.run import Settings, main, play_all
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from tests.conformance.play import Outcome
+    from tests.conformance.play import Gateway, Outcome
+
+    Launch = Callable[[], AbstractAsyncContextManager[Gateway]]
 
 pytestmark = pytest.mark.conformance
 
@@ -49,12 +56,55 @@ class Passage:
         await asyncio.sleep(0)
 
 
-def outcome_of(document: Document) -> Outcome:
+class Http2Passage(Passage):
+    """A stand-in gateway that speaks HTTP/2 with and without TLS and answers with what it was asked."""
+
+    def __init__(self, ports: list[int]) -> None:
+        self._ports = ports
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def launch(cls) -> AsyncGenerator[Http2Passage, None]:
+        tls = server_context(backend_identity())
+        tls.set_alpn_protocols(["h2"])
+        async with (
+            await asyncio.start_server(answer_http2, "127.0.0.1", 0) as plain,
+            await asyncio.start_server(answer_http2, "127.0.0.1", 0, ssl=tls) as secure,
+        ):
+            yield cls([server.sockets[0].getsockname()[1] for server in (plain, secure)])
+
+    def target(self, scheme: str) -> Target:
+        return Target("127.0.0.1", self._ports[scheme == "https"], scheme == "https")
+
+
+async def answer_http2(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+    connection.initiate_connection()
+    headers: list[tuple[str, str]] = []
+    body = b""
+    writer.write(connection.data_to_send())
+    while data := await reader.read(65536):
+        for event in connection.receive_data(data):
+            if isinstance(event, h2.events.RequestReceived):
+                headers = [(str(name), str(value)) for name, value in event.headers or []]
+            elif isinstance(event, h2.events.DataReceived):
+                body += event.data or b""
+                connection.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id or 1)
+            elif isinstance(event, h2.events.StreamEnded):
+                answer = json.dumps({"headers": headers, "bytes": len(body)}).encode()
+                connection.send_headers(1, [(":status", "200"), ("x-a", "1"), ("x-a", "2")])
+                connection.send_data(1, answer, end_stream=True)
+        writer.write(connection.data_to_send())
+        await writer.drain()
+    writer.close()
+
+
+def outcome_of(document: Document, launch: Launch = Passage.launch) -> Outcome:
     try:
         source = CaseSource("file.yaml", "case", document, parse_case(document))
     except CaseError as error:
         source = CaseSource("file.yaml", "case", document, None, str(error))
-    return asyncio.run(play_all([source], Settings(), Passage.launch))[0]
+    return asyncio.run(play_all([source], Settings(), launch))[0]
 
 
 def differences(*steps: Document, **case: object) -> list[tuple[str, str]]:
@@ -88,6 +138,34 @@ def test_a_request_and_its_answer() -> None:
 )
 def test_ways_to_send(send: Document) -> None:
     assert differences({"send": send, "expect": {"status": [200, 204]}}) == []
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_http2(scheme: str) -> None:
+    send = {
+        "version": "2",
+        "scheme": scheme,
+        "host": "a.test",
+        "path": "/x?y",
+        "method": "POST",
+        "headers": {"X-B": "1"},
+    }
+    lines = [[":method", "POST"], [":scheme", scheme], [":path", "/x?y"], [":authority", "a.test"]]
+    lines += [["user-agent", "sluice-conformance"], ["x-b", "1"]]
+    # Larger than the first flow-control window, so that sending has to wait for updates.
+    steps = [
+        {"send": {**send, "chunks": ["x" * 200_000, "y"]}, "expect": {"json": {"headers": lines, "bytes": 200_001}}},
+        {"repeat": 2, "send": send, "expect": {"status": 200, "headers": {"x-a": ["1", "2"]}, "json": {"bytes": 0}}},
+    ]
+
+    assert outcome_of({"steps": steps}, Http2Passage.launch).failures == []
+
+
+def test_a_gateway_without_http2_gives_no_answer() -> None:
+    ((what, got),) = differences({"send": {"version": "2"}, "expect": {"status": 200}})
+
+    assert what == "answer"
+    assert "closed" in got or "valid" in got
 
 
 def test_no_answer_is_a_difference() -> None:

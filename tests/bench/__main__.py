@@ -1,0 +1,46 @@
+"""Command line of the benchmarks: `proxy`, `ready`, or both. Prints tables and writes JSON below bench-results/."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tests.bench import proxy, ready
+from tests.bench.processes import BenchError
+
+RESULTS = Path(__file__).parents[2] / "bench-results"
+
+
+def main(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("what", nargs="?", choices=["proxy", "ready", "all"], default="all")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of the proxy comparison, engines taking turns")
+    parser.add_argument("--seconds", type=float, default=5.0, help="length of one measurement")
+    parser.add_argument("--connections", type=int, default=64, help="keep-alive connections")
+    parser.add_argument("--engines", default="", help="only these, comma separated; nginx is the yardstick")
+    parser.add_argument(
+        "--variants", default="plain,wide", help="plain: few headers; wide: 16 request, 10 response ones"
+    )
+    parser.add_argument("--runs", type=int, default=200, help="runs of the readiness measurement")
+    options = parser.parse_args(words)
+    try:
+        if options.what in {"proxy", "all"}:
+            plan = proxy.Plan(
+                rounds=options.rounds,
+                seconds=options.seconds,
+                connections=options.connections,
+                engines=tuple(filter(None, options.engines.split(","))),
+                variants=tuple(filter(None, options.variants.split(","))),
+            )
+            proxy.run(plan, RESULTS)
+        if options.what in {"ready", "all"}:
+            ready.run(options.runs, RESULTS)
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
