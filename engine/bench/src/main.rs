@@ -1,18 +1,19 @@
 //! `bench load` and `bench backend`: both ends of a proxy measurement. Each is one thread around one epoll, so that what
-//! is measured is the proxy between them.
+//! is measured is the proxy between them. `bench router` measures the engine's router by itself.
 
 mod args;
 mod backend;
 mod histogram;
 mod http;
 mod load;
+mod router;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use args::Args;
 
-const USAGE: &str = "usage: bench load|backend [--name value]...";
+const USAGE: &str = "usage: bench load|backend|router [--name value]...";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     let outcome = Args::parse(words).and_then(|args| match command.as_str() {
         "load" => load::run(args),
         "backend" => backend::run(args),
+        "router" => router::run(args),
         _ => Err(USAGE.to_owned()),
     });
     match outcome {

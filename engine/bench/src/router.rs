@@ -1,0 +1,147 @@
+//! Time per match, time to compile, and memory per route, for routers of 10 to 10,000 routes.
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::io::Write as _;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use sluice_engine_core::message::{Headers, Scheme};
+use sluice_engine_core::router::{MatchInput, RouteSpec, Router, normalise};
+
+use crate::args::Args;
+
+/// A way in which routes differ: name, the n-th route, and the host and path of a request to it.
+struct Scenario {
+    name: &'static str,
+    route: fn(usize) -> Value,
+    request: fn(usize) -> (String, String),
+}
+
+const SCENARIOS: [Scenario; 5] = [
+    Scenario {
+        name: "prefix",
+        route: |n| json!({"paths": [format!("/api/service-{n}")]}),
+        request: |n| ("example.com".to_owned(), format!("/api/service-{n}/items/42")),
+    },
+    Scenario {
+        name: "host",
+        route: |n| json!({"hosts": [format!("tenant-{n}.example.com")], "paths": ["/"]}),
+        request: |n| (format!("tenant-{n}.example.com"), "/items/42".to_owned()),
+    },
+    Scenario {
+        name: "wildcard-host",
+        route: |n| json!({"hosts": [format!("*.tenant-{n}.example.com")]}),
+        request: |n| (format!("www.tenant-{n}.example.com"), "/items/42".to_owned()),
+    },
+    Scenario {
+        name: "header",
+        route: |n| json!({"paths": ["/"], "headers": {"x-tenant": [format!("tenant-{n}")]}}),
+        request: |_| ("example.com".to_owned(), "/items/42".to_owned()),
+    },
+    Scenario {
+        name: "regex",
+        route: |n| json!({"paths": [format!(r"~/api/service-{n}/items/(?<id>[0-9]+)$")]}),
+        request: |n| ("example.com".to_owned(), format!("/api/service-{n}/items/42")),
+    },
+];
+
+const SIZES: [usize; 4] = [3, 10, 1_000, 10_000];
+const MATCHES: usize = 300_000;
+/// Memory is measured over several routers with about this many routes together.
+const ROUTES_MEASURED: usize = 20_000;
+
+/// Prints one line per scenario and size, or only the one that `--by` and `--routes` name. Every line is measured in a
+/// process of its own: memory that an earlier one left behind would be used again and not be seen.
+pub fn run(mut args: Args) -> Result<(), String> {
+    let name = args.value("by", String::new())?;
+    let size = args.value("routes", 0)?;
+    args.finish()?;
+    if !name.is_empty() && size > 0 {
+        let scenario = SCENARIOS.iter().find(|scenario| scenario.name == name);
+        return measure(scenario.ok_or_else(|| format!("--by: unknown scenario {name:?}"))?, size);
+    }
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    print(&["by", "routes", "ns/hit (of 10)", "ns/hit (of all)", "ns/miss", "us/compile", "bytes/route"])?;
+    for scenario in &SCENARIOS {
+        for size in SIZES {
+            let arguments = ["router", "--by", scenario.name, "--routes", &size.to_string()];
+            let status = Command::new(&program).args(arguments).status().map_err(|error| error.to_string())?;
+            if !status.success() {
+                return Err(format!("{} with {size} routes failed", scenario.name));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn print(cells: &[&str]) -> Result<(), String> {
+    let mut line = String::new();
+    for cell in cells {
+        let _ = write!(line, "{cell:>16}");
+    }
+    writeln!(std::io::stdout(), "{line}").map_err(|error| error.to_string())
+}
+
+fn measure(scenario: &Scenario, size: usize) -> Result<(), String> {
+    let specs: Vec<Arc<RouteSpec>> = (0..size).filter_map(|n| spec(n, &(scenario.route)(n))).collect();
+    let copies = ROUTES_MEASURED.div_ceil(size);
+    let before = resident_bytes();
+    let started = Instant::now();
+    let routers: Vec<Router> = (0..copies).filter_map(|_| Router::compile(&specs).ok()).collect();
+    let compile = started.elapsed().as_micros() / copies as u128;
+    let bytes = resident_bytes().saturating_sub(before) / (copies * size);
+    let router = routers.first().ok_or("the routes do not compile")?;
+    let few = nanoseconds_per_match(router, scenario, |k| k % 10 * size / 10);
+    let all = nanoseconds_per_match(router, scenario, |k| k * 7919 % size);
+    let miss = nanoseconds_per_match(router, scenario, |k| size * 10 + k % 1_000);
+    let numbers = [size as u128, few, all, miss, compile, bytes as u128].map(|number| number.to_string());
+    let cells: Vec<&str> = std::iter::once(scenario.name).chain(numbers.iter().map(String::as_str)).collect();
+    print(&cells)
+}
+
+fn nanoseconds_per_match(router: &Router, scenario: &Scenario, target: impl Fn(usize) -> usize) -> u128 {
+    let requests: Vec<(String, String, Headers)> = (0..1_000).map(|k| request(scenario, target(k))).collect();
+    let started = Instant::now();
+    for k in 0..MATCHES {
+        let (host, path, headers) = &requests[k % requests.len()];
+        let Ok(path) = normalise(path.as_bytes()) else { continue };
+        let input =
+            MatchInput { method: b"GET", host, port: 80, path: &path, headers, sni: None, scheme: Scheme::Http };
+        black_box(router.find(black_box(&input)));
+    }
+    started.elapsed().as_nanos() / MATCHES as u128
+}
+
+/// A request with as many headers as a browser sends.
+fn request(scenario: &Scenario, n: usize) -> (String, String, Headers) {
+    let (host, path) = (scenario.request)(n);
+    let mut headers = Headers::new();
+    let own = [("Host", host.clone()), ("X-Tenant", format!("tenant-{n}"))];
+    let others =
+        (0..10).map(|k| (["Accept", "User-Agent", "Cookie", "Referer", "X-Other"][k % 5], format!("value {k}")));
+    for (name, value) in own.into_iter().chain(others) {
+        // Names and values are fixed and valid.
+        let _ = headers.append(name, value);
+    }
+    (host, path, headers)
+}
+
+fn spec(n: usize, fields: &Value) -> Option<Arc<RouteSpec>> {
+    let mut document = json!({
+        "id": format!("00000000-0000-4000-8000-{n:012}"), "protocols": ["http", "https"], "preserve_host": false,
+        "https_redirect_status_code": 426, "request_buffering": true, "response_buffering": true,
+    });
+    for (key, value) in fields.as_object()? {
+        document[key] = value.clone();
+    }
+    serde_json::from_value(document).ok().map(Arc::new)
+}
+
+/// Memory of this process in RAM. Source: proc(5), statm, second field, in pages of 4 KiB.
+fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
+}

@@ -1,0 +1,156 @@
+//! From a request to the few candidates that can accept it.
+//!
+//! The index is a shallow decision tree. A leaf lists a few candidates by rank. A split looks at one kind of condition
+//! and keeps a child per key; a request is led to the child of every key that it has, and to the one of the
+//! candidates without such a condition. Children may hold too many candidates, never too few: whoever is found is
+//! asked in full. Subtrees whose best candidate cannot win any more are left out.
+
+mod build;
+
+use super::MatchInput;
+use super::candidates::Candidates;
+use super::tree::{NONE, PrefixTree};
+use crate::message::Scheme;
+
+/// The tree over all candidates of a router.
+#[derive(Debug)]
+pub(super) struct Index {
+    nodes: Box<[Node]>,
+    /// Candidates of all leaves.
+    ranks: Box<[u32]>,
+    root: u32,
+}
+
+#[derive(Debug)]
+enum Node {
+    /// A piece of [`Index::ranks`], best first.
+    Leaf {
+        start: u32,
+        count: u32,
+    },
+    Split(Box<Split>),
+}
+
+#[derive(Debug)]
+struct Split {
+    /// The best rank below.
+    best: u32,
+    table: Table,
+    /// The child of candidates without this kind of condition, or `NONE`.
+    rest: u32,
+}
+
+/// Keys of one kind of condition → child.
+#[derive(Debug)]
+enum Table {
+    Path(PrefixTree),
+    Method(PrefixTree),
+    Host(NameTable),
+    /// `name:value`, or `name:` where only a regex can tell.
+    Header(PrefixTree),
+    /// Plain HTTP asks no server name, so it gets a child of its own with all candidates.
+    ServerName {
+        names: NameTable,
+        plain: u32,
+    },
+}
+
+/// Keys of name patterns: `prefix.*` from the start of a name, all others from its end.
+#[derive(Debug)]
+struct NameTable {
+    forward: PrefixTree,
+    backward: PrefixTree,
+}
+
+impl NameTable {
+    fn visit(&self, name: &str, mut found: impl FnMut(u32)) {
+        self.backward.visit(name.bytes().rev(), &mut found);
+        self.forward.visit(name.bytes(), found);
+    }
+}
+
+/// The winner: its rank, and where its match ends in the path.
+pub(super) struct Found {
+    pub(super) rank: u32,
+    pub(super) end: usize,
+}
+
+impl Index {
+    pub(super) fn find(&self, candidates: &Candidates, input: &MatchInput<'_>, path: &str) -> Option<Found> {
+        let mut search = Search { index: self, candidates, input, path, best: Found { rank: NONE, end: 0 } };
+        search.descend(self.root);
+        (search.best.rank != NONE).then_some(search.best)
+    }
+}
+
+#[cfg(test)]
+impl Index {
+    /// How many candidates the leaves list, repetitions included.
+    pub(super) fn entries(&self) -> usize {
+        self.ranks.len()
+    }
+
+    pub(super) fn leaf_sizes(&self) -> impl Iterator<Item = usize> {
+        self.nodes.iter().map(|node| match node {
+            Node::Leaf { count, .. } => *count as usize,
+            Node::Split(_) => 0,
+        })
+    }
+}
+
+struct Search<'a> {
+    index: &'a Index,
+    candidates: &'a Candidates,
+    input: &'a MatchInput<'a>,
+    path: &'a str,
+    /// The best so far.
+    best: Found,
+}
+
+impl Search<'_> {
+    fn descend(&mut self, node: u32) {
+        // Also the way out for `NONE`, which is no node.
+        let index = self.index;
+        match index.nodes.get(node as usize) {
+            Some(Node::Leaf { start, count }) => self.scan(&index.ranks[*start as usize..][..*count as usize]),
+            Some(Node::Split(split)) if split.best < self.best.rank => {
+                self.follow(&split.table);
+                self.descend(split.rest);
+            }
+            _ => {}
+        }
+    }
+
+    fn scan(&mut self, ranks: &[u32]) {
+        for &rank in ranks {
+            if rank >= self.best.rank {
+                return;
+            }
+            if let Some(end) = self.candidates.accepts(rank, self.input, self.path) {
+                self.best = Found { rank, end };
+                return;
+            }
+        }
+    }
+
+    fn follow(&mut self, table: &Table) {
+        let input = self.input;
+        match table {
+            Table::Path(tree) => tree.visit(input.path.iter().copied(), |child| self.descend(child)),
+            Table::Method(tree) => tree.visit(input.method.iter().copied(), |child| self.descend(child)),
+            Table::Host(names) => names.visit(input.host, |child| self.descend(child)),
+            Table::Header(tree) => {
+                for (name, value) in input.headers.iter() {
+                    let line = name.iter().chain(b":").chain(value);
+                    tree.visit(line.map(u8::to_ascii_lowercase), |child| self.descend(child));
+                }
+            }
+            Table::ServerName { plain, .. } if input.scheme == Scheme::Http => self.descend(*plain),
+            Table::ServerName { names, .. } => {
+                if let Some(name) = input.sni {
+                    names.visit(name, |child| self.descend(child));
+                }
+            }
+        }
+    }
+}
