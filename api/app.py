@@ -47,6 +47,8 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # A missing Content-Type is JSON; a wrong one is 415 (api/problems.py).
+        strict_content_type=False,
         lifespan=_bound_threads,
     )
     app.state.services = Services(

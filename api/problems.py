@@ -145,6 +145,9 @@ def install(app: FastAPI) -> None:
 
     async def on_invalid_request(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
+        media_type = request.headers.get("content-type", "application/json")
+        if "json" not in media_type.lower() and any(finding["loc"] == ("body",) for finding in error.errors()):
+            return problem(request, 415, "The body must be JSON: send it with Content-Type: application/json")
         return render(request, from_pydantic(error.errors()))
 
     async def on_http_error(request: Request, error: Exception) -> Response:

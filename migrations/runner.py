@@ -69,7 +69,7 @@ def check(url: str) -> None:
 
 def head() -> str:
     """The newest revision that this version knows."""
-    newest = _scripts().get_current_head()
+    newest = scripts().get_current_head()
     assert newest is not None
     return newest
 
@@ -82,7 +82,8 @@ def _config(connection: Connection | None = None) -> Config:
     return config
 
 
-def _scripts() -> ScriptDirectory:
+def scripts() -> ScriptDirectory:
+    """All migrations that this version knows."""
     return ScriptDirectory.from_config(_config())
 
 
@@ -93,7 +94,7 @@ def _current(connection: Connection) -> str | None:
 
 def _refuse_newer(connection: Connection) -> None:
     found = _current(connection)
-    if found is not None and found not in {script.revision for script in _scripts().walk_revisions()}:
+    if found is not None and found not in {script.revision for script in scripts().walk_revisions()}:
         raise SchemaTooNew(found, head())
 
 

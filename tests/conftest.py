@@ -29,7 +29,7 @@ _TEMPLATE = "sluice_template"
 
 def pytest_configure() -> None:
     """Log as in production: the default renderer would print local variables, secrets among them."""
-    logging.configure("info")
+    logging.configure("warning")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,204 @@
+"""Standing guards over every operation, taken from the application's own routes: a new endpoint is covered at once."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from core.db.engine import Database
+from core.iam import tokens
+from core.models import GatewayConfiguration
+from tests.support.operations import Operation, operations
+from tests.support.problems import assert_problem
+from tests.support.tenants import Tenant
+
+# What anyone may call. This list may only shrink.
+_PUBLIC = {
+    "GET /",
+    "GET /healthz",
+    "GET /readyz",
+    "GET /v2/cloud-gateways/availability.json",
+}
+# Called by gateway runtimes with their node certificate; tests/api/runtime has guards of its own.
+_RUNTIME = "/runtime/v1/"
+
+_EXPIRES = {"ttl_seconds": 86400}
+# Bodies that are valid, so that a refusal is about whose things they are. Core entities take anything: they look for
+# the control plane first.
+_BODIES: Mapping[str, Any] = {
+    "create-personal-access-token": {"name": "theirs", **_EXPIRES},
+    "update-personal-access-token-details": {"name": "theirs"},
+    "update-control-plane": {"name": "theirs"},
+}
+
+
+def in_core_entities(operation: Operation) -> bool:
+    return "/core-entities" in operation.path
+
+
+def assert_unauthorized(operation: Operation, response: Any) -> None:
+    if in_core_entities(operation):
+        assert response.status_code == 401
+        assert response.headers["content-type"] == "application/json"
+        assert response.json() == {"message": "Unauthorized", "status": 401}
+    else:
+        assert_problem(response, 401)
+
+
+def test_public_operations_are_known(app: FastAPI) -> None:
+    public = {str(operation) for operation in operations(app) if not operation.needs_token}
+
+    assert {name for name in public if _RUNTIME not in name} == _PUBLIC
+
+
+def test_operation_ids_are_unique(app: FastAPI) -> None:
+    names = [operation.operation_id for operation in operations(app)]
+
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Authorization": f"Bearer {tokens.mint()}"}, {"Authorization": "Bearer kpat_x"}, {"Cookie": "token=x"}],
+    ids=["none", "unknown", "malformed", "cookie"],
+)
+def test_without_a_valid_token(anonymous: TestClient, app: FastAPI, headers: dict[str, str]) -> None:
+    covered = 0
+    for operation in operations(app):
+        if operation.needs_token:
+            url = operation.url({name: str(uuid4()) for name in operation.parameters})
+            assert_unauthorized(operation, anonymous.request(operation.method, url, headers=headers))
+            covered += 1
+    assert covered > 10
+
+
+@pytest.mark.parametrize("end", ["expired", "revoked", "deleted"])
+def test_with_a_token_that_has_ended(
+    anonymous: TestClient, app: FastAPI, tenant: Tenant, end: str, database: Database
+) -> None:
+    base = f"/v3/users/{tenant.user_id}/access-tokens"
+    created = anonymous.post(base, json={"name": "ends", **_EXPIRES}, headers=tenant.headers).json()
+    if end == "revoked":
+        anonymous.patch(f"{base}/{created['id']}/revoke", headers=tenant.headers)
+    elif end == "deleted":
+        anonymous.delete(f"{base}/{created['id']}", headers=tenant.headers)
+    else:
+        with database.system() as session:
+            session.connection().exec_driver_sql(
+                "update access_tokens set expires_at = now() where id = %s", (created["id"],)
+            )
+    headers = {"Authorization": f"Bearer {created['konnect_token']}"}
+
+    for operation in operations(app):
+        if operation.needs_token:
+            url = operation.url({name: str(uuid4()) for name in operation.parameters})
+            assert_unauthorized(operation, anonymous.request(operation.method, url, headers=headers))
+
+
+class Belongings:
+    """One of everything that a path can name, made by one tenant through the API."""
+
+    def __init__(self, client: TestClient, database: Database, tenant: Tenant) -> None:
+        self._client = client
+        self._tenant = tenant
+        control_plane = self._create("/v2/control-planes", {"name": "mine"})
+        entities = f"/v2/control-planes/{control_plane}/core-entities"
+        service = self._create(f"{entities}/services", {"name": "mine", "host": "backend.test"})
+        route = self._create(f"{entities}/routes", {"name": "mine", "paths": ["/"], "service": {"id": service}})
+        consumer = self._create(f"{entities}/consumers", {"username": "mine"})
+        plugin = self._create(
+            f"{entities}/plugins",
+            {"name": "request-transformer", "service": {"id": service}, "config": {"add": {"headers": ["a:b"]}}},
+        )
+        with database.tenant(tenant.organization_id) as session:
+            configuration = GatewayConfiguration(
+                id=uuid4(), control_plane_id=control_plane, control_plane_geo="us", kind="serverless.v1"
+            )
+            session.add(configuration)
+        token = client.get(f"/v3/users/{tenant.user_id}/access-tokens", headers=tenant.headers).json()["data"][0]
+        self.ids = {
+            "control_plane_id": control_plane,
+            "controlPlaneId": control_plane,
+            "ServiceId": service,
+            "RouteId": route,
+            "ConsumerId": consumer,
+            "PluginId": plugin,
+            "configuration_id": str(configuration.id),
+            "user_id": str(tenant.user_id),
+            "token_id": token["id"],
+        }
+
+    def _create(self, path: str, body: dict[str, Any]) -> str:
+        response = self._client.post(path, json=body, headers=self._tenant.headers)
+        assert response.status_code == 201, response.text
+        return response.json()["id"]
+
+
+@pytest.fixture
+def belongings(anonymous: TestClient, database: Database, tenant: Tenant) -> Belongings:
+    return Belongings(anonymous, database, tenant)
+
+
+def test_every_path_variable_has_a_belonging(app: FastAPI, belongings: Belongings) -> None:
+    named = {name for operation in operations(app) if operation.needs_token for name in operation.parameters}
+
+    assert named <= belongings.ids.keys(), "teach Belongings to make what the new paths name"
+
+
+def test_foreign_things_are_not_found(
+    anonymous: TestClient, app: FastAPI, belongings: Belongings, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    readable = [o for o in operations(app) if o.method == "GET" and o.parameters and o.needs_token]
+
+    def state() -> dict[str, Any]:
+        answers = {str(o): anonymous.get(o.url(belongings.ids), headers=tenant.headers) for o in readable}
+        return {name: answer.json() for name, answer in answers.items() if answer.status_code == 200}
+
+    before = state()
+    for operation in operations(app):
+        if not operation.parameters or not operation.needs_token:
+            continue
+        body = _BODIES.get(operation.operation_id, {}) if operation.method in {"POST", "PUT", "PATCH"} else None
+        response = anonymous.request(
+            operation.method, operation.url(belongings.ids), json=body, headers=other_tenant.headers
+        )
+        assert response.status_code == 404, f"{operation}: {response.status_code} {response.text}"
+        assert not any(identifier in response.text for identifier in belongings.ids.values()), operation
+        if in_core_entities(operation):
+            assert response.json()["code"] == 5
+        else:
+            assert_problem(response, 404)
+    assert state() == before
+
+
+def test_foreign_entities_are_not_found_in_an_own_control_plane(
+    anonymous: TestClient, app: FastAPI, belongings: Belongings, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    own = anonymous.post("/v2/control-planes", json={"name": "theirs"}, headers=other_tenant.headers).json()["id"]
+    ids = belongings.ids | {"controlPlaneId": own}
+
+    for operation in operations(app):
+        by_id = len(operation.parameters) > 1 and operation.method in {"GET", "PATCH", "DELETE"}
+        if in_core_entities(operation) and by_id:
+            body = {} if operation.method == "PATCH" else None
+            response = anonymous.request(operation.method, operation.url(ids), json=body, headers=other_tenant.headers)
+            assert response.status_code == 404, f"{operation}: {response.status_code} {response.text}"
+
+
+def test_the_belongings_exist(anonymous: TestClient, belongings: Belongings, tenant: Tenant) -> None:
+    """The guards above would pass for ids that nobody has: the owner must find every one of them."""
+    ids = belongings.ids
+    entities = f"/v2/control-planes/{ids['controlPlaneId']}/core-entities"
+    for path in (
+        f"/v2/control-planes/{ids['control_plane_id']}",
+        f"{entities}/services/{ids['ServiceId']}",
+        f"{entities}/routes/{ids['RouteId']}",
+        f"{entities}/consumers/{ids['ConsumerId']}",
+        f"{entities}/plugins/{ids['PluginId']}",
+        f"/v2/cloud-gateways/configurations/{ids['configuration_id']}",
+        f"/v3/users/{ids['user_id']}/access-tokens/{ids['token_id']}",
+    ):
+        assert anonymous.get(path, headers=tenant.headers).status_code == 200, path
