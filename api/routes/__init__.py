@@ -2,11 +2,17 @@
 
 from fastapi import APIRouter
 
-from api.routes import control_planes, health, identity
+from api import entities
+from api.routes import cloud_gateways, control_planes, health, identity, runtime, serverless
 
 # Order matters only where paths overlap; they do not.
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     identity.router,
     control_planes.router,
+    cloud_gateways.public_router,
+    cloud_gateways.router,
+    serverless.router,
+    runtime.router,
+    entities.router,
 )

@@ -1,39 +1,23 @@
 """Rows of gateway configurations and their groups, as one organization sees them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import select
 
 from core.db.sessions import TenantSession
+from core.listing import Columns, Listing, Page, conditions, fetch
 from core.models.control_plane import ControlPlane
 from core.models.dataplane_group import DataplaneGroup
 from core.models.gateway_configuration import GatewayConfiguration
 
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which configurations to list: each a set of wanted or unwanted values, None for no condition."""
-
-    control_plane_ids: Sequence[UUID] | None = None
-    without_control_plane_ids: Sequence[UUID] | None = None
-    geos: Sequence[str] | None = None
-    without_geos: Sequence[str] | None = None
-
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """As conditions of a query."""
-        control_plane_id, geo = GatewayConfiguration.control_plane_id, GatewayConfiguration.control_plane_geo
-        found: list[ColumnElement[bool]] = []
-        if self.control_plane_ids is not None:
-            found.append(control_plane_id.in_(self.control_plane_ids))
-        if self.without_control_plane_ids is not None:
-            found.append(control_plane_id.not_in(self.without_control_plane_ids))
-        if self.geos is not None:
-            found.append(geo.in_(self.geos))
-        if self.without_geos is not None:
-            found.append(geo.not_in(self.without_geos))
-        return found
+_COLUMNS: Final[Columns] = {
+    "id": GatewayConfiguration.id,
+    "control_plane_id": GatewayConfiguration.control_plane_id,
+    "control_plane_geo": GatewayConfiguration.control_plane_geo,
+    "created_at": GatewayConfiguration.created_at,
+}
 
 
 class GatewayRepository:
@@ -60,15 +44,10 @@ class GatewayRepository:
         statement = select(GatewayConfiguration).where(GatewayConfiguration.control_plane_id == control_plane_id)
         return self._session.scalars(statement.with_for_update()).one_or_none()
 
-    def configurations(
-        self, filters: Filters, *, limit: int, offset: int
-    ) -> tuple[Sequence[GatewayConfiguration], int]:
-        """A part of the list, oldest first, and the length of the whole."""
-        conditions = filters.conditions()
-        total = self._session.scalar(select(func.count()).select_from(GatewayConfiguration).where(*conditions)) or 0
-        statement = select(GatewayConfiguration).where(*conditions)
-        ordered = statement.order_by(GatewayConfiguration.created_at, GatewayConfiguration.id)
-        return self._session.scalars(ordered.limit(limit).offset(offset)).all(), total
+    def page(self, listing: Listing) -> Page[GatewayConfiguration]:
+        """A part of the list of configurations."""
+        statement = select(GatewayConfiguration).where(*conditions(listing.filters, _COLUMNS))
+        return fetch(self._session, statement, listing, _COLUMNS)
 
     def groups(self, configuration_ids: Sequence[UUID]) -> dict[UUID, list[DataplaneGroup]]:
         """The groups of each configuration, oldest first."""

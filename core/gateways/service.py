@@ -15,9 +15,10 @@ from core.clock import Clock
 from core.db.outbox import Outbox
 from core.db.sessions import TenantSession
 from core.errors import Conflict, InvalidInput, NotFound, Violation
-from core.gateways.repository import Filters, GatewayRepository
+from core.gateways.repository import GatewayRepository
 from core.gateways.statement import SERVERLESS_PROVIDER, GroupStatement, Statement
 from core.gateways.topics import RECONCILE_CONFIGURATION
+from core.listing import Listing, Page
 from core.models.control_plane import ControlPlane
 from core.models.dataplane_group import DataplaneGroup
 from core.models.gateway_configuration import GatewayConfiguration
@@ -75,11 +76,12 @@ class GatewayService:
             raise NotFound("configuration", configuration_id)
         return ConfigurationView(configuration, self._repository.groups([configuration.id])[configuration.id])
 
-    def page(self, filters: Filters, *, size: int, number: int) -> tuple[list[ConfigurationView], int]:
-        """One page (from 1) of the configurations, oldest first, and how many there are."""
-        rows, total = self._repository.configurations(filters, limit=size, offset=size * (number - 1))
-        groups = self._repository.groups([row.id for row in rows])
-        return [ConfigurationView(row, groups[row.id]) for row in rows], total
+    def page(self, listing: Listing) -> Page[ConfigurationView]:
+        """Part of the list of configurations."""
+        page = self._repository.page(listing)
+        groups = self._repository.groups([row.id for row in page.items])
+        views = [ConfigurationView(row, groups[row.id]) for row in page.items]
+        return Page(views, page.number, page.size, page.total)
 
     def check_kind(self, control_plane: ControlPlane, field: str) -> None:
         """Raise InvalidInput on `field` when the control plane is not of a kind that has hosted gateways."""
@@ -126,17 +128,16 @@ class GatewayService:
         statement: Statement,
         wanted: list[dict[str, object]],
     ) -> None:
-        if configuration.control_plane_geo != statement.control_plane_geo:
-            reason = f"must be {configuration.control_plane_geo}, the geo of this control plane"
-            raise InvalidInput.of("control_plane_geo", reason)
-        same = configuration.kind == statement.kind and configuration.api_access == statement.api_access
-        if same and _unordered(configuration.groups) == _unordered(wanted):
+        present = (configuration.kind, configuration.api_access, configuration.control_plane_geo)
+        proposed = (statement.kind, statement.api_access, statement.control_plane_geo)
+        if present == proposed and _unordered(configuration.groups) == _unordered(wanted):
             raise Conflict("Proposed configuration and current configuration are identical.")
         if any(group.state in UNFINISHED for group in groups):
             raise InvalidInput.of(
                 "dataplane_groups", "must wait until the groups of the current configuration are finished"
             )
         configuration.kind = statement.kind
+        configuration.control_plane_geo = statement.control_plane_geo
         configuration.api_access = statement.api_access
         configuration.groups = wanted
         configuration.entity_version += 1

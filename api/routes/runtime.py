@@ -1,0 +1,199 @@
+"""The runtime API: what gateway runtimes ask the control plane. Authenticated by node certificate, not by token.
+
+The region in the certificate decides what a runtime sees; an organization's configuration goes to the regions it is assigned
+to and nowhere else.
+"""
+
+import contextlib
+import gzip
+import hashlib
+import json
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, cast
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi.routing import APIRoute
+from pydantic import Field
+from starlette.responses import StreamingResponse
+
+from api.deps import Services, ServicesDep, services_of
+from api.documents import InstantInput, RequestBody
+from api.routes.cloud_gateways import Identifier
+from api.runtime_feed import RuntimeFeed, TooSlow
+from core.errors import Forbidden, NotFound, SettingsError, Unauthenticated
+from core.runtime import acks, assignments, nodes
+from core.runtime.node_ca import SCHEME, Node, NodeVerifier, load_ca_certificate
+from core.snapshot.build import UpdateBuilder
+from schema.snapshot import Limits
+
+COMPRESS_FROM_BYTES: Final = 1024
+LONGEST_STREAM_SECONDS: Final = 3600.0
+"""Then the runtime has to connect, and to show its certificate, again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeServices:
+    """What only the runtime API needs; made with its first request. `verifier` is None where no node CA is set."""
+
+    verifier: NodeVerifier | None
+    feed: RuntimeFeed
+    builder: UpdateBuilder
+
+
+def runtime_services_of(app: FastAPI) -> RuntimeServices:
+    """The runtime API's services of an application."""
+    made: RuntimeServices | None = getattr(app.state, "runtime_services", None)
+    if made is None:
+        made = _make(cast("Services", app.state.services))
+        app.state.runtime_services = made
+    return made
+
+
+def _make(services: Services) -> RuntimeServices:
+    def read(region: str) -> Any:
+        with services.database.system() as session:
+            return assignments.of_region(session, region)
+
+    try:
+        verifier = NodeVerifier(load_ca_certificate(services.settings.node_ca_cert_file))
+    except SettingsError:
+        verifier = None
+    limits = Limits(allow_upstream=services.settings.upstream_allow)
+    builder = UpdateBuilder(services.database, services.keyring, limits)
+    return RuntimeServices(verifier, RuntimeFeed(services.notices, read), builder)
+
+
+class NodeRoute(APIRoute):
+    """A route that needs a node's assertion, and checks it before it reads the body."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def authenticated(request: Request) -> Response:
+            scheme, _, assertion = request.headers.get("authorization", "").partition(" ")
+            verifier = runtime_services_of(request.app).verifier
+            if scheme.lower() != SCHEME.lower() or verifier is None:
+                raise Unauthenticated("node assertion: missing" if verifier else "no node CA is set")
+            request.state.node = verifier.verify(assertion.strip(), services_of(request).clock.now())
+            return await handle(request)
+
+        return authenticated
+
+
+router = APIRouter(prefix="/runtime/v1", tags=["runtime"], route_class=NodeRoute, redirect_slashes=False)
+
+
+async def _node(request: Request) -> Node:
+    return cast("Node", request.state.node)
+
+
+async def _runtime_services(request: Request) -> RuntimeServices:
+    return runtime_services_of(request.app)
+
+
+CallingNode = Annotated[Node, Depends(_node)]
+RuntimeDep = Annotated[RuntimeServices, Depends(_runtime_services)]
+
+
+class AckItem(RequestBody):
+    """Result of applying one control plane's configuration, or that it is served no longer."""
+
+    control_plane_id: Identifier
+    version: int = Field(ge=0)
+    accepted: bool
+    errors: list[dict[str, Any]] = Field([], max_length=100)
+    config_hash: str = Field("", max_length=128)
+    removed: bool = False
+
+
+class Acks(RequestBody):
+    """Results of one node."""
+
+    node_id: Identifier
+    items: list[AckItem] = Field(max_length=acks.MOST_ITEMS)
+
+
+class HeartbeatBody(RequestBody):
+    """A node's sign of life."""
+
+    node_id: Identifier
+    version: str = Field(max_length=64)
+    hostname: str = Field(max_length=253)
+    started_at: InstantInput
+    tenants: int = Field(ge=0)
+
+
+@router.get("/stream", operation_id="stream-runtime-messages", include_in_schema=False)
+async def stream(node: CallingNode, runtime: RuntimeDep) -> StreamingResponse:
+    """Assignments of the node's region and their changes, one JSON object per line, without end."""
+    return StreamingResponse(_lines(runtime.feed.stream(node.region)), media_type="application/x-ndjson")
+
+
+@router.get("/control-planes/{control_plane_id}/config", operation_id="get-runtime-config", include_in_schema=False)
+def get_config(
+    request: Request,
+    control_plane_id: UUID,
+    node: CallingNode,
+    runtime: RuntimeDep,
+    services: ServicesDep,
+    from_version: Annotated[int | None, Query(ge=0)] = None,
+) -> Response:
+    """A delta from a version, or a snapshot."""
+    with services.database.system() as session:
+        assignment = assignments.of_control_plane(session, node.region, control_plane_id)
+    if assignment is None:
+        raise NotFound("control plane", control_plane_id)
+    update = runtime.builder.build(assignment.organization_id, control_plane_id, from_version)
+    content = update.model_copy(update={"hosts": assignment.hosts}).to_bytes()
+    headers = {
+        "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
+        "Vary": "Accept-Encoding",
+        "Cache-Control": "no-store",
+    }
+    if len(content) >= COMPRESS_FROM_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
+        content = gzip.compress(content, compresslevel=1)
+        headers["Content-Encoding"] = "gzip"
+    return Response(content, media_type="application/json", headers=headers)
+
+
+@router.post("/acks", operation_id="post-runtime-acks", status_code=204, include_in_schema=False)
+def post_acks(body: Acks, node: CallingNode, services: ServicesDep) -> None:
+    """Store what a node reports on configurations."""
+    _require_self(node, body.node_id)
+    items = [
+        acks.Ack(item.control_plane_id, item.version, item.accepted, item.errors, item.config_hash, item.removed)
+        for item in body.items
+    ]
+    now = services.clock.now()
+    with services.database.system() as session:
+        nodes.record_sign_of_life(session, node, now)
+        acks.record(session, node, items, now)
+
+
+@router.post("/heartbeats", operation_id="post-runtime-heartbeat", status_code=204, include_in_schema=False)
+def post_heartbeat(body: HeartbeatBody, node: CallingNode, services: ServicesDep) -> None:
+    """Note that a node is alive."""
+    _require_self(node, body.node_id)
+    heartbeat = nodes.Heartbeat(body.version, body.hostname, body.started_at, body.tenants)
+    with services.database.system() as session:
+        nodes.record_heartbeat(session, node, heartbeat, services.clock.now())
+
+
+def _require_self(node: Node, node_id: UUID) -> None:
+    if node.node_id != node_id:
+        raise Forbidden("A node speaks for itself only")
+
+
+async def _lines(messages: AsyncGenerator[dict[str, Any]]) -> AsyncIterator[bytes]:
+    until = time.monotonic() + LONGEST_STREAM_SECONDS
+    async with contextlib.aclosing(messages):
+        try:
+            async for message in messages:
+                yield json.dumps(message, separators=(",", ":")).encode() + b"\n"
+                if time.monotonic() > until:
+                    return
+        except TooSlow:
+            return  # the runtime comes back and gets the complete list

@@ -1,0 +1,1 @@
+"""Drivers: how gateway runtimes come into being in one kind of environment."""

@@ -1,0 +1,1 @@
+"""Reconcilers: compare what is wanted with what is, and take the steps between."""

@@ -1,0 +1,45 @@
+"""Forgetting what nobody needs any more."""
+
+from datetime import timedelta
+from typing import Final
+
+from sqlalchemy import text
+
+from core import logging
+from core.clock import Clock
+from core.db.engine import Database
+from core.runtime import nodes
+
+log = logging.get_logger("workers.retention")
+
+KEEP_CHANGES: Final = timedelta(days=30)
+KEEP_VERSIONS: Final = 1000
+"""Per control plane, however old: runtimes that were away for a while still get a delta."""
+MOST_PER_RUN: Final = 50_000
+OUTBOX_DAYS: Final = timedelta(days=7)
+
+_CHANGES = text(
+    """
+    delete from config_changes where ctid in (
+        select change.ctid from config_changes change
+        join control_planes control_plane
+            on control_plane.org_id = change.org_id and control_plane.id = change.control_plane_id
+        where change.created_at < :before and change.version <= control_plane.config_version - :keep
+        limit :most
+    )
+    """
+)
+_OUTBOX = text("delete from outbox where created_at < :before and attempts > 0")
+_LEASES = text("delete from leases where expires_at < clock_timestamp() - interval '1 day'")
+
+
+def prune(database: Database, clock: Clock) -> None:
+    """Delete old change records, jobs that could not be handed over for a week, dead nodes and old leases."""
+    now = clock.now()
+    with database.system() as session:
+        parameters = {"before": now - KEEP_CHANGES, "keep": KEEP_VERSIONS, "most": MOST_PER_RUN}
+        session.execute(_CHANGES, parameters)
+        session.execute(_OUTBOX, {"before": now - OUTBOX_DAYS})
+        session.execute(_LEASES)
+        nodes.forget_gone(session, now)
+    log.info("history.pruned")

@@ -1,0 +1,88 @@
+"""The tasks by name. Names on the left of a dot are nouns; the outbox uses them as topics."""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from celery import Celery
+
+from core.gateways import pools
+from core.gateways.topics import RECONCILE_CONFIGURATION
+from workers import retention
+from workers.reconcile import gateway_configuration, pool
+from workers.task import BaseTask
+from workers.toolbox import ToolboxSource
+
+RECONCILE_POOL: Final = "pool.reconcile"
+SWEEP_CONFIGURATIONS: Final = "gateway_configuration.sweep"
+SWEEP_POOLS: Final = "pool.sweep"
+PRUNE: Final = "history.prune"
+
+QUEUES: Final = {
+    RECONCILE_CONFIGURATION: "configurations",
+    RECONCILE_POOL: "pools",
+    SWEEP_CONFIGURATIONS: "sweeps",
+    SWEEP_POOLS: "sweeps",
+    PRUNE: "sweeps",
+}
+"""A queue per kind: slow work of one kind does not stand before quick work of another."""
+
+SWEEP_SECONDS: Final = 2.0
+PRUNE_SECONDS: Final = 600.0
+MOST_PER_SWEEP: Final = 200
+
+
+def register(app: Celery, toolboxes: ToolboxSource) -> None:
+    """Define the tasks on an application."""
+
+    def reconcile_configuration(org_id: str, configuration_id: str) -> None:
+        tools = toolboxes.get()
+        gateway_configuration.reconcile(tools.database, tools.clock, UUID(org_id), UUID(configuration_id))
+
+    def sweep_configurations() -> None:
+        tools = toolboxes.get()
+        with tools.database.system() as session:
+            found = pools.unconverged(session, MOST_PER_SWEEP)
+        for org_id, configuration_id in found:
+            gateway_configuration.reconcile(tools.database, tools.clock, org_id, configuration_id)
+
+    def reconcile_pool(region: str) -> None:
+        tools = toolboxes.get()
+        settings = tools.settings.region(region)
+        if settings is not None:
+            pool.reconcile(tools.database, tools.driver, pool.wanted(tools.settings, settings))
+
+    def sweep_pools() -> None:
+        tools = toolboxes.get()
+        for region in tools.settings.regions:
+            send(app, RECONCILE_POOL, [region.name], expires_seconds=SWEEP_SECONDS)
+        pool.end_unwanted(tools.database, tools.driver, tools.settings)
+
+    def prune() -> None:
+        tools = toolboxes.get()
+        retention.prune(tools.database, tools.clock)
+
+    for name, function in (
+        (RECONCILE_CONFIGURATION, reconcile_configuration),
+        (SWEEP_CONFIGURATIONS, sweep_configurations),
+        (RECONCILE_POOL, reconcile_pool),
+        (SWEEP_POOLS, sweep_pools),
+        (PRUNE, prune),
+    ):
+        app.task(name=name, base=BaseTask)(function)
+
+
+def send(
+    app: Celery, name: str, arguments: Sequence[str], *, org_id: str | None = None, expires_seconds: float | None = None
+) -> None:
+    """Hand a task to the broker. Raises kombu's OperationalError: it cannot be reached."""
+    headers = {} if org_id is None else {"org_id": org_id}
+    app.send_task(
+        name,
+        args=list(arguments),
+        queue=QUEUES[name],
+        headers=headers,
+        expires=expires_seconds,
+        retry=False,
+        ignore_result=True,
+    )
