@@ -73,6 +73,7 @@ lint: .make/requirements-dev ## formatting, linters, types, import contracts, cl
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
+	$(BIN)/python -m cli openapi --output openapi/sluice.json --check
 	$(CARGO) fmt --manifest-path engine/Cargo.toml --all -- --check
 	$(CARGO) clippy --quiet --locked --workspace --all-targets --manifest-path engine/Cargo.toml -- -D warnings
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --manifest-path engine/Cargo.toml check; \
@@ -86,8 +87,8 @@ fmt: .make/requirements-dev ## format everything
 	$(CARGO) fmt --manifest-path engine/Cargo.toml --all
 
 .PHONY: gen
-gen: dev ## everything that is generated from declarations
-	$(BIN)/sluice openapi --output openapi/sluice.json
+gen: .make/requirements-dev ## everything that is generated from declarations
+	$(BIN)/python -m cli openapi --output openapi/sluice.json
 
 # Without the index's address: whoever installs may use another one. Pins stay as they are; UPGRADE=--upgrade renews them.
 UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \

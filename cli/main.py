@@ -66,7 +66,7 @@ def worker() -> None:
     from cli.configuration import local_settings
     from workers.app import run_worker
 
-    run_worker(local_settings())
+    raise typer.Exit(run_worker(local_settings()))
 
 
 @app.command()
@@ -75,7 +75,7 @@ def beat() -> None:
     from cli.configuration import local_settings
     from workers.app import run_beat
 
-    run_beat(local_settings())
+    raise typer.Exit(run_beat(local_settings()))
 
 
 @app.command()

@@ -16,24 +16,21 @@ async function ask(path) {
   }
 }
 
-function showRegions(regions) {
-  if (!Array.isArray(regions) || regions.length === 0) return;
-  const items = regions.map((name) => {
+function showRegions(availability) {
+  const names = (availability?.serverless_v1_providers ?? []).flatMap((provider) => provider.regions.map((item) => item.region));
+  const items = names.map((name) => {
     const item = document.createElement("li");
     item.textContent = name;
     return item;
   });
   document.getElementById("regions").replaceChildren(...items);
-  document.getElementById("regions-row").hidden = false;
+  document.getElementById("regions-row").hidden = items.length === 0;
 }
 
 async function refresh() {
   const [health, ready] = await Promise.all([ask("/healthz"), ask("/readyz")]);
   show("api", health.ok ? "running" : "not answering", health.ok ? "good" : "bad");
-  if (health.body) {
-    show("version", health.body.version);
-    showRegions(health.body.regions);
-  }
+  if (health.body) show("version", health.body.version);
   const database = ready.body ? (ready.ok ? "reachable" : "not reachable") : "unknown";
   show("database", database, ready.ok ? "good" : "bad");
   const now = new Date();
@@ -42,5 +39,6 @@ async function refresh() {
   checked.textContent = now.toLocaleTimeString();
 }
 
+ask("/v2/cloud-gateways/availability.json").then(({ body }) => showRegions(body));
 refresh();
 setInterval(refresh, EVERY_MS);
