@@ -157,24 +157,28 @@ impl Connection {
         asked: Instant,
     ) -> Result<(pool::Connection, PoolKey), Failure> {
         let idempotent = !matches!(self.request.method(), b"POST" | b"PATCH" | b"LOCK");
-        let (mut tries, mut spare) = (0, true);
+        let (mut tries, mut spare, mut now) = (0, true, asked);
         loop {
             let address = canonical(targets.nth(tries as usize));
             let address = SocketAddr::new(address, service.port);
             let key = PoolKey { tenant: routed.tenant.number, address, tls: service.tls.clone() };
             let careful = !idempotent || !self.up.can_rewind();
-            let failure = match self.connection(&key, service, asked, careful, spare).await {
+            let failure = match self.connection(&key, service, now, careful, spare).await {
                 Err(failure) => failure,
                 Ok(mut upstream) => {
                     let reused = upstream.reused;
+                    if !reused {
+                        now = Instant::now();
+                    }
                     if self.send_continue().await.is_err() {
                         return Err(Failure::ClientGone);
                     }
-                    match self.ask(&mut upstream, service, asked).await {
+                    match self.ask(&mut upstream, service, now).await {
                         Ok(()) => return Ok((upstream, key)),
                         Err(Failure::Died) if reused && spare && self.repeatable(idempotent) => {
                             // The upstream closed an idle connection just when it was taken: that is no failed try.
                             spare = false;
+                            now = Instant::now();
                             self.up.rewind();
                             continue;
                         }
@@ -191,6 +195,7 @@ impl Connection {
                 return Err(failure);
             }
             tries += 1;
+            now = Instant::now();
             self.up.rewind();
             routed.tenant.counters.upstream_retry(self.worker.index);
         }

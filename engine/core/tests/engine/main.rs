@@ -1,0 +1,10 @@
+//! The engine with real sockets: raw bytes in, raw bytes out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests fail by panicking")]
+
+mod configuration;
+mod forwarding;
+mod framing;
+mod lifecycle;
+mod streaming;
+mod support;
+mod upstreams;
