@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from cli.up import environment_file
 from tests.bench.processes import BenchError
 from tests.bench.report import machine, quantile, table, write_json
 from tests.conformance.echo import Backends
+from tests.support.stack import Stack
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +35,7 @@ _REQUIRED = ("SLUICE_API", "SLUICE_PAT", "SLUICE_GATEWAY_US")
 
 
 @dataclass(frozen=True, slots=True)
-class Stack:
+class Address:
     """Where a running stack is, and a token for it."""
 
     api: str
@@ -54,13 +57,7 @@ def run(runs: int, results: Path) -> dict[str, object]:
     if not 1 <= runs <= 2000:
         raise BenchError("runs 1 to 2000")
     stack = running_stack()
-    if stack is not None:
-        waits = asyncio.run(_measure(stack, runs))
-    else:
-        from tests.support.stack import own_stack
-
-        with own_stack() as environment:
-            waits = asyncio.run(_measure(_stack_of(environment), runs))
+    waits = asyncio.run(_measure(stack, runs)) if stack is not None else _measure_own(runs)
     figures = {"create_to_200": _figures(waits.ready), "change_to_live": _figures(waits.live)}
     rows = [
         [name, *(f"{row[key] * 1000:.0f}" for key in ("p50", "p99", "longest"))]
@@ -76,17 +73,16 @@ def run(runs: int, results: Path) -> dict[str, object]:
     return document
 
 
-def running_stack() -> Stack | None:
+def running_stack() -> Address | None:
     """The stack that `.sluice/env` describes, if its API answers."""
     place = Path(os.environ.get("SLUICE_STATE_DIR") or ROOT / ".sluice") / "env"
     try:
-        lines = place.read_text().splitlines()
+        environment = environment_file.parse(place.read_text())
     except FileNotFoundError:
         return None
-    environment = dict(line.partition("=")[::2] for line in lines if "=" in line)
     if not all(environment.get(name) for name in _REQUIRED):
         return None
-    stack = _stack_of({name: value.strip("'\"") for name, value in environment.items()})
+    stack = _stack_of(environment)
     try:
         answer = httpx.get(f"{stack.api}/v3/users/me", headers={"Authorization": f"Bearer {stack.token}"}, timeout=5)
     except httpx.TransportError:
@@ -94,9 +90,21 @@ def running_stack() -> Stack | None:
     return stack if answer.status_code == 200 else None
 
 
-def _stack_of(environment: Mapping[str, str]) -> Stack:
+def _measure_own(runs: int) -> Waits:
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as place:
+        own = Stack(Path(place) / "state")
+        try:
+            own.start()
+            return asyncio.run(_measure(_stack_of(own.env), runs))
+        except AssertionError as error:  # what a test would see
+            raise BenchError(str(error)) from None
+        finally:
+            own.clean_up()
+
+
+def _stack_of(environment: Mapping[str, str]) -> Address:
     api, token, gateway = (environment[name] for name in _REQUIRED)
-    return Stack(api, token, gateway)
+    return Address(api, token, gateway)
 
 
 def _figures(seconds: list[float]) -> dict[str, float]:
@@ -107,7 +115,7 @@ def _figures(seconds: list[float]) -> dict[str, float]:
     }
 
 
-async def _measure(stack: Stack, runs: int) -> Waits:
+async def _measure(stack: Address, runs: int) -> Waits:
     waits = Waits()
     async with (
         Backends({"$upstream"}) as backends,
