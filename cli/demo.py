@@ -33,8 +33,6 @@ class DemoBackend(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server_version = "sluice-demo"
-    sys_version = ""
     timeout = _IDLE_SECONDS
 
     def handle_request(self) -> None:
@@ -102,6 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content)
+
+    def version_string(self) -> str:
+        return "sluice-demo"
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         del size

@@ -59,9 +59,9 @@ class EmbeddedPostgres:
 
         Raises: Fault: the data is of another major version, or a step failed.
         """
-        remarks = self._make_reachable() if self._user else []
         sockets = _socket_dir(self._state)
         private_dir(sockets.parent, traversable=self._user is not None)
+        remarks = self._make_reachable() if self._user else []
         if self._user is None:
             private_dir(sockets)
         else:
@@ -141,7 +141,7 @@ class EmbeddedPostgres:
             _run(["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", _SYSTEM_USER], None)
         opened = [
             path
-            for path in (*self._data.parents, *self._bin.parents)
+            for path in (*self._data.parents, *_socket_dir(self._state).parents, *self._bin.parents)
             if not path.stat().st_mode & 0o001 and path.stat().st_uid == os.geteuid()
         ]
         for path in dict.fromkeys(opened):

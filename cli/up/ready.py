@@ -52,7 +52,7 @@ def _tour(settings: Settings, env_file: str) -> str:
   pick() {{ python3 -c "import json,sys; print(json.load(sys.stdin)$1)"; }}
 
   # a backend that serves only those who know its secret
-  {program} demo backend --port {backend_port} --secret open-sesame & sleep 1
+  {program} demo backend --port {backend_port} --secret open-sesame & BACKEND=$!; sleep 1
 
   # a serverless gateway for it
   CP=$(call $SLUICE_API/v2/control-planes -d '{{"name": "tour", "cluster_type": "CLUSTER_TYPE_SERVERLESS_V1", "cloud_gateway": true}}' | pick '["id"]')
@@ -67,7 +67,8 @@ def _tour(settings: Settings, env_file: str) -> str:
   # refused directly, served through the gateway
   curl -i http://127.0.0.1:{backend_port}/demo
   HOST=$(call $SLUICE_API/v2/control-planes/$CP | pick '["config"]["proxy_urls"][0]["host"]')
-  curl -i http://$HOST:{settings.listening_regions[0].client_http_port}/demo"""
+  curl -i http://$HOST:{settings.listening_regions[0].client_http_port}/demo
+  kill $BACKEND"""
 
 
 def _short(path: Path) -> str:
