@@ -115,7 +115,7 @@ def _drop_together(first: Engine, second: Engine) -> None:
         @event.listens_for(other, "handle_error")
         def on_error(failure: ExceptionContext) -> None:
             if failure.is_disconnect:
-                (second if other is first else first).dispose(close=False)
+                (second if other is first else first).dispose()
 
         assert callable(on_error)
 

@@ -6,7 +6,7 @@ PostgreSQL a notice is part of the transaction: nobody hears of a change before 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -41,11 +41,11 @@ class NoticeBus(Protocol):
         """Tell listeners of `channel` once the session's transaction has committed."""
         ...
 
-    def listen(self, channels: Sequence[str], quiet_seconds: float) -> Iterator[Notice | None]:
+    def listen(self, channels: Sequence[str], quiet_seconds: float) -> Generator[Notice | None]:
         """Notices as they come; None when some may have been missed or nothing came for `quiet_seconds`: look then."""
         ...
 
-    def listen_async(self, channels: Sequence[str], quiet_seconds: float) -> AsyncIterator[Notice | None]:
+    def listen_async(self, channels: Sequence[str], quiet_seconds: float) -> AsyncGenerator[Notice | None]:
         """The same for an event loop."""
         ...
 
@@ -64,7 +64,7 @@ class PostgresNotices:
     def publish(self, session: Session, channel: str, payload: str) -> None:
         publish(session, channel, payload)
 
-    def listen(self, channels: Sequence[str], quiet_seconds: float) -> Iterator[Notice | None]:
+    def listen(self, channels: Sequence[str], quiet_seconds: float) -> Generator[Notice | None]:
         """See NoticeBus. Starts with None (look once now) and never ends; the consumer stops by closing it."""
         while True:
             try:
@@ -83,7 +83,7 @@ class PostgresNotices:
                 yield None
                 time.sleep(_RECONNECT_SECONDS)
 
-    async def listen_async(self, channels: Sequence[str], quiet_seconds: float) -> AsyncIterator[Notice | None]:
+    async def listen_async(self, channels: Sequence[str], quiet_seconds: float) -> AsyncGenerator[Notice | None]:
         """See NoticeBus. Starts with None (look once now) and never ends; the consumer stops by closing it."""
         while True:
             try:

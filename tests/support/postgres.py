@@ -65,11 +65,19 @@ class PostgresServer:
 
     def stop(self) -> None:
         """End the server and remove its data."""
+        self._end(signal.SIGQUIT)  # at once; nobody needs a checkpoint of data that goes away
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def restart(self) -> None:
+        """End the server, with every connection to it, and start it on the same data."""
+        self._end(signal.SIGINT)
+        self._start()
+
+    def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
-            self._process.send_signal(signal.SIGQUIT)  # at once; nobody needs a checkpoint of data that goes away
+            self._process.send_signal(how)
             self._process.wait(timeout=_START_SECONDS)
             self._process = None
-        shutil.rmtree(self._home, ignore_errors=True)
 
     def url(self, database: str, user: str = LOGIN) -> str:
         """The address of one database."""
