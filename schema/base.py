@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any, ClassVar, Literal, Protocol, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -153,6 +154,7 @@ class Entity(Record):
         return sealed_paths(cls)
 
     @classmethod
+    @cache
     def references(cls) -> tuple[ReferenceField, ...]:
         """The fields that refer to other entities, in declaration order."""
         return tuple(
@@ -190,6 +192,7 @@ class PluginConfig(Record):
     spec: ClassVar[PluginSpec]
 
 
+@cache
 def sealed_paths(record: type[BaseModel]) -> tuple[tuple[str, ...], ...]:
     """Paths of the leaves annotated `Sealed()` in a record, nested ones included."""
     found: list[tuple[str, ...]] = []

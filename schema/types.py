@@ -1,12 +1,10 @@
 """Field types: what a value may look like, in Kong's terms and with Kong's messages."""
 
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Annotated, Any, Final, Generic, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -19,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from schema.patterns import regex_fault
+from schema import addresses, paths
 
 T = TypeVar("T")
 
@@ -210,169 +208,17 @@ Distinct: Final = Normal(_distinct)
 Tags = Annotated[list[Tag], items(maximum=256), Distinct]
 
 
-# --- network -------------------------------------------------------------------------------------------------------
+# --- network and paths -------------------------------------------------------------------------------------------------
 
-_LABEL = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
-
-
-def is_ip(text: str) -> bool:
-    """Whether the text is an IPv4 or (possibly bracketed) IPv6 address."""
-    try:
-        ipaddress.ip_address(text[1:-1] if text.startswith("[") and text.endswith("]") else text)
-    except ValueError:
-        return False
-    return True
-
-
-def split_port(text: str) -> tuple[str, int | None] | None:
-    """`host[:port]` apart, None when the port is no port. A bare IPv6 address has no port."""
-    if is_ip(text):
-        return text, None
-    host, colon, port = text.rpartition(":")
-    if not colon:
-        return text, None
-    if not port.isascii() or not port.isdigit() or int(port) > 65535:
-        return None
-    return host, int(port)
-
-
-def is_host_name(text: str) -> bool:
-    """Dot separated labels of letters, digits, `-` and `_`; one trailing dot is fine."""
-    name = text.removesuffix(".")
-    labels = name.split(".")
-    return (
-        0 < len(name) <= 253
-        and _LABEL.fullmatch(name) is not None
-        and all(0 < len(label) <= 63 and not label.endswith("-") for label in labels)
-    )
-
-
-def _check_host(value: str) -> str | None:
-    split = split_port(value)
-    if split is None:
-        return f"invalid value: {value}"
-    if split[1] is not None:
-        return "must not have a port"
-    return None if is_ip(value) or is_host_name(value) else f"invalid value: {value}"
-
-
-def wildcard_fault(value: str) -> str | None:
-    """What is wrong with `name`, `*.name` or `name.*`."""
-    if "*" not in value:
-        return None if is_host_name(value) else f"invalid value: {value}"
-    if value.count("*") > 1:
-        return "only one wildcard must be specified"
-    if value.startswith("*."):
-        rest = value[2:]
-    elif value.endswith(".*"):
-        rest = value[:-2]
-    else:
-        return "wildcard must be leftmost or rightmost character"
-    return None if is_host_name(rest) else f"invalid value: {value}"
-
-
-def _check_route_host(value: str) -> str | None:
-    split = split_port(value)
-    if split is None:
-        return f"invalid value: {value}"
-    if is_ip(split[0]):
-        return None if split[0].startswith("[") or ":" not in split[0] else f"invalid value: {value}"
-    return wildcard_fault(split[0])
-
-
-def _check_sni(value: str) -> str | None:
-    if is_ip(value):
-        return "must not be an IP"
-    if ":" in value:
-        return "must not have a port"
-    return wildcard_fault(value)
-
-
-def _check_cidr(value: str) -> str | None:
-    try:
-        ipaddress.ip_network(value, strict=False)
-    except ValueError:
-        return f"invalid ip or cidr range: '{value}'"
-    return None
-
-
-def _check_url(value: str) -> str | None:
-    try:
-        parts = urlsplit(value)
-        port_fits = parts.port is None or parts.port >= 0
-    except ValueError:
-        return "missing host in url"
-    return None if parts.hostname and port_fits else "missing host in url"
-
-
-Host = Annotated[str, length(1, 260), Rule(_check_host)]
-RouteHost = Annotated[str, length(1, 260), Rule(_check_route_host)]
-Sni = Annotated[str, length(1, 255), Rule(_check_sni)]
-Cidr = Annotated[str, length(1, 64), Rule(_check_cidr)]
-Url = Annotated[str, length(1, 4096), Rule(_check_url)]
-
-
-# --- paths ---------------------------------------------------------------------------------------------------------
+Host = Annotated[str, length(1, 260), Rule(addresses.host_fault)]
+RouteHost = Annotated[str, length(1, 260), Rule(addresses.route_host_fault)]
+Sni = Annotated[str, length(1, 255), Rule(addresses.sni_fault)]
+Cidr = Annotated[str, length(1, 64), Rule(addresses.cidr_fault)]
+Url = Annotated[str, length(1, 4096), Rule(addresses.url_fault)]
 
 MAX_PATH_LENGTH: Final = 1024
-_PATH_CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*", re.ASCII)
-_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
-_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-
-
-def _path_fault(value: str) -> str | None:
-    if "//" in value:
-        return "must not have empty segments"
-    if not _PATH_CHARACTERS.fullmatch(value):
-        return f"invalid path: '{value}' (characters outside of the reserved list of RFC 3986 found)"
-    if (broken := _PERCENT.search(value)) is not None:
-        return f"invalid url-encoded value: '{value[broken.start() : broken.start() + 3]}'"
-    return None
-
-
-def normal_path(path: str) -> str:
-    """RFC 3986 section 6.2.2: unreserved escapes decoded, the others in upper case, dot segments resolved."""
-
-    def unescape(match: re.Match[str]) -> str:
-        char = chr(int(match[1], 16))
-        return char if char in _UNRESERVED else match[0].upper()
-
-    kept: list[str] = []
-    segments = _ESCAPE.sub(unescape, path).split("/")[1:]
-    for position, segment in enumerate(segments):
-        last = position == len(segments) - 1
-        if segment == "..":
-            if kept:
-                kept.pop()
-            if last:
-                kept.append("")
-        elif segment == ".":
-            if last:
-                kept.append("")
-        else:
-            kept.append(segment)
-    return "/" + "/".join(kept)
-
-
-def _check_path(value: str) -> str | None:
-    return _path_fault(value) if value.startswith("/") else "should start with: /"
-
-
-def _check_route_path(value: str) -> str | None:
-    if value.startswith("~/"):
-        wrong = regex_fault(value[1:])
-        return None if wrong is None else f"invalid regex: '{value[1:]}' ({wrong})"
-    if not value.startswith("/"):
-        return "should start with: / (fixed path) or ~/ (regex path)"
-    wrong = _path_fault(value)
-    if wrong is None and (normal := normal_path(value)) != value:
-        return f"non-normalized path, consider use '{normal}' instead"
-    return wrong
-
-
-HttpPath = Annotated[str, length(1, MAX_PATH_LENGTH), Rule(_check_path)]
-RoutePath = Annotated[str, length(1, MAX_PATH_LENGTH), Rule(_check_route_path)]
+HttpPath = Annotated[str, length(1, MAX_PATH_LENGTH), Rule(paths.path_fault)]
+RoutePath = Annotated[str, length(1, MAX_PATH_LENGTH), Rule(paths.route_path_fault)]
 
 
 # --- references ----------------------------------------------------------------------------------------------------

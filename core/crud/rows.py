@@ -2,16 +2,26 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from core.models.entities import EntityRow, reference_column
-from schema.base import SYSTEM_FIELDS, Document
+from schema.base import SYSTEM_FIELDS, Document, Entity
 
 
 def seconds(moment: datetime) -> int:
     """Whole seconds since 1970."""
     return int(moment.timestamp())
+
+
+@cache
+def _fields(entity: type[Entity]) -> tuple[str, ...]:
+    return tuple(name for name, info in entity.model_fields.items() if not info.exclude)
+
+
+def _default(entity: type[Entity], name: str) -> Any:
+    return entity.model_fields[name].get_default(call_default_factory=True)
 
 
 def document_of(row: EntityRow) -> Document:
@@ -27,11 +37,7 @@ def document_of(row: EntityRow) -> Document:
     for reference in row.reference_fields:
         target: UUID | None = getattr(row, reference_column(reference.name))
         stored[reference.name] = None if target is None else {"id": str(target)}
-    document: Document = {}
-    for name, info in row.entity.model_fields.items():
-        if not info.exclude:
-            document[name] = stored[name] if name in stored else info.get_default(call_default_factory=True)
-    return document
+    return {name: stored[name] if name in stored else _default(row.entity, name) for name in _fields(row.entity)}
 
 
 def write(row: EntityRow, document: Mapping[str, Any]) -> None:

@@ -75,12 +75,10 @@ class EntityStore:
 
     def read(self, entity: type[Entity], key: str, parent: Parent | None = None) -> Document:
         """One entity by id or natural key; below a parent only if it belongs to that parent."""
-        self._require_control_plane()
         return self._shown(self._require(entity, key, self._parent_id(parent), parent))
 
     def read_target(self, entity: type[Entity], key: str, field: str) -> Document:
         """The entity that a reference of another one points at. Raises NotFound also when it points nowhere."""
-        self._require_control_plane()
         row = self._require(entity, key, None, None)
         reference = next(reference for reference in row.reference_fields if reference.name == field)
         identifier: UUID | None = getattr(row, reference_column(field))
@@ -91,12 +89,13 @@ class EntityStore:
 
     def list(self, entity: type[Entity], query: ListQuery, parent: Parent | None = None) -> Page:
         """One page in order of creation. Raises InvalidRequest for a cursor that is none of ours."""
-        self._require_control_plane()
         row = ENTITY_ROWS[entity.spec.plural]
         statement = select(row).where(row.control_plane_id == self._control_plane_id)
         if parent is not None:
             statement = statement.where(row.column(reference_column(parent.field)) == self._parent_id(parent))
         found = self._session.scalars(paging.apply(statement, row, query)).all()
+        if not found:
+            self._require_control_plane()  # any row proves that there is one
         shown = found[: query.size]
         more = len(found) > query.size
         return Page([self._shown(item) for item in shown], paging.cursor(shown[-1]) if more else None)

@@ -1,0 +1,97 @@
+"""Host names, addresses and URLs: what is wrong with a text, in Kong's words. None means nothing."""
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+_LABEL = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+
+
+def is_ip(text: str) -> bool:
+    """Whether the text is an IPv4 or (possibly bracketed) IPv6 address."""
+    try:
+        ipaddress.ip_address(text[1:-1] if text.startswith("[") and text.endswith("]") else text)
+    except ValueError:
+        return False
+    return True
+
+
+def split_port(text: str) -> tuple[str, int | None] | None:
+    """`host[:port]` apart, None when the port is no port. A bare IPv6 address has no port."""
+    if is_ip(text):
+        return text, None
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        return text, None
+    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        return None
+    return host, int(port)
+
+
+def is_host_name(text: str) -> bool:
+    """Dot separated labels of letters, digits, `-` and `_`; one trailing dot is fine."""
+    name = text.removesuffix(".")
+    labels = name.split(".")
+    return (
+        0 < len(name) <= 253
+        and _LABEL.fullmatch(name) is not None
+        and all(0 < len(label) <= 63 and not label.endswith("-") for label in labels)
+    )
+
+
+def host_fault(value: str) -> str | None:
+    split = split_port(value)
+    if split is None:
+        return f"invalid value: {value}"
+    if split[1] is not None:
+        return "must not have a port"
+    return None if is_ip(value) or is_host_name(value) else f"invalid value: {value}"
+
+
+def wildcard_fault(value: str) -> str | None:
+    """What is wrong with `name`, `*.name` or `name.*`."""
+    if "*" not in value:
+        return None if is_host_name(value) else f"invalid value: {value}"
+    if value.count("*") > 1:
+        return "only one wildcard must be specified"
+    if value.startswith("*."):
+        rest = value[2:]
+    elif value.endswith(".*"):
+        rest = value[:-2]
+    else:
+        return "wildcard must be leftmost or rightmost character"
+    return None if is_host_name(rest) else f"invalid value: {value}"
+
+
+def route_host_fault(value: str) -> str | None:
+    split = split_port(value)
+    if split is None:
+        return f"invalid value: {value}"
+    if is_ip(split[0]):
+        return None if split[0].startswith("[") or ":" not in split[0] else f"invalid value: {value}"
+    return wildcard_fault(split[0])
+
+
+def sni_fault(value: str) -> str | None:
+    if is_ip(value):
+        return "must not be an IP"
+    if ":" in value:
+        return "must not have a port"
+    return wildcard_fault(value)
+
+
+def cidr_fault(value: str) -> str | None:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        return f"invalid ip or cidr range: '{value}'"
+    return None
+
+
+def url_fault(value: str) -> str | None:
+    try:
+        parts = urlsplit(value)
+        port_fits = parts.port is None or parts.port >= 0
+    except ValueError:
+        return "missing host in url"
+    return None if parts.hostname and port_fits else "missing host in url"
