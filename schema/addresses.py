@@ -35,7 +35,7 @@ def is_host_name(text: str) -> bool:
     return (
         0 < len(name) <= 253
         and _LABEL.fullmatch(name) is not None
-        and all(0 < len(label) <= 63 and not label.endswith("-") for label in labels)
+        and all(0 < len(label) <= 63 and label[0] != "-" != label[-1] for label in labels)
     )
 
 

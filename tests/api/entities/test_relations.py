@@ -166,3 +166,16 @@ class TestServicesAndRoutes:
         route = entities.create("routes", body)
         assert {name: route[name] for name in body} == body
         assert route["snis"] is route["sources"] is None
+
+    def test_what_no_gateway_can_do_is_refused_at_once(self, entities: Entities):
+        body = {"host": "h", "protocol": "https", "tls_verify": True, "tls_verify_depth": 2}
+        response = entities.call("POST", "services", json=body)
+        assert response.status_code == 400
+        assert [detail["field"] for detail in response.json()["details"]] == ["tls_verify_depth"]
+        assert entities.create("services", {**body, "tls_verify_depth": None})["tls_verify"] is True
+
+    def test_a_body_over_the_limit(self, entities: Entities, settings):
+        response = entities.call("POST", "services", content=b" " * (settings.max_body_bytes + 1))
+        assert response.status_code == 413
+        assert response.json()["code"] == 8
+        assert entities.get("services")["data"] == []

@@ -91,7 +91,13 @@ class TestService:
 
     @pytest.mark.parametrize(
         ("host", "message"),
-        [("a:80", "must not have a port"), ("a b", "invalid value: a b"), ("", "length must be at least 1")],
+        [
+            ("a:80", "must not have a port"),
+            ("a b", "invalid value: a b"),
+            ("-a.test", "invalid value: -a.test"),
+            ("a-.test", "invalid value: a-.test"),
+            ("", "length must be at least 1"),
+        ],
     )
     def test_bad_hosts(self, host, message):
         assert ("host", message) in broken("services", {"host": host})
