@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 ANSWER_SECONDS: Final = 30.0
 # How long an expected request may take to reach a backend after the answer came; only failures wait this long.
 _SETTLE_SECONDS: Final = 2.0
+# A step that is repeated a thousand times can fail a thousand times in the same way.
+_MOST_SHOWN: Final = 5
 
 
 class Gateway(Protocol):
@@ -145,7 +147,8 @@ class _Player:
                 response, connection = await self._exchange(step.send, stack, connection)
                 found = self._judge(step, response) + await self._reached(step, start, 1)
                 label = f"request {number} of {step.repeat}: " if step.repeat else ""
-                differences += [Difference(f"{label}{item.what}", item.expected, item.got) for item in found]
+                if len(differences) < _MOST_SHOWN:
+                    differences += [Difference(f"{label}{item.what}", item.expected, item.got) for item in found]
                 statuses.append(response.status if isinstance(response, Response) else 0)
         return differences + judge_count(step.expect, statuses)
 

@@ -6,6 +6,7 @@ Settings come from the environment, see README.md. Exit code 0: nothing failed; 
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import os
 import sys
@@ -168,6 +169,9 @@ def main(environment: Mapping[str, str]) -> int:
     cases = select(load_tree(settings.cases), settings)
     if not cases:
         print(f"no case found in {settings.cases}", file=sys.stderr)
+        return 2
+    if importlib.util.find_spec("gateway_runtime._engine") is None:
+        print("the engine is not built (make dev)", file=sys.stderr)
         return 2
     outcomes = asyncio.run(play_all(cases, settings))
     for outcome in outcomes:
