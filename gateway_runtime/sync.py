@@ -257,7 +257,14 @@ class Sync:
             tenant.refused = max(wanted, report.version)
             tenant.wanted = max(tenant.wanted, report.version)
             tenant.cache_wanted = False
-            log.warning("config.refused", control_plane_id=control_plane_id, version=report.version)
+            first = report.errors[0] if report.errors else None
+            log.warning(
+                "config.refused",
+                control_plane_id=control_plane_id,
+                version=report.version,
+                entity=first and first.entity,
+                field=first and first.field,  # the message may repeat a value
+            )
             return
         tenant.held = report.version
         tenant.wanted = max(tenant.wanted, report.version)

@@ -66,6 +66,7 @@ class Watchdog:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        read_records(self._run, ROLE)  # forgets those of watchdogs that were killed
         record = write_record(self._run, ROLE, ready=True)
         report(0)
         try:

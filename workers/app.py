@@ -5,6 +5,7 @@ JSON only, acknowledged late, results kept nowhere: the database is the truth, t
 
 import socket
 import threading
+from logging import getLogger
 from typing import Any, Final
 
 from celery import Celery, signals
@@ -85,7 +86,7 @@ def run_worker(settings: Settings) -> int:
 
     Returns: the exit status.
     """
-    logging.configure(settings.log_level)
+    _configure_logging(settings)
     toolboxes = ToolboxSource(settings)
     app = create_app(settings, toolboxes)
     running: list[Dispatcher] = []
@@ -115,7 +116,7 @@ def run_worker(settings: Settings) -> int:
         concurrency=PROCESSES,
         queues=sorted(set(tasks.QUEUES.values())),
         hostname=f"sluice@{socket.gethostname()}",
-        loglevel=settings.log_level.upper(),
+        loglevel="WARNING",
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
@@ -125,12 +126,19 @@ def run_worker(settings: Settings) -> int:
     return int(worker.exitcode or 0)
 
 
+def _configure_logging(settings: Settings) -> None:
+    logging.configure(settings.log_level)
+    # Sweeps run all day: a line when each one comes and another when it goes would bury everything else.
+    for name in ("celery", "kombu"):
+        getLogger(name).setLevel("WARNING")
+
+
 def run_beat(settings: Settings) -> int:
     """Send the periodic sweeps, in the foreground, until SIGTERM or SIGINT. Keeps nothing on disk.
 
     Returns: the exit status.
     """
-    logging.configure(settings.log_level)
+    _configure_logging(settings)
     app = create_app(settings)
-    app.Beat(loglevel=settings.log_level.upper(), quiet=True, scheduler_cls=Scheduler).run()
+    app.Beat(loglevel="WARNING", quiet=True, scheduler_cls=Scheduler).run()
     return 0

@@ -42,5 +42,8 @@ class FakeEngine:
         return json.dumps(self.held).encode()
 
     def stats(self) -> bytes:
-        tenants = {key: {"requests_total": {"2xx": 3, "5xx": 1}, "active": 2} for key in self.held}
-        return json.dumps({"connections": 4, "requests_total": 4, "tenants": tenants}).encode()
+        tenants = {
+            key: {"organization_id": "org", "requests_total": 4, "responses_total": {"2xx": 3, "5xx": 1}}
+            for key in self.held
+        }
+        return json.dumps({"connections_open": 4, "connections_total": 9, "tenants": tenants}).encode()

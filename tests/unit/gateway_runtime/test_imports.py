@@ -29,8 +29,7 @@ class Refuse:
 sys.meta_path.insert(0, Refuse())
 import gateway_runtime
 for module in pkgutil.walk_packages(gateway_runtime.__path__, "gateway_runtime."):
-    if module.name not in ("gateway_runtime._engine", "gateway_runtime.engine"):
-        importlib.import_module(module.name)
+    importlib.import_module(module.name)
 """
 
 

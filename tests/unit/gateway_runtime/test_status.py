@@ -48,7 +48,7 @@ def test_status_counts_tenants(telemetry: Telemetry, sync: Sync) -> None:
     sync.tenants[A] = Tenant(assigned=True, wanted=3, held=2, refused=3)
     document = json.loads(telemetry.status().body)
     assert document["tenants"] == {"total": 1, "behind": 0, "refused": 1}
-    assert document["engine"]["connections"] == 4
+    assert document["engine"]["connections_open"] == 4
 
 
 def test_metrics_carry_organization_and_control_plane(telemetry: Telemetry, sync: Sync, engine: FakeEngine) -> None:
@@ -57,10 +57,11 @@ def test_metrics_carry_organization_and_control_plane(telemetry: Telemetry, sync
     lines = telemetry.metrics().body.decode().splitlines()
     labels = f'organization="org",control_plane="{A}"'
     assert f"sluice_config_version{{{labels}}} 2" in lines
-    assert f'sluice_requests_total{{{labels},class="2xx"}} 3' in lines
+    assert f'sluice_responses_total{{{labels},class="2xx"}} 3' in lines
+    assert f"sluice_requests_total{{{labels}}} 4" in lines
     assert "# TYPE sluice_requests_total counter" in lines
-    assert f"sluice_active{{{labels}}} 2" in lines
-    assert "sluice_engine_connections 4" in lines
+    assert "# TYPE sluice_engine_connections_open gauge" in lines
+    assert "sluice_engine_connections_total 9" in lines
 
 
 def test_label_values_are_escaped() -> None:
