@@ -1,0 +1,199 @@
+"""The outbox's dispatcher over a real database."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import select
+
+from core.db.engine import Database
+from core.db.notices import PostgresNotices
+from core.db.outbox import Outbox
+from core.models import OutboxMessage
+from tests.support.clock import ManualClock
+from workers.dispatcher import BATCH, Dispatcher
+
+
+class Broker:
+    """Takes jobs, unless it is down; `on_send` runs in between."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[str, UUID, UUID]] = []
+        self.down = False
+        self.on_send: Callable[[], object] = lambda: None
+
+    def send(self, topic: str, org_id: UUID, subject_id: UUID) -> None:
+        self.on_send()
+        if self.down:
+            raise ConnectionError("the broker is down")
+        self.jobs.append((topic, org_id, subject_id))
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def dispatcher(own_database: Database, broker: Broker, clock: ManualClock) -> Dispatcher:
+    return Dispatcher(own_database, PostgresNotices(own_database.url), clock, broker.send)
+
+
+@pytest.fixture
+def put(own_database: Database, clock: ManualClock) -> Callable[..., UUID]:
+    org_id = uuid4()
+
+    def one(topic: str = "a.b", subject_id: UUID | None = None) -> UUID:
+        subject = subject_id or uuid4()
+        with own_database.system() as session:
+            Outbox(session).put(topic, org_id, subject)
+        clock.advance(seconds=1)
+        return subject
+
+    return one
+
+
+def waiting(database: Database) -> list[OutboxMessage]:
+    with database.system() as session:
+        return list(session.scalars(select(OutboxMessage).order_by(OutboxMessage.id)))
+
+
+def test_jobs_go_out_in_order_and_once(
+    own_database: Database, dispatcher: Dispatcher, broker: Broker, put: Callable[..., UUID]
+) -> None:
+    subjects = [put() for _ in range(5)]
+
+    assert dispatcher.dispatch_batch() == 5
+
+    assert [job[2] for job in broker.jobs] == subjects
+    assert waiting(own_database) == []
+    assert dispatcher.dispatch_batch() == 0
+
+
+def test_equal_jobs_are_one(
+    dispatcher: Dispatcher, broker: Broker, put: Callable[..., UUID], own_database: Database
+) -> None:
+    subject = put()
+    put(subject_id=subject)
+    put("c.d", subject)
+
+    assert dispatcher.dispatch_batch() == 3
+
+    assert [job[0] for job in broker.jobs] == ["a.b", "c.d"]
+    assert waiting(own_database) == []
+
+
+def test_a_broker_that_is_down_costs_time_only(
+    dispatcher: Dispatcher, broker: Broker, clock: ManualClock, put: Callable[..., UUID], own_database: Database
+) -> None:
+    subject = put()
+    broker.down = True
+    for attempts in (1, 2, 3):
+        dispatcher.dispatch_batch()
+        (row,) = waiting(own_database)
+        assert row.attempts == attempts
+        assert row.available_at > clock.now()
+        assert dispatcher.dispatch_batch() == 0
+        clock.advance(seconds=60)
+    broker.down = False
+
+    dispatcher.dispatch_batch()
+
+    assert [job[2] for job in broker.jobs] == [subject]
+    assert waiting(own_database) == []
+
+
+def test_rolled_back_jobs_never_happened(dispatcher: Dispatcher, broker: Broker, own_database: Database) -> None:
+    with suppress(RuntimeError), own_database.system() as session:
+        Outbox(session).put("a.b", uuid4(), uuid4())
+        raise RuntimeError
+
+    assert dispatcher.dispatch_batch() == 0
+    assert broker.jobs == []
+
+
+def test_two_dispatchers_do_not_take_the_same_row(
+    own_database: Database, dispatcher: Dispatcher, broker: Broker, clock: ManualClock, put: Callable[..., UUID]
+) -> None:
+    put()
+    other = Dispatcher(own_database, PostgresNotices(own_database.url), clock, broker.send)
+    seen: list[int] = []
+    broker.on_send = lambda: (setattr(broker, "on_send", lambda: None), seen.append(other.dispatch_batch()))
+
+    dispatcher.dispatch_batch()
+
+    assert seen == [0]
+    assert len(broker.jobs) == 1
+
+
+def test_dying_between_hand_over_and_commit_hands_over_again(
+    own_database: Database, broker: Broker, clock: ManualClock, put: Callable[..., UUID]
+) -> None:
+    subject = put()
+
+    def send_and_die(topic: str, org_id: UUID, subject_id: UUID) -> None:
+        broker.send(topic, org_id, subject_id)
+        raise SystemExit
+
+    dying = Dispatcher(own_database, PostgresNotices(own_database.url), clock, send_and_die)
+    with pytest.raises(SystemExit):
+        dying.dispatch_batch()
+
+    Dispatcher(own_database, PostgresNotices(own_database.url), clock, broker.send).dispatch_batch()
+
+    assert [job[2] for job in broker.jobs] == [subject, subject]
+
+
+def test_more_than_a_batch_is_worked_off(
+    own_database: Database, dispatcher: Dispatcher, broker: Broker, clock: ManualClock
+) -> None:
+    with own_database.system() as session:
+        for _ in range(BATCH + 1):
+            Outbox(session).put("a.b", uuid4(), uuid4())
+    clock.advance(seconds=1)
+
+    assert dispatcher.dispatch_batch() == BATCH
+    assert dispatcher.dispatch_batch() == 1
+
+
+@pytest.fixture
+def running(own_database: Database, broker: Broker) -> Iterator[Dispatcher]:
+    class RealClock(ManualClock):
+        def now(self):
+            return ManualClock().now()
+
+    dispatcher = Dispatcher(own_database, PostgresNotices(own_database.url), RealClock(), broker.send)
+    thread = threading.Thread(target=dispatcher.run, daemon=True)
+    thread.start()
+    yield dispatcher
+    dispatcher.stop()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_woken_by_the_commit(running: Dispatcher, broker: Broker, put: Callable[..., UUID]) -> None:
+    del running
+    put()
+    until(lambda: len(broker.jobs) == 1)
+    waits: list[float] = []
+    for number in range(2, 7):
+        started = time.monotonic()
+        put()
+        until(lambda number=number: len(broker.jobs) == number)
+        waits.append(time.monotonic() - started)
+    assert sorted(waits)[2] < 0.5, "the notice, not the poll, has to wake it"
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.002)

@@ -1,0 +1,51 @@
+import pytest
+from pydantic import SecretStr
+
+from core.errors import SettingsError
+from core.settings import Settings
+from workers import tasks
+from workers.app import VISIBILITY_SECONDS, create_app
+from workers.task import TIME_LIMIT_SECONDS, BaseTask
+from workers.toolbox import ToolboxSource
+
+SETTINGS = Settings(
+    broker_url=SecretStr("redis://127.0.0.1:1/0"),
+    database_url=SecretStr("postgresql://u@127.0.0.1:1/d"),
+    driver="external",
+)
+
+
+def test_every_task_is_registered_and_has_a_queue() -> None:
+    app = create_app(SETTINGS, ToolboxSource(SETTINGS))
+    own = {name for name in app.tasks if not name.startswith("celery.")}
+    assert own == tasks.QUEUES.keys()
+    assert all(isinstance(app.tasks[name], BaseTask) for name in own)
+
+
+def test_the_outbox_topics_have_tasks() -> None:
+    from core.control_planes.service import RECONCILE_GATEWAYS
+    from core.gateways.topics import RECONCILE_CONFIGURATION
+
+    assert {RECONCILE_CONFIGURATION, RECONCILE_GATEWAYS} <= tasks.QUEUES.keys()
+
+
+def test_schedule_names_tasks_and_their_queues() -> None:
+    for entry in create_app(SETTINGS).conf.beat_schedule.values():
+        assert entry["options"]["queue"] == tasks.QUEUES[entry["task"]]
+        assert entry["options"]["expires"] > entry["schedule"]
+
+
+def test_nothing_but_json_and_nothing_redelivered_while_it_runs() -> None:
+    conf = create_app(SETTINGS).conf
+    assert conf.accept_content == ["json"]
+    assert conf.task_serializer == "json"
+    assert conf.task_acks_late
+    assert conf.task_reject_on_worker_lost
+    assert conf.broker_transport_options["visibility_timeout"] == VISIBILITY_SECONDS > TIME_LIMIT_SECONDS
+
+
+def test_missing_settings_are_named() -> None:
+    with pytest.raises(SettingsError, match="SLUICE_BROKER_URL"):
+        create_app(Settings())
+    with pytest.raises(SettingsError, match="SLUICE_NODE_CA_CERT_FILE"):
+        ToolboxSource(SETTINGS.with_changes(driver="process"))
