@@ -81,10 +81,7 @@ def _tool(name: str, purpose: str) -> Finding:
 
 
 def _engine() -> Finding:
-    try:
-        found = importlib.util.find_spec("gateway_runtime._engine")
-    except ImportError:
-        found = None
+    found = importlib.util.find_spec("gateway_runtime._engine")
     if found is None or not found.origin:
         return Finding("bad", "engine", "gateway_runtime._engine is not built: run `make up`, or install a wheel")
     # In a process of its own: a module built for another interpreter may not fail politely.

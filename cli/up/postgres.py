@@ -129,8 +129,10 @@ class EmbeddedPostgres:
         if self._user:
             shutil.chown(unfinished, self._user, self._user)
         # The socket's directory is the fence (see above), hence "trust" behind it and nothing over TCP.
-        flags = ["--auth-local=trust", "--auth-host=reject", "--encoding=UTF8", "--locale=C.UTF-8", "-U", "postgres"]
-        _run([str(self._bin / "initdb"), *flags, "-D", str(unfinished)], self._user)
+        access = ["--auth-local=trust", "--auth-host=reject", "-U", "postgres"]
+        # PostgreSQL's own collation: the same on every machine, and through every upgrade of its libraries.
+        locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        _run([str(self._bin / "initdb"), *access, *locale, "-D", str(unfinished)], self._user)
         unfinished.rename(self._data)
 
     def _make_reachable(self) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib.util
 import os
 import signal
 import sys
@@ -48,6 +49,8 @@ class Supervisor:
 
         Raises: Fault: something does not start; the caller still has to call `stop`.
         """
+        if self._settings.driver == "process":
+            require_engine()
         await self._clean_up()
         require_free(ports(self._settings))
         self._rotation = asyncio.create_task(logs.keep_bounded(self._state.logs))
@@ -176,6 +179,12 @@ def ports(settings: Settings) -> list[Port]:
                 Port("127.0.0.1", region.status_port, f"status of gateway {region.name}"),
             ]
     return found
+
+
+def require_engine() -> None:
+    """Raises: Fault: the gateways' engine was not built."""
+    if importlib.util.find_spec("gateway_runtime._engine") is None:
+        raise Fault("the engine is not built (gateway_runtime._engine is missing): run `make up`")
 
 
 def stop_gateways(state: StateDir) -> None:

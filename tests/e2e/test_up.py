@@ -11,7 +11,7 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -129,6 +129,23 @@ def test_an_interrupt_while_starting_leaves_nothing(own_stack: Stack) -> None:
     assert own_stack.stop() == 0
     assert own_stack.survivors() == []
     assert own_stack.processes() == {}
+
+
+def test_an_external_database_is_used_and_its_administrator_left_alone(
+    own_stack: Stack, new_database_url: Callable[..., str]
+) -> None:
+    url = new_database_url(migrated=False)
+    own_stack.extra["SLUICE_DATABASE_URL"] = url
+    own_stack.start()
+    assert set(own_stack.processes()) == EVERYTHING - {"postgres"}
+    assert me(own_stack).status_code == 200
+    own_stack.stop()
+    own_stack.state.env_file.unlink()
+    own_stack.start()
+    assert set(own_stack.env) == KEYS - {"SLUICE_PAT", "SLUICE_ADMIN_PASSWORD"}
+    assert "sluice bootstrap --renew" in "".join(own_stack.output)
+    own_stack.stop()
+    assert own_stack.survivors() == []
 
 
 def test_a_taken_port_is_one_line(own_stack: Stack) -> None:

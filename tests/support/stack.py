@@ -42,14 +42,15 @@ def free_port_offset() -> int:
 class Stack:
     """One `sluice up`. `start` returns when it said READY; `stop` is Ctrl-C.
 
-    Attributes: `state` (its state directory), `offset` (added to all ports), `output` (what it printed so far).
+    Attributes: `state` (its state directory), `offset` (added to all ports), `output` (what it printed so far),
+    `extra` (environment variables for the next start).
     """
 
     def __init__(self, state_dir: Path, offset: int | None = None, environ: Mapping[str, str] | None = None) -> None:
         self.state = StateDir.at(state_dir)
         self.offset = free_port_offset() if offset is None else offset
         self.output: list[str] = []
-        self._extra = dict(environ or {})
+        self.extra = dict(environ or {})
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._ready = threading.Event()
@@ -60,7 +61,7 @@ class Stack:
         """The environment of the installation's own commands."""
         plain = {name: value for name, value in os.environ.items() if not name.startswith("SLUICE_")}
         own = {"SLUICE_STATE_DIR": str(self.state.root), "SLUICE_PORT_OFFSET": str(self.offset)}
-        return plain | own | self._extra
+        return plain | own | self.extra
 
     @property
     def env(self) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from cli.faults import Fault
 from cli.up.certificates import Authority
 
 NAMES = ["localhost", "*.api.localhost", "127.0.0.1"]
@@ -54,6 +55,7 @@ def test_it_is_kept_until_names_or_authority_change(authority: Authority, tmp_pa
     second = files[0].read_bytes()
     assert second != first
     authority.certificate_file.unlink()
+    authority.key_file.unlink()
     authority.ensure("New CA")
     authority.ensure_server(*files, [*NAMES, "global.example.test"])
     assert files[0].read_bytes() != second
@@ -65,3 +67,10 @@ def test_a_torn_certificate_is_replaced(authority: Authority, tmp_path: Path) ->
     files[0].write_text("nonsense")
     authority.ensure_server(*files, NAMES)
     load(files[0]).verify_directly_issued_by(load(authority.certificate_file))
+
+
+def test_half_an_authority_is_not_replaced(authority: Authority) -> None:
+    authority.key_file.unlink()
+    with pytest.raises(Fault, match=r"ca\.key is missing while its other half is there"):
+        authority.ensure("Test CA")
+    assert authority.certificate_file.exists()
