@@ -1,5 +1,7 @@
 //! The plugins that this engine knows: one line each, and the only look-up by name.
 
+mod request_transformer;
+
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -19,7 +21,7 @@ pub struct Registration {
 }
 
 /// Every plugin, one line each.
-pub const REGISTRY: &[Registration] = &[];
+pub const REGISTRY: &[Registration] = &[request_transformer::REGISTRATION];
 
 /// The registration of a plugin name.
 #[must_use]

@@ -187,7 +187,7 @@ fn names_resolve() {
     let text = gateway.ask(GET).text();
     assert!(text.contains(&format!("Host: localhost:{}\r\n", upstream.address.port())), "{text}");
 
-    configuration["entities"]["services"][0]["host"] = json!("name.invalid");
+    configuration["entities"]["services"][0]["host"] = json!(format!("{}.test", "a".repeat(64)));
     configuration["version"] = json!(2);
     gateway.apply(&configuration);
     let response = gateway.ask(GET);
