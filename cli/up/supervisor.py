@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import importlib.util
 import os
+import shutil
 import signal
 import sys
 import time
@@ -70,6 +71,8 @@ class Supervisor:
             asyncio.to_thread(stop_gateways, self._state), *(service.stop(hurry=hurry) for service in self._planes)
         )
         await asyncio.gather(*(service.stop() for service in self._servers))
+        if not self._state.socket_dir().is_relative_to(self._state.root):
+            shutil.rmtree(self._state.socket_dir(), ignore_errors=True)
         if self._rotation is not None:
             self._rotation.cancel()
 

@@ -85,6 +85,7 @@ def test_a_life_from_the_first_start_to_the_second(own_stack: Stack) -> None:
         assert client.get(f"/v2/control-planes/{created.json()['id']}").json()["name"] == "kept"
     assert stack.stop(signal.SIGTERM) == 0
     assert stack.survivors() == []
+    assert not stack.state.socket_dir().exists()
 
 
 def test_a_lost_env_file_is_written_anew(own_stack: Stack) -> None:
