@@ -6,13 +6,14 @@ from typing import Any, Final
 import structlog
 
 from gateway_runtime.backoff import Backoff
-from gateway_runtime.client import ControlPlane, ControlPlaneUnavailable
+from gateway_runtime.client import ControlPlane, ControlPlaneUnavailable, RequestRefused
 from gateway_runtime.reports import ApplyReport
 
 log = structlog.stdlib.get_logger(__name__)
 
-MOST_ITEMS: Final = 500
-MOST_ERRORS: Final = 50
+# Together well below the largest body that the control plane reads.
+MOST_ITEMS: Final = 100
+MOST_ERRORS: Final = 10
 LONGEST_MESSAGE: Final = 500
 
 
@@ -65,6 +66,9 @@ class AckBox:
                     log.info("acks.delayed", reason=str(error), waiting=len(self._items))
                     await asyncio.sleep(self._backoff.next_delay())
                     continue
+                except RequestRefused as error:
+                    # One bad batch must not hold up all others for ever; the next connection reports these again.
+                    log.error("acks.refused", reason=str(error), items=len(batch))  # noqa: TRY400 - no trace needed
                 self._backoff.reset()
                 for control_plane_id, item in batch.items():
                     if self._items.get(control_plane_id) is item:

@@ -22,6 +22,10 @@ class ControlPlaneUnavailable(Exception):
     """The control plane did not answer, or not sensibly; try again later."""
 
 
+class RequestRefused(Exception):
+    """The control plane understood the request and will never accept it as it is; trying again is pointless."""
+
+
 class NotAssigned(Exception):
     """The control plane does not give this configuration to this node (any more)."""
 
@@ -112,11 +116,11 @@ class ControlPlane(Protocol):
         ...
 
     async def acknowledge(self, node_id: str, items: Sequence[dict[str, Any]]) -> None:
-        """Report results of applying."""
+        """Report results of applying. Raises `RequestRefused` too."""
         ...
 
     async def heartbeat(self, body: dict[str, Any]) -> None:
-        """Say that this node is alive."""
+        """Say that this node is alive. Raises `RequestRefused` too."""
         ...
 
 
@@ -198,6 +202,8 @@ class HttpControlPlane:
         with _unavailable():
             content = json.dumps(body, separators=(",", ":")).encode()
             response = await self._http.post(path, content=content, headers={"Content-Type": "application/json"})
+            if response.status_code in {400, 413}:
+                raise RequestRefused(f"status {response.status_code} from {response.request.url.path}")
             _expect(response, 204)
 
 

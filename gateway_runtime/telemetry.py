@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import structlog
 
-from gateway_runtime.client import ControlPlane, ControlPlaneUnavailable
+from gateway_runtime.client import ControlPlane, ControlPlaneUnavailable, RequestRefused
 from gateway_runtime.reports import TenantEngine
 from gateway_runtime.spec import GatewaySpec
 from gateway_runtime.status import PROMETHEUS, Answer, Sample, exposition
@@ -51,7 +51,7 @@ class Telemetry:
             }
             try:
                 await control_plane.heartbeat(body)
-            except ControlPlaneUnavailable as error:
+            except (ControlPlaneUnavailable, RequestRefused) as error:
                 log.debug("heartbeat.failed", reason=str(error))
             await asyncio.sleep(HEARTBEAT_SECONDS)
 

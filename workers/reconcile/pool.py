@@ -12,7 +12,9 @@ from workers.drivers.base import Driver, DriverError, Observed, Pool
 
 log = logging.get_logger("workers.reconcile.pool")
 
-LEASE_SECONDS: Final = 60.0
+LEASE_SECONDS: Final = 30.0
+"""Longer than a start may take; a worker that is killed in the middle holds up its region for so long."""
+STOP_LEASE_SECONDS: Final = 60.0
 LOOPBACK: Final = "127.0.0.1"
 
 
@@ -75,6 +77,6 @@ def end_unwanted(database: Database, driver: Driver, settings: Settings) -> None
     for region in driver.regions():
         if region in names:
             continue
-        with lease(database, f"pool:{region}", f"worker-{os.getpid()}", LEASE_SECONDS) as held:
+        with lease(database, f"pool:{region}", f"worker-{os.getpid()}", STOP_LEASE_SECONDS) as held:
             if held:
                 driver.stop(region)

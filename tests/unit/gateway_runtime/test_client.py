@@ -5,7 +5,14 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from gateway_runtime.client import ControlPlaneUnavailable, HttpControlPlane, NotAssigned, Removed, Version
+from gateway_runtime.client import (
+    ControlPlaneUnavailable,
+    HttpControlPlane,
+    NotAssigned,
+    Removed,
+    RequestRefused,
+    Version,
+)
 
 A = "aaaaaaaa-0000-4000-8000-000000000001"
 
@@ -94,3 +101,11 @@ def test_acknowledgement() -> None:
 
     ask(handler, lambda client: client.acknowledge("n", [{"version": 1}]))
     assert seen == [("POST", "/runtime/v1/acks", {"node_id": "n", "items": [{"version": 1}]})]
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(400, RequestRefused), (413, RequestRefused), (503, ControlPlaneUnavailable)]
+)
+def test_refusals_are_told_from_outages(status: int, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        ask(lambda _request: httpx.Response(status), lambda client: client.acknowledge("n", []))

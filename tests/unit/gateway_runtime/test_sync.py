@@ -7,6 +7,7 @@ import pytest
 
 from gateway_runtime.acks import AckBox
 from gateway_runtime.cache import Frame, FrameKind, LastKnownGood
+from gateway_runtime.client import RequestRefused
 from gateway_runtime.sync import Sync
 from tests.support.fake_control_plane import FakeControlPlane
 from tests.support.fake_engine import FakeEngine
@@ -263,3 +264,26 @@ def test_acks_wait_for_the_control_plane(world: World) -> None:
         await until(lambda: A in world.control_plane.acks)
 
     world.play(scenario)
+
+
+def test_a_refused_batch_does_not_hold_up_the_next(world: World) -> None:
+    world.control_plane.versions = {A: 1}
+    original = world.control_plane.acknowledge
+    calls = 0
+
+    async def refuse_once(node_id: str, items: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise RequestRefused("status 400")
+        await original(node_id, items)  # type: ignore[arg-type]
+
+    world.control_plane.acknowledge = refuse_once  # type: ignore[assignment,method-assign]
+
+    async def scenario() -> None:
+        await until(lambda: calls == 1)
+        world.control_plane.bump(A, 2)
+        await until(lambda: A in world.control_plane.acks)
+
+    world.play(scenario)
+    assert world.control_plane.acked == [(A, 2, True)]
