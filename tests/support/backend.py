@@ -4,10 +4,11 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -21,7 +22,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class names it
         """Quiet: pytest shows what matters."""
 
 
@@ -33,7 +34,7 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def echo_backend() -> Iterator[str]:
+def echo_backend() -> Generator[str]:
     """Yields the base URL of a backend on a free loopback port."""
     server = _Server(("127.0.0.1", 0), _Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
@@ -88,7 +89,7 @@ class Traffic(threading.Thread):
             time.sleep(0.002)
         connection.close()
 
-    def __enter__(self) -> "Traffic":
+    def __enter__(self) -> Self:
         self.start()
         return self
 
