@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
+from functools import partial
 from typing import Any, Final, TextIO, cast
 
 import structlog
@@ -20,12 +21,17 @@ _SECRET_NAME: Final = re.compile(
 _TOKEN: Final = re.compile(r"\b(kpat|spat)_[A-Za-z0-9]+")
 _BEARER: Final = re.compile(r"\b(Bearer|Basic)\s+[A-Za-z0-9+/=._~-]+")
 _URL_PASSWORD: Final = re.compile(r"(://[^:/@\s]*):[^@/\s]+@")
+# Most text has nothing to hide; one look spares it the three replacements.
+_SUSPICIOUS: Final = re.compile(r"[ks]pat_|Bearer|Basic|://", re.IGNORECASE)
+_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 Event = MutableMapping[str, Any]
 
 
 def mask_text(text: str) -> str:
     """`text` without our tokens, authorization values and passwords in URLs."""
+    if not _SUSPICIOUS.search(text):
+        return text
     text = _TOKEN.sub(r"\1_" + MASK, text)
     text = _BEARER.sub(r"\1 " + MASK, text)
     return _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
@@ -55,14 +61,18 @@ def clear() -> None:
     structlog.contextvars.clear_contextvars()
 
 
-def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
     """The logger of a module; cheap, configured on first use."""
     return structlog.get_logger(name)
 
 
 def configure(level: str = "info", stream: TextIO | None = None) -> None:
-    """Send our events and those of the standard library through the same JSON lines on `stream` (default: stderr)."""
-    shared: list[structlog.typing.Processor] = [
+    """Send our events and those of the standard library through the same JSON lines on `stream` (default: stderr).
+
+    Ours are written directly: the standard library's records would cost three times as much on every request.
+    """
+    target = stream or sys.stderr
+    stamp: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -70,32 +80,39 @@ def configure(level: str = "info", stream: TextIO | None = None) -> None:
     ]
     finish: list[structlog.typing.Processor] = [
         structlog.processors.format_exc_info,
-        structlog.processors.UnicodeDecoder(),
         _mask_event,
         structlog.processors.JSONRenderer(default=str),
     ]
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[*stamp, *finish],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=partial(_NamedWriter, target),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],
+            foreign_pre_chain=[*stamp, structlog.stdlib.ExtraAdder()],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *finish],
         )
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(level.upper())
+    root.setLevel(_LEVELS[level])
     for noisy in ("uvicorn", "uvicorn.error", "uvicorn.access", "celery", "alembic"):
         logger = logging.getLogger(noisy)
         logger.handlers = []
         logger.propagate = True
     # Our own access log has the request id and no query string.
     logging.getLogger("uvicorn.access").disabled = True
+
+
+class _NamedWriter(structlog.WriteLogger):
+    """Writes lines; knows whose they are."""
+
+    def __init__(self, stream: TextIO, name: str) -> None:
+        super().__init__(stream)
+        self.name = name
 
 
 def _mask_event(_logger: object, _method: str, event: Event) -> Event:

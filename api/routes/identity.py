@@ -118,7 +118,7 @@ class PersonalAccessTokens(ResponseBody):
 
 
 async def _identity(caller: Caller, session: TenantDb, services: ServicesDep) -> IdentityService:
-    return IdentityService(session, caller, services.keyring, services.clock)
+    return IdentityService(session, caller, services.keyring, services.clock, services.authenticator)
 
 
 Identity = Annotated[IdentityService, Depends(_identity, scope="function")]

@@ -6,9 +6,10 @@ one login only and a query under the application role cannot see another tenant 
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, LiteralString, cast
 from uuid import UUID
 
+import psycopg
 from sqlalchemy import URL, create_engine, event, make_url, text
 from sqlalchemy.engine import Connection, Engine, ExceptionContext
 from sqlalchemy.exc import OperationalError
@@ -43,7 +44,11 @@ class Database:
         self.url = url
         self.app_engine = _role_engine(url, APP_ROLE, pool_size)
         self.system_engine = _role_engine(url, SYSTEM_ROLE, pool_size)
-        _drop_together(self.app_engine, self.system_engine)
+        # For single look-ups on the way of every request: the driver's connections, taken straight from a pool.
+        self._lookup_engine = _role_engine(url, SYSTEM_ROLE, pool_size, isolation_level="AUTOCOMMIT")
+        self._engines = (self.app_engine, self.system_engine, self._lookup_engine)
+        for engine in self._engines:
+            _drop_on_disconnect(engine, self._engines)
         # Single statements that need no transaction skip BEGIN and COMMIT: one round trip instead of three.
         self._autocommit_engine = self.system_engine.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -69,6 +74,30 @@ class Database:
         with self._autocommit_engine.connect() as connection:
             yield connection
 
+    def look_up(self, query: LiteralString, parameters: tuple[object, ...]) -> tuple[Any, ...] | None:
+        """The first row of one query across organizations, in driver's terms (`%s`); None when there is none.
+
+        A third of the cost of the same through SQLAlchemy. Tries twice: after a restart of the server the pool may hold
+        dead connections. Raises DatabaseUnreachable.
+        """
+        for attempt in (1, 2):
+            try:
+                pooled = self._lookup_engine.raw_connection()
+            except (OperationalError, psycopg.OperationalError) as error:
+                raise DatabaseUnreachable("the database does not answer") from error
+            try:
+                driver = cast("psycopg.Connection[tuple[Any, ...]]", pooled.driver_connection)
+                return driver.execute(query, parameters).fetchone()
+            except psycopg.OperationalError as error:
+                pooled.invalidate(error)
+                for engine in self._engines:
+                    engine.dispose()
+                if attempt == 2:
+                    raise DatabaseUnreachable("the database does not answer") from error
+            finally:
+                pooled.close()
+        raise AssertionError("unreachable: the second attempt returns or raises")
+
     def check(self) -> None:
         """Raise DatabaseUnreachable unless the database answers."""
         try:
@@ -79,13 +108,14 @@ class Database:
 
     def close(self) -> None:
         """Close all idle connections."""
-        self.app_engine.dispose()
-        self.system_engine.dispose()
+        for engine in self._engines:
+            engine.dispose()
 
 
-def _role_engine(url: str, role: str, pool_size: int) -> Engine:
+def _role_engine(url: str, role: str, pool_size: int, **options: Any) -> Engine:
     engine = create_engine(
         parse_url(url),
+        **options,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=10,
@@ -104,20 +134,18 @@ def _role_engine(url: str, role: str, pool_size: int) -> Engine:
     return engine
 
 
-def _drop_together(first: Engine, second: Engine) -> None:
-    """When one pool meets a dead connection, forget the idle connections of both.
+def _drop_on_disconnect(engine: Engine, engines: tuple[Engine, ...]) -> None:
+    """When one pool meets a dead connection, forget the idle connections of all.
 
     After a restart of the server every pooled connection is dead. SQLAlchemy replaces the pool that noticed; without
-    this the other one would fail a request of its own. Pinging before each use would cost every request a round trip.
+    this each other one would fail a request of its own. Pinging before each use would cost every request a round trip.
     """
 
-    def forget(other: Engine) -> None:
-        @event.listens_for(other, "handle_error")
-        def on_error(failure: ExceptionContext) -> None:
-            if failure.is_disconnect:
-                (second if other is first else first).dispose()
+    @event.listens_for(engine, "handle_error")
+    def on_error(failure: ExceptionContext) -> None:
+        if failure.is_disconnect:
+            for other in engines:
+                if other is not engine:
+                    other.dispose()
 
-        assert callable(on_error)
-
-    forget(first)
-    forget(second)
+    assert callable(on_error)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from core.crypto import KeyRing
 from core.db.sessions import TenantSession
 from core.errors import Conflict, Forbidden, InvalidInput, LimitReached, NotFound
 from core.iam import tokens
+from core.iam.authentication import Authenticator
 from core.iam.repository import IdentityRepository
 from core.models.access_token import AccessToken
 from core.models.organization import Organization
@@ -53,12 +55,15 @@ class NewToken:
 class IdentityService:
     """One caller's view of their organization. Users manage their own tokens only."""
 
-    def __init__(self, session: TenantSession, actor: Actor, keyring: KeyRing, clock: Clock) -> None:
+    def __init__(
+        self, session: TenantSession, actor: Actor, keyring: KeyRing, clock: Clock, authenticator: Authenticator
+    ) -> None:
         self._session = session
         self._repository = IdentityRepository(session)
         self._actor = actor
         self._keyring = keyring
         self._clock = clock
+        self._authenticator = authenticator
 
     def organization(self) -> Organization:
         """The caller's organization."""
@@ -128,6 +133,7 @@ class IdentityService:
         row.revoked_at = row.updated_at = self._clock.now()
         row.revoked_by = self._actor.user_id
         self._record("access_token.revoked", row)
+        self._session.after_commit(partial(self._authenticator.forget, row.id))
         return row
 
     def delete_token(self, user_id: UUID, token_id: UUID) -> None:
@@ -135,6 +141,7 @@ class IdentityService:
         row = self.token(user_id, token_id)
         self._repository.delete(row)
         self._record("access_token.deleted", row)
+        self._session.after_commit(partial(self._authenticator.forget, token_id))
 
     def _require_own(self, user_id: UUID) -> None:
         if user_id == self._actor.user_id:

@@ -52,6 +52,33 @@ def test_the_end_of_the_block_commits_and_an_exception_does_not(database: Databa
         assert session.scalars(select(ControlPlane.name)).all() == ["cp"]
 
 
+class TestAfterCommit:
+    def test_runs_when_others_can_see_it(self, database: Database, tenant: Tenant) -> None:
+        seen: list[int] = []
+
+        def look() -> None:
+            with database.tenant(tenant.organization_id) as other:
+                seen.append(len(other.scalars(select(ControlPlane)).all()))
+
+        with database.tenant(tenant.organization_id) as session:
+            session.after_commit(look)
+            with session.begin_nested():
+                session.add(control_plane())
+            assert seen == []
+        assert seen == [1]
+
+    def test_a_rollback_drops_it(self, database: Database, tenant: Tenant) -> None:
+        called: list[int] = []
+        session = database.tenant_session(tenant.organization_id)
+        session.after_commit(lambda: called.append(1))
+        session.scalars(select(ControlPlane)).all()
+        session.rollback()
+        session.scalars(select(ControlPlane)).all()
+        session.commit()
+        session.close()
+        assert called == []
+
+
 def test_a_restart_of_the_server_costs_one_failure(own_server: PostgresServer) -> None:
     url = own_server.create_database("restarted")
     runner.upgrade(url)
