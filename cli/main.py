@@ -122,9 +122,25 @@ def openapi(
     ] = False,
 ) -> None:
     """Print the REST API's OpenAPI document."""
-    from cli.openapi_document import emit
+    from cli.generated import emit
+    from cli.openapi_document import render
 
-    emit(output, check=check)
+    emit(render(), output, check=check)
+
+
+@app.command()
+def settings(
+    output: Annotated[Path | None, typer.Option(help="Write here instead of to the terminal.")] = None,
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; fail when the file is not up to date.")
+    ] = False,
+) -> None:
+    """Print all settings, their defaults and what they mean."""
+    from cli.generated import emit
+    from cli.settings_reference import render
+
+    emit(render(), output, check=check)
 
 
 @app.command()

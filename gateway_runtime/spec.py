@@ -34,21 +34,24 @@ class GatewaySpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    region: str = Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")
-    node_id: UUID
-    listeners: Annotated[tuple[Listener, ...], Field(min_length=1, max_length=16)]
+    region: str = Field(description="Region that it serves.", pattern=r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$")
+    node_id: UUID = Field(description="The UUID in its node certificate.")
+    listeners: Annotated[
+        tuple[Listener, ...],
+        Field(description="Addresses that take traffic: `host:port`, `tls://host:port`.", min_length=1, max_length=16),
+    ]
     status_address: str = Field(description="`host:port` of the status listener.", pattern=r"^\S+:\d{1,5}$")
     api_url: str = Field(description="Base URL of the control plane.", pattern=r"^https?://")
     api_ca_file: Path | None = Field(None, description="PEM bundle that the control plane's certificate must chain to.")
-    node_certificate_file: Path
-    node_key_file: Path
-    state_dir: Path
+    node_certificate_file: Path = Field(description="Node certificate (PEM), signed by the platform's node CA.")
+    node_key_file: Path = Field(description="Its private key (PEM); the disk cache is encrypted under it.")
+    state_dir: Path = Field(description="Holds the last good configuration, encrypted.")
     threads: int = Field(0, ge=0, le=1024, description="Engine threads; 0 takes one per core.")
     grace_seconds: float = Field(10.0, ge=0, le=3600, description="How long requests in flight may finish at stop.")
     certificate_file: Path | None = Field(
         None, description="Default server certificate; without one the engine makes one."
     )
-    certificate_key_file: Path | None = None
+    certificate_key_file: Path | None = Field(None, description="Private key of the default server certificate.")
     limits: dict[str, Any] | None = Field(None, description="Engine limits, passed through.")
 
     @field_validator("listeners", mode="before")
