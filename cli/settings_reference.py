@@ -61,7 +61,7 @@ def _default(field: FieldInfo) -> str:
         return "required"
     value = field.get_default(call_default_factory=True, validated_data={})
     if value is None or value == () or isinstance(value, SecretStr):
-        return "–"
+        return "unset"
     if isinstance(value, tuple):
         return f"`{json.dumps([item.model_dump(exclude_none=True) for item in value])}`"
     return f"`{value}`"
