@@ -12,6 +12,7 @@ pub mod error;
 pub mod expr;
 pub mod gateway;
 pub mod http1;
+pub mod http2;
 pub mod message;
 pub mod net;
 pub mod phases;

@@ -18,7 +18,9 @@ use crate::clock::http_date;
 use crate::engine::Shared;
 use crate::gateway::decide::Peer;
 use crate::http1::connection::Connection;
+use crate::http2;
 use crate::message::Scheme;
+use crate::net::buffer::Buffer;
 use crate::net::stream::Stream;
 use crate::upstream::pool::Pool;
 use crate::upstream::resolve::Resolver;
@@ -245,8 +247,14 @@ async fn client(
         Some(acceptor) => {
             let limit = worker.shared.timeouts.handshake;
             let Ok(Ok(stream)) = tokio::time::timeout(limit, acceptor.accept(stream)).await else { return };
-            facts.server_name = stream.get_ref().1.server_name().map(str::to_ascii_lowercase);
-            Stream::Tls(Box::new(TlsStream::Server(stream)))
+            let session = stream.get_ref().1;
+            facts.server_name = session.server_name().map(str::to_ascii_lowercase);
+            let http2 = session.alpn_protocol() == Some(b"h2");
+            let stream = Stream::Tls(Box::new(TlsStream::Server(stream)));
+            if http2 {
+                return http2::serve(worker, stream, Buffer::default(), facts, idle).await;
+            }
+            stream
         }
     };
     Connection::new(worker, stream, facts, idle).serve().await;

@@ -17,6 +17,7 @@ use crate::config::tenant::{ResponseHeaders, Tenant};
 use crate::gateway::decide::{Peer, Refusal, Routed, needs_body, route, run_plugins};
 use crate::gateway::errors::render;
 use crate::gateway::forward::{Digits, line};
+use crate::http2;
 use crate::message::{Request, RequestHead, Response, ResponseHead, Version};
 use crate::net::buffer::Buffer;
 use crate::net::deadline::Deadline;
@@ -72,6 +73,9 @@ pub struct Connection {
     pub(crate) started: Instant,
     /// Milliseconds before and at the upstream, once one was asked.
     pub(crate) latency: Option<(u64, u64)>,
+    /// The protocol that the client speaks, where it is not this one.
+    pub(crate) front: Version,
+    served: bool,
     idle: Rc<Cell<bool>>,
 }
 
@@ -81,6 +85,8 @@ enum NoHead {
     Gone,
     /// It is to be told.
     Refused(u16, &'static str),
+    /// It speaks HTTP/2.
+    Http2,
 }
 
 /// Why a body could not be buffered.
@@ -112,6 +118,8 @@ impl Connection {
             request_id: String::new(),
             started: Instant::now(),
             latency: None,
+            front: Version::Http11,
+            served: false,
             idle,
         }
     }
@@ -123,6 +131,10 @@ impl Connection {
                 Ok(length) => self.serve_one(length).await,
                 Err(NoHead::Gone) => return,
                 Err(NoHead::Refused(status, message)) => self.refuse(status, message).await,
+                Err(NoHead::Http2) => {
+                    let served = http2::serve(self.worker, self.stream, self.buffer, self.peer, self.idle);
+                    return Box::pin(served).await;
+                }
             };
             match after {
                 After::KeepAlive if !self.worker.stopping.get() => self.buffer.shrink(READ_BUFFER),
@@ -141,6 +153,7 @@ impl Connection {
         let waits_from = Instant::now();
         self.deadline.set(waits_from + shared.timeouts.idle);
         let mut begun = false;
+        let may_be_http2 = !std::mem::replace(&mut self.served, true) && self.front == Version::Http11;
         let Self { stream, buffer, deadline, idle, .. } = self;
         poll_fn(move |cx| {
             loop {
@@ -150,6 +163,9 @@ impl Connection {
                 }
                 if buffer.data() != b"\r" {
                     match find_end(buffer.data(), &mut scanned) {
+                        Ok(Some(_)) if may_be_http2 && buffer.data().starts_with(http2::PREFACE) => {
+                            return Poll::Ready(Err(NoHead::Http2));
+                        }
                         Ok(Some(end)) if end <= shared.max_head_bytes => {
                             idle.set(false);
                             return Poll::Ready(Ok(end));
@@ -192,6 +208,9 @@ impl Connection {
         self.buffer.consume(length);
         if parsed.is_err() {
             return self.refuse(400, "Bad request").await;
+        }
+        if self.front == Version::Http2 {
+            self.request.head.version = Version::Http2;
         }
         let hosts = &self.worker.shared.store.hosts;
         match route(hosts, &self.peer, self.framing.host_port, &mut self.request, &mut self.prefix) {

@@ -514,7 +514,8 @@ fn is_gone(cx: &mut Context<'_>, stream: &mut Stream, buffer: &mut Buffer) -> bo
 /// Asks the system whether the peer has closed a connection or sent anything, at the price of a system call.
 fn is_open(stream: &Stream) -> bool {
     let mut byte = [std::mem::MaybeUninit::uninit()];
-    let result = socket2::SockRef::from(stream.tcp()).peek(&mut byte);
+    let Some(tcp) = stream.tcp() else { return false };
+    let result = socket2::SockRef::from(tcp).peek(&mut byte);
     matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
@@ -17,6 +17,8 @@ pub enum Stream {
     Plain(TcpStream),
     /// TLS over TCP; boxed, because its state is large.
     Tls(Box<TlsStream<TcpStream>>),
+    /// A pipe within the process: one stream of an HTTP/2 connection.
+    Pipe(DuplexStream),
 }
 
 impl Stream {
@@ -26,6 +28,7 @@ impl Stream {
         let result = match self {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, &mut target),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, &mut target),
+            Self::Pipe(stream) => Pin::new(stream).poll_read(cx, &mut target),
         };
         ready!(result)?;
         let count = target.filled().len();
@@ -40,19 +43,21 @@ impl Stream {
             return match self {
                 Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
                 Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write(cx, bytes),
+                Self::Pipe(stream) => Pin::new(stream).poll_write(cx, bytes),
             };
         }
         let pieces = [IoSlice::new(first), IoSlice::new(second)];
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, &pieces),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_write_vectored(cx, &pieces),
+            Self::Pipe(stream) => Pin::new(stream).poll_write_vectored(cx, &pieces),
         }
     }
 
     /// Sends what TLS still holds back.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Plain(_) => Poll::Ready(Ok(())),
+            Self::Plain(_) | Self::Pipe(_) => Poll::Ready(Ok(())),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_flush(cx),
         }
     }
@@ -62,6 +67,7 @@ impl Stream {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
+            Self::Pipe(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 
@@ -73,15 +79,17 @@ impl Stream {
         match self {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, &mut target).is_pending(),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_read(cx, &mut target).is_pending(),
+            Self::Pipe(stream) => Pin::new(stream).poll_read(cx, &mut target).is_pending(),
         }
     }
 
-    /// The TCP connection below.
+    /// The TCP connection below, if there is one.
     #[must_use]
-    pub fn tcp(&self) -> &TcpStream {
+    pub fn tcp(&self) -> Option<&TcpStream> {
         match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
+            Self::Plain(stream) => Some(stream),
+            Self::Tls(stream) => Some(stream.get_ref().0),
+            Self::Pipe(_) => None,
         }
     }
 }

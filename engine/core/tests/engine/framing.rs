@@ -26,7 +26,7 @@ const AMBIGUOUS: &[&str] = &[
     "GET x HTTP/1.1\r\nHost: a\r\n\r\n",
     "CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n",
     "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-    "PRI * HTTP/2.0\r\n\r\n",
+    "PRI * HTTP/2.0\r\nHost: a\r\n\r\n",
     "\r\n\n",
 ];
 

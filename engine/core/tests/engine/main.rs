@@ -4,6 +4,7 @@
 mod configuration;
 mod forwarding;
 mod framing;
+mod http2;
 mod lifecycle;
 mod streaming;
 mod support;
