@@ -328,3 +328,30 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_one_connection_only() {
+        let engine = Engine::new(br#"{"listeners": [], "threads": 1, "version": "x"}"#).unwrap();
+        let runtime = Builder::new_current_thread().build_local(LocalOptions::default()).unwrap();
+        runtime.block_on(async {
+            let worker = Rc::new(Worker::new(engine.shared.clone(), 0));
+            let broken = worker.register(Rc::new(Cell::new(false)));
+            let healthy = worker.register(Rc::new(Cell::new(false)));
+            let task = tokio::task::spawn_local(async move {
+                let _registration = broken;
+                panic!("as a bug would");
+            });
+            assert!(task.await.is_err());
+            let totals = engine.shared.counts.totals();
+            assert_eq!((totals.panics_total, totals.connections_open), (1, 1));
+            drop(healthy);
+            assert_eq!(engine.shared.counts.totals().connections_open, 0);
+        });
+    }
+}

@@ -60,7 +60,7 @@ struct Client {
 }
 
 /// Takes a connection off the list, also when its task panics.
-struct Registration {
+pub(crate) struct Registration {
     worker: Rc<Worker>,
     slot: usize,
 }
@@ -196,7 +196,7 @@ impl Worker {
         busy
     }
 
-    fn register(self: &Rc<Self>, idle: Rc<Cell<bool>>) -> Registration {
+    pub(crate) fn register(self: &Rc<Self>, idle: Rc<Cell<bool>>) -> Registration {
         let mut clients = self.clients.borrow_mut();
         let slot = clients.free.pop().unwrap_or(clients.slots.len());
         if slot == clients.slots.len() {

@@ -54,7 +54,7 @@ pub fn compile(
 
     let specs = routable(entities, &mut errors);
     let router = Router::compile(&specs).map_err(|found| errors.extend(found)).ok();
-    let routes = specs.iter().map(|spec| compile_route(spec, &services, &instances)).collect();
+    let compiled_routes = specs.iter().map(|spec| compile_route(spec, &services, &instances)).collect();
     match router {
         Some(router) if errors.is_empty() => Ok(Tenant {
             number,
@@ -64,7 +64,7 @@ pub fn compile(
             real_ip_header: settings.real_ip_header.clone(),
             limits: limits.clone(),
             router,
-            routes,
+            routes: compiled_routes,
             counters,
         }),
         _ => Err(errors),

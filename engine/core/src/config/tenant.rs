@@ -64,6 +64,7 @@ pub struct ResponseHeaders {
 }
 
 /// A route with everything that its requests need.
+#[allow(clippy::struct_excessive_bools, reason = "the user's own switches")]
 pub struct Route {
     /// Whether plain HTTP is served.
     pub http: bool,
@@ -132,9 +133,12 @@ pub struct Slot {
     pub current: ArcSwap<Tenant>,
 }
 
+/// One part of the host table.
+type Shard = ArcSwap<HashMap<String, Arc<Slot>>>;
+
 /// Host → tenant, read without a lock.
 pub struct HostTable {
-    shards: Box<[ArcSwap<HashMap<String, Arc<Slot>>>]>,
+    shards: Box<[Shard]>,
     any: ArcSwapOption<Slot>,
 }
 
@@ -182,7 +186,7 @@ impl HostTable {
     }
 
     /// FNV-1a: the shard only spreads the writer's work, so an unkeyed hash does.
-    fn shard(&self, host: &str) -> &ArcSwap<HashMap<String, Arc<Slot>>> {
+    fn shard(&self, host: &str) -> &Shard {
         let hash = host
             .bytes()
             .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));

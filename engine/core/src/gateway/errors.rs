@@ -135,7 +135,9 @@ mod tests {
 
     fn rendered(response: &Response, lines: &[(&str, &str)]) -> (String, String) {
         let mut headers = Headers::new();
-        lines.iter().for_each(|(name, value)| headers.append(name, value).unwrap());
+        for (name, value) in lines {
+            headers.append(name, value).unwrap();
+        }
         let rendered = render(response, &headers, "id");
         (rendered.content_type, String::from_utf8(rendered.body).unwrap())
     }

@@ -15,6 +15,7 @@ pub const VIA: &[u8] = b"sluice";
 pub struct Unsendable;
 
 /// Everything that shapes the head of an upstream request, besides the request.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, each named where it is used")]
 pub struct Forwarding<'a> {
     /// The service.
     pub service: &'a Service,

@@ -133,7 +133,7 @@ impl Decoder {
         let Ok(httparse::Status::Complete((_, lines))) = httparse::parse_headers(&self.trailers, &mut lines) else {
             return Err(Malformed("trailers"));
         };
-        for line in lines.iter() {
+        for line in lines {
             if !FORBIDDEN_TRAILERS.iter().any(|name| line.name.eq_ignore_ascii_case(name)) {
                 kept.extend_from_slice(line.name.as_bytes());
                 kept.extend_from_slice(b": ");

@@ -73,6 +73,8 @@ pub struct Connection {
     pub(crate) started: Instant,
     /// Milliseconds before and at the upstream, once one was asked.
     pub(crate) latency: Option<(u64, u64)>,
+    /// Body bytes that were in memory before the upstream was asked.
+    pub(crate) kept_bytes: u64,
     /// The protocol that the client speaks, where it is not this one.
     pub(crate) front: Version,
     served: bool,
@@ -118,6 +120,7 @@ impl Connection {
             request_id: String::new(),
             started: Instant::now(),
             latency: None,
+            kept_bytes: 0,
             front: Version::Http11,
             served: false,
             idle,

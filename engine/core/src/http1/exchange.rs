@@ -110,6 +110,7 @@ impl Connection {
     /// Puts the request's head, and its body if that is at hand, into the upload pump.
     fn prepare_upload(&mut self, routed: &Routed, service: &Service, limit: u64) -> bool {
         let body = self.request.body().cloned();
+        self.kept_bytes = body.as_ref().map_or(0, |body| body.len() as u64);
         let streamed = self.framing.framing;
         let here = match streamed {
             Framing::Length(length) if length <= KEPT_BODY as u64 => usize::try_from(length).ok(),
@@ -144,6 +145,7 @@ impl Connection {
             self.up.out.extend_from_slice(self.buffer.data().get(..length).unwrap_or_default());
             self.buffer.consume(length);
             self.framing.framing = Framing::None;
+            self.kept_bytes = length as u64;
         }
         true
     }
@@ -217,12 +219,12 @@ impl Connection {
         may_reuse: bool,
     ) -> Result<pool::Connection, Failure> {
         let worker = self.worker.clone();
-        while may_reuse {
-            let taken = poll_fn(|cx| Poll::Ready(worker.pool.borrow_mut().take(key, now, cx))).await;
-            match taken {
-                Some(idle) if careful && !is_open(&idle.stream) => {}
-                Some(idle) => return Ok(idle),
-                None => break,
+        if may_reuse {
+            let take = |cx: &mut Context<'_>| worker.pool.borrow_mut().take(key, now, cx);
+            while let Some(idle) = poll_fn(|cx| Poll::Ready(take(cx))).await {
+                if !careful || is_open(&idle.stream) {
+                    return Ok(idle);
+                }
             }
         }
         self.deadline.set(Instant::now() + service.connect_timeout);
@@ -249,7 +251,6 @@ impl Connection {
             match self.response.status {
                 101 if self.framing.websocket && self.response_framing.websocket => return Ok(()),
                 101 => return Err(Failure::Invalid),
-                100 => {}
                 102..200 if self.request.head.version == Version::Http11 => {
                     let mut out = Vec::new();
                     write_status(&mut out, self.response.status, &self.response.reason);
@@ -258,7 +259,7 @@ impl Connection {
                     self.write_all(&out).await.map_err(|_| Failure::ClientGone)?;
                     self.deadline.set(Instant::now() + service.read_timeout);
                 }
-                102..200 => {}
+                100..200 => {}
                 _ => {
                     if upload_failed {
                         self.framing.keep_alive = false;
@@ -335,7 +336,7 @@ impl Connection {
         }
         let response = match failure {
             Failure::ClientGone => {
-                tenant.counters.answered(self.worker.index, 499, self.up.body_bytes(), 0);
+                tenant.counters.answered(self.worker.index, 499, self.received_bytes(), 0);
                 return After::Close;
             }
             Failure::Connect | Failure::Died | Failure::Invalid => {
@@ -404,7 +405,7 @@ impl Connection {
 
         let counters = &routed.tenant.counters;
         let uploaded = self.up.is_finished();
-        counters.answered(self.worker.index, self.response.status, self.up.body_bytes(), self.down.body_bytes());
+        counters.answered(self.worker.index, self.response.status, self.received_bytes(), self.down.body_bytes());
         if result.is_err() {
             // The client cannot be told any more but by a body that visibly ends too early.
             counters.upstream_error(self.worker.index);
@@ -418,6 +419,11 @@ impl Connection {
             (true, _) => After::Close,
             (false, _) => After::Linger,
         }
+    }
+
+    /// Body bytes that came from the client.
+    fn received_bytes(&self) -> u64 {
+        self.kept_bytes + self.up.body_bytes()
     }
 
     fn write_response_head(&mut self, routed: &Routed, keep_alive: bool, coding: Coding) {

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 
 use hyper::body::{Body, Incoming};
+use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Request};
 use tokio::io::{AsyncWriteExt, DuplexStream, WriteHalf};
 
@@ -70,7 +71,7 @@ fn head(request: &Request<Incoming>, chunked: bool) -> Vec<u8> {
         }
         line(&mut out, name.as_str().as_bytes(), value.as_bytes());
     }
-    let cookies: Vec<&[u8]> = request.headers().get_all("cookie").iter().map(|value| value.as_bytes()).collect();
+    let cookies: Vec<&[u8]> = request.headers().get_all("cookie").iter().map(HeaderValue::as_bytes).collect();
     if !cookies.is_empty() {
         line(&mut out, b"cookie", &cookies.join(&b"; "[..]));
     }

@@ -6,7 +6,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 /// Networks that are not the public internet: RFC 6890 and its successors.
 const PRIVATE_V4: [(Ipv4Addr, u8); 15] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     (Ipv4Addr::new(100, 64, 0, 0), 10),
     (Ipv4Addr::new(127, 0, 0, 0), 8),
@@ -55,8 +55,7 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     };
     match segments {
         // NAT64 (RFC 6052) and 6to4 (RFC 3056) reach the IPv4 address that they carry.
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => is_public(embedded(high, low)),
-        [0x2002, high, low, ..] => is_public(embedded(high, low)),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => is_public(embedded(high, low)),
         // Documentation, benchmarking, ORCHID, Teredo and other special blocks.
         [0x2001, second, ..] if second < 0x200 || second == 0xdb8 => false,
         [0x3fff, second, ..] if second < 0x1000 => false,

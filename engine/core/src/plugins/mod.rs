@@ -9,6 +9,9 @@ use serde_json::Value;
 use crate::error::FieldError;
 use crate::phases::Plugin;
 
+/// An instance, or everything that is wrong with its configuration.
+pub type Compiled = Result<Arc<dyn Plugin>, Vec<FieldError>>;
+
 /// What the engine needs to know of a kind of plugin before it has a configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct Registration {
@@ -17,7 +20,7 @@ pub struct Registration {
     /// Higher runs earlier.
     pub priority: i32,
     /// Compiles a complete `config` (defaults filled in by the control plane) into an instance.
-    pub compile: fn(Value) -> Result<Arc<dyn Plugin>, Vec<FieldError>>,
+    pub compile: fn(Value) -> Compiled,
 }
 
 /// Every plugin, one line each.

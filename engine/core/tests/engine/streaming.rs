@@ -120,7 +120,7 @@ fn early_responses_reach_a_client_that_still_sends() {
     let upstream = Upstream::new(|mut client: Client, _| {
         client.head();
         client.send("HTTP/1.1 403 No\r\nContent-Length: 2\r\n\r\nno");
-        let mut rest = [0; 65536];
+        let mut rest = [0; 16384];
         while client.stream.read(&mut rest).is_ok_and(|count| count > 0) {}
     });
     let gateway = Gateway::to(upstream.address);

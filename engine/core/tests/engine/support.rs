@@ -146,7 +146,7 @@ impl Client {
     }
 
     fn read_more(&mut self) -> usize {
-        let mut piece = [0; 65536];
+        let mut piece = [0; 16384];
         let count = self.stream.read(&mut piece).unwrap_or_else(|error| panic!("{error}"));
         self.buffer.extend_from_slice(&piece[..count]);
         count
