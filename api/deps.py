@@ -100,7 +100,10 @@ class TokenRoute(APIRoute):
 
 def token_router(*, prefix: str = "", tag: str) -> APIRouter:
     """A router whose operations all need a token. `tag` names the OpenAPI document they appear in."""
-    return APIRouter(prefix=prefix, tags=[tag], route_class=TokenRoute, redirect_slashes=False)
+    # A missing Content-Type is taken as JSON; a wrong one is 415 (api/problems.py).
+    return APIRouter(
+        prefix=prefix, tags=[tag], route_class=TokenRoute, redirect_slashes=False, strict_content_type=False
+    )
 
 
 # Async although nothing is awaited: a sync dependency would cost a trip to the thread pool.
