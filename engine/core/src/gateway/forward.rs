@@ -195,6 +195,10 @@ pub fn response_headers(
             }
             6 if is("server") => has_server = true,
             7 if is("trailer") && !trailers => continue,
+            12 if is("content-type") && lacks_charset(value) => {
+                write(name, &[value, b"; charset=UTF-8"].concat());
+                continue;
+            }
             17 if added.request_id && is("x-kong-request-id") => continue,
             20 if added.proxy_latency && is("x-kong-proxy-latency") => continue,
             22 if added.upstream_status && is("x-kong-upstream-status") => continue,
@@ -229,6 +233,16 @@ pub fn response_headers(
     if added.request_id {
         write(b"X-Kong-Request-Id", exchange.request_id.as_bytes());
     }
+}
+
+/// Whether a media type is one of the textual ones that are taken for UTF-8 unless they say otherwise. Users' clients
+/// have come to rely on the addition; it is nginx's `charset` with its default types.
+fn lacks_charset(value: &[u8]) -> bool {
+    const TEXTUAL: [&str; 5] = ["text/html", "text/plain", "text/xml", "application/javascript", "application/rss+xml"];
+    let end = memchr::memchr(b';', value).unwrap_or(value.len());
+    let (media_type, parameters) = value.split_at(end);
+    TEXTUAL.iter().any(|textual| media_type.trim_ascii().eq_ignore_ascii_case(textual.as_bytes()))
+        && !parameters.to_ascii_lowercase().windows(8).any(|window| window == b"charset=")
 }
 
 /// A number in decimal, without an allocation.
@@ -276,5 +290,26 @@ fn write_ip(out: &mut Vec<u8>, address: IpAddr) {
             }
         }
         IpAddr::V6(v6) => out.extend_from_slice(v6.to_string().as_bytes()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn textual_types_without_a_charset() {
+        for lacking in ["text/html", "Text/Plain", "text/xml; a=b", "application/javascript"] {
+            assert!(lacks_charset(lacking.as_bytes()), "{lacking}");
+        }
+        for fine in ["text/html; Charset=x", "text/css", "application/json", "", "text/htmlx"] {
+            assert!(!lacks_charset(fine.as_bytes()), "{fine}");
+        }
+    }
+
+    #[test]
+    fn digits() {
+        assert_eq!(Digits::default().of(0), b"0");
+        assert_eq!(Digits::default().of(u64::MAX), b"18446744073709551615");
     }
 }
