@@ -73,7 +73,7 @@ lint: .make/requirements-dev ## formatting, linters, types, import contracts, cl
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m cli openapi --output openapi/sluice.json --check
+	$(BIN)/python -m cli openapi --output openapi --check
 	$(BIN)/python -m cli settings --output docs/settings.md --check
 	$(CARGO) fmt --manifest-path engine/Cargo.toml --all -- --check
 	$(CARGO) clippy --quiet --locked --workspace --all-targets --manifest-path engine/Cargo.toml -- -D warnings
@@ -89,7 +89,7 @@ fmt: .make/requirements-dev ## format everything
 
 .PHONY: gen
 gen: .make/requirements-dev ## everything that is generated from declarations
-	$(BIN)/python -m cli openapi --output openapi/sluice.json
+	$(BIN)/python -m cli openapi --output openapi
 	$(BIN)/python -m cli settings --output docs/settings.md
 
 # Without the index's address: whoever installs may use another one. Pins stay as they are; UPGRADE=--upgrade renews them.

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from api import entity_documents, problems
+from api import entity_documents, openapi, problems
 from api.deps import Services
 from api.middleware import RequestContext
 from api.routes import ROUTERS
@@ -65,6 +65,7 @@ def create_app(
         # cost per route. Our routers bring their own prefixes and tags, so there is nothing to combine.
         app.router.routes.extend(router.routes)
     entity_documents.describe(app, registry())
+    openapi.describe(app)
     _mount_console(app)
     return app
 

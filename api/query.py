@@ -63,6 +63,38 @@ def listing(query: QueryParams, filterable: Mapping[str, Filterable], sortable: 
     )
 
 
+def list_parameters(
+    filterable: Mapping[str, Filterable], sortable: frozenset[str], *, labels: bool = False
+) -> list[dict[str, Any]]:
+    """What `listing` understands, for the OpenAPI document."""
+    filters = {
+        name: {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {str(operator): {"type": "string"} for operator in sorted(target.operators)},
+        }
+        for name, target in filterable.items()
+    }
+    integer = {"type": "integer", "minimum": 1}
+    found = [
+        _parameter("page[size]", "Items per page.", {**integer, "maximum": MAX_SIZE, "default": DEFAULT_SIZE}),
+        _parameter("page[number]", "The page, from 1.", {**integer, "default": 1}),
+    ]
+    if filters:
+        schema = {"type": "object", "additionalProperties": False, "properties": filters}
+        found.append({**_parameter("filter", "Only items that meet these.", schema), "style": "deepObject"})
+    if labels:
+        found.append(_parameter("labels", "Only items with all of `key:value,key`.", {"type": "string"}))
+    if sortable:
+        fields = ", ".join(sorted(sortable))
+        found.append(_parameter("sort", f"One or more of {fields}, each with `asc` or `desc`.", {"type": "string"}))
+    return found
+
+
+def _parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
 def _integer(query: QueryParams, name: str, default: int, maximum: int) -> int:
     text = query.get(name, "")
     if not text:

@@ -115,17 +115,19 @@ def bootstrap(
 
 @app.command()
 def openapi(
-    output: Annotated[Path | None, typer.Option(help="Write here instead of to the terminal.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Write one document per area into this directory instead of all to the terminal."),
+    ] = None,
     *,
     check: Annotated[
-        bool, typer.Option("--check", help="Change nothing; fail when the file is not up to date.")
+        bool, typer.Option("--check", help="Change nothing; fail when the files are not up to date.")
     ] = False,
 ) -> None:
-    """Print the REST API's OpenAPI document."""
-    from cli.generated import emit
-    from cli.openapi_document import render
+    """Print or write the REST API's OpenAPI documents."""
+    from cli.openapi_document import emit
 
-    emit(render(), output, check=check)
+    emit(output, check=check)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from api.deps import Caller, ServicesDep, TenantDb, token_router
 from api.documents import Instant, PageMeta, PaginatedMeta, RequestBody, ResponseBody
 from api.labels import LabelChanges, Labels
-from api.query import Filterable, boolean_filter, listing, text_filter, uuid_filter
+from api.query import Filterable, boolean_filter, list_parameters, listing, text_filter, uuid_filter
 from core.control_planes.service import (
     AuthType,
     ClusterType,
@@ -136,7 +136,12 @@ async def _service(caller: Caller, session: TenantDb, services: ServicesDep) -> 
 Service = Annotated[ControlPlaneService, Depends(_service, scope="function")]
 
 
-@router.get("", operation_id="list-control-planes", response_model=ControlPlanes)
+@router.get(
+    "",
+    operation_id="list-control-planes",
+    response_model=ControlPlanes,
+    openapi_extra={"parameters": list_parameters(_FILTERABLE, _SORTABLE, labels=True)},
+)
 def list_control_planes(request: Request, service: Service, services: ServicesDep) -> Any:
     """Control planes of the organization, by page, filter, label and order."""
     page = service.page(listing(request.query_params, _FILTERABLE, _SORTABLE))
