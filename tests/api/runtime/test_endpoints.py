@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import json
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -19,7 +19,7 @@ from tests.support.tenants import Tenant
 
 ENDPOINTS = [
     ("GET", "/stream"),
-    ("GET", f"/control-planes/{uuid4()}/config"),
+    ("GET", f"/control-planes/{UUID(int=1)}/config"),
     ("POST", "/acks"),
     ("POST", "/heartbeats"),
 ]
