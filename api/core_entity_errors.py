@@ -1,6 +1,6 @@
 """The entity engine's refusals as gRPC statuses in JSON.
 
-Source: shared contract section 11.2: a duplicate and a missing reference are 400 here, not 409 and 404.
+Source: the Konnect API as its clients read it: a duplicate and a missing reference are 400 here, not 409 and 404.
 """
 
 from collections.abc import Mapping
