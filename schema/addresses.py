@@ -5,15 +5,19 @@ import re
 from urllib.parse import urlsplit
 
 _LABEL = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
+_NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
+_PREFIX_LENGTH = re.compile(r"0|[1-9][0-9]{0,2}", re.ASCII)
 
 
 def is_ip(text: str) -> bool:
-    """Whether the text is an IPv4 or (possibly bracketed) IPv6 address."""
+    """Whether the text is an IPv4 or (possibly bracketed) IPv6 address, without a zone."""
+    bracketed = text.startswith("[") and text.endswith("]")
+    bare = text[1:-1] if bracketed else text
     try:
-        ipaddress.ip_address(text[1:-1] if text.startswith("[") and text.endswith("]") else text)
+        version = ipaddress.ip_address(bare).version
     except ValueError:
         return False
-    return True
+    return "%" not in bare and (version == 6 or not bracketed)
 
 
 def split_port(text: str) -> tuple[str, int | None] | None:
@@ -46,6 +50,13 @@ def host_fault(value: str) -> str | None:
     if split[1] is not None:
         return "must not have a port"
     return None if is_ip(value) or is_host_name(value) else f"invalid value: {value}"
+
+
+def tls_host_fault(value: str) -> str | None:
+    """What is wrong with a host that TLS is spoken with: a name that ends in a number is no name in certificates."""
+    last = value.removesuffix(".").rpartition(".")[2]
+    ends_in_number = _NUMBER.fullmatch(last) is not None and not is_ip(value.removesuffix("."))
+    return f"invalid value: {value}" if ends_in_number else None
 
 
 def wildcard_fault(value: str) -> str | None:
@@ -81,11 +92,13 @@ def sni_fault(value: str) -> str | None:
 
 
 def cidr_fault(value: str) -> str | None:
+    address, slash, length = value.partition("/")
     try:
         ipaddress.ip_network(value, strict=False)
+        plain = "%" not in address and (not slash or _PREFIX_LENGTH.fullmatch(length) is not None)
     except ValueError:
-        return f"invalid ip or cidr range: '{value}'"
-    return None
+        plain = False
+    return None if plain else f"invalid ip or cidr range: '{value}'"
 
 
 def url_fault(value: str) -> str | None:

@@ -1,6 +1,6 @@
 """Cross-field rules as values: the API, the published schema and the console form all read the same objects."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,6 +135,27 @@ class NullWhen:
             yield Violation(name, "value must be null")
         if broken:
             yield Violation("", f"failed conditional validation given value of field '{self.switch}'")
+
+
+@dataclass(frozen=True, slots=True)
+class RuleWhen:
+    """A further rule on the text `name` when the scalar `switch` is one of `values`: `check` says what is wrong."""
+
+    name: str
+    switch: str
+    values: tuple[str, ...]
+    check: Callable[[str], str | None]
+
+    @property
+    def fields(self) -> frozenset[str]:
+        return frozenset({self.name, self.switch})
+
+    def violations(self, document: Mapping[str, Any]) -> Iterable[Violation]:
+        value = document.get(self.name)
+        if isinstance(value, str) and document.get(self.switch) in self.values:
+            wrong = self.check(value)
+            if wrong is not None:
+                yield Violation(self.name, wrong)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from schema.checks import (
     RequiredMatchers,
 )
 from schema.errors import Violation
+from schema.patterns import regex_fault
 from schema.protocols import FAMILIES, GRPC, HTTP, STREAM, WITH_TLS, Protocols
 from schema.types import (
     Cidr,
@@ -41,6 +42,13 @@ def _check_headers(value: dict[str, Any]) -> str | None:
     return "must not contain 'host' header" if any(name.lower() == "host" for name in value) else None
 
 
+def _check_header_match(value: str) -> str | None:
+    if not value.startswith("~*"):
+        return None
+    wrong = regex_fault(value[2:], ignore_case=True)
+    return None if wrong is None else f"invalid regex: '{value[2:]}' ({wrong})"
+
+
 def _check_address(value: dict[str, Any]) -> str | None:
     return None if value else "at least one of these fields must be non-empty: 'ip', 'port'"
 
@@ -58,8 +66,9 @@ Addresses = Annotated[
     list[Annotated[Address, Rule(lambda value: _check_address(value.model_dump(exclude_none=True)))]],
     items(maximum=256),
 ]
+HeaderMatch = Annotated[ShortText, Rule(_check_header_match)]
 Headers = Annotated[
-    dict[HeaderName, Annotated[list[ShortText], items(maximum=256)]], items(maximum=256), Rule(_check_headers)
+    dict[HeaderName, Annotated[list[HeaderMatch], items(maximum=256)]], items(maximum=256), Rule(_check_headers)
 ]
 
 

@@ -5,8 +5,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from schema.addresses import tls_host_fault
 from schema.base import Document, Entity, EntitySpec, Record, Ref, Unique
-from schema.checks import NullWhen
+from schema.checks import NullWhen, RuleWhen
 from schema.errors import Violation
 from schema.protocols import Protocol
 from schema.types import (
@@ -54,6 +55,7 @@ class Service(Entity):
                 ("https", "tls", "grpcs", "wss"),
                 negate=True,
             ),
+            RuleWhen("host", "protocol", ("https",), tls_host_fault),
         ),
     )
 
