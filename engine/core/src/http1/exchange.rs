@@ -1,5 +1,5 @@
-//! One request at the upstream: tries, sending, the response, and the tunnel after an upgrade. All of it is driven
-//! from the client connection's own task.
+//! One request at the upstream: the tries until there is a response. All of it is driven from the client
+//! connection's own task.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -10,28 +10,24 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use super::connection::{After, Connection, write_connection, write_status};
-use super::head::{Framing, find_end_lenient};
-use super::pump::{Coding, Pump, PumpError, Waiting};
-use super::response;
+use super::connection::{After, Connection};
+use super::head::Framing;
+use super::pump::Coding;
 use crate::config::tenant::{Address, Service};
 use crate::gateway::decide::Routed;
-use crate::gateway::forward::{Exchange, Forwarding, line, number_line, response_headers, write_request};
-use crate::message::{Response, Version};
+use crate::gateway::forward::{Forwarding, write_request};
+use crate::message::Response;
 use crate::net::address::canonical;
-use crate::net::buffer::Buffer;
 use crate::net::stream::Stream;
 use crate::upstream::connect::{NoAddress, addresses, open};
 use crate::upstream::pool::{self, PoolKey};
 
 /// Bodies up to this size that have arrived with their head are kept, so that a retry can send them again.
 const KEPT_BODY: usize = 16 * 1024;
-/// Largest response head.
-const LARGEST_HEAD: usize = 64 * 1024;
 
 /// Why a try brought no response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Failure {
+pub(super) enum Failure {
     /// No connection.
     Connect,
     /// No connection in time.
@@ -237,97 +233,6 @@ impl Connection {
         .await
     }
 
-    /// Sends the request and reads the response's head, passing interim responses on.
-    async fn ask(&mut self, upstream: &mut pool::Connection, service: &Service, now: Instant) -> Result<(), Failure> {
-        self.deadline.set(now + service.write_timeout.min(service.read_timeout));
-        let mut upload_failed = false;
-        loop {
-            let length = self.read_response_head(upstream, service, &mut upload_failed).await?;
-            let bytes = upstream.buffer.data().get(..length).unwrap_or_default();
-            let to_head = self.request.method() == b"HEAD";
-            response::parse(bytes, to_head, &mut self.response, &mut self.response_framing)
-                .map_err(|_| Failure::Invalid)?;
-            upstream.buffer.consume(length);
-            match self.response.status {
-                101 if self.framing.websocket && self.response_framing.websocket => return Ok(()),
-                101 => return Err(Failure::Invalid),
-                102..200 if self.request.head.version == Version::Http11 => {
-                    let mut out = Vec::new();
-                    write_status(&mut out, self.response.status, &self.response.reason);
-                    self.response.headers.iter().for_each(|(name, value)| line(&mut out, name, value));
-                    out.extend_from_slice(b"\r\n");
-                    self.write_all(&out).await.map_err(|_| Failure::ClientGone)?;
-                    self.deadline.set(Instant::now() + service.read_timeout);
-                }
-                100..200 => {}
-                _ => {
-                    if upload_failed {
-                        self.framing.keep_alive = false;
-                    }
-                    return Ok(());
-                }
-            }
-        }
-    }
-
-    async fn read_response_head(
-        &mut self,
-        upstream: &mut pool::Connection,
-        service: &Service,
-        upload_failed: &mut bool,
-    ) -> Result<usize, Failure> {
-        let (mut scanned, mut polls) = (0, 0_u32);
-        let body_timeout = self.worker.shared.timeouts.body;
-        poll_fn(move |cx| {
-            let mut progress = false;
-            if !self.up.is_finished() && !*upload_failed {
-                match self.up.poll(cx, &mut self.stream, &mut self.buffer, &mut upstream.stream) {
-                    Poll::Ready(Ok(())) | Poll::Pending => {}
-                    // An upstream that takes no more may still have answered.
-                    Poll::Ready(Err(PumpError::Destination(_))) => *upload_failed = true,
-                    Poll::Ready(Err(PumpError::Source(_))) => return Poll::Ready(Err(Failure::ClientGone)),
-                    Poll::Ready(Err(PumpError::Malformed)) => return Poll::Ready(Err(Failure::ClientMalformed)),
-                    Poll::Ready(Err(PumpError::TooLarge)) => return Poll::Ready(Err(Failure::ClientTooLarge)),
-                }
-                progress |= std::mem::take(&mut self.up.progress);
-            }
-            if self.up.is_finished() && is_gone(cx, &mut self.stream, &mut self.buffer) {
-                return Poll::Ready(Err(Failure::ClientGone));
-            }
-            loop {
-                if let Some(end) = find_end_lenient(upstream.buffer.data(), &mut scanned) {
-                    return Poll::Ready(Ok(end));
-                }
-                if upstream.buffer.len() == upstream.buffer.size() {
-                    if upstream.buffer.size() >= LARGEST_HEAD {
-                        return Poll::Ready(Err(Failure::Invalid));
-                    }
-                    upstream.buffer.grow(LARGEST_HEAD);
-                }
-                match upstream.stream.poll_read(cx, &mut upstream.buffer) {
-                    Poll::Ready(Ok(count)) if count > 0 => progress = true,
-                    Poll::Ready(_) if upstream.buffer.is_empty() => return Poll::Ready(Err(Failure::Died)),
-                    Poll::Ready(_) => return Poll::Ready(Err(Failure::Invalid)),
-                    Poll::Pending => break,
-                }
-            }
-            let waits_for_client = !self.up.is_finished() && !*upload_failed && self.up.waiting == Waiting::Source;
-            // The first poll just wrote what the deadline was set for.
-            if progress && polls > 0 {
-                let timeout = match (self.up.is_finished(), waits_for_client) {
-                    (false, true) => body_timeout,
-                    (false, false) => service.write_timeout,
-                    (true, _) => service.read_timeout,
-                };
-                self.deadline.set(Instant::now() + timeout);
-            }
-            polls += 1;
-            let late = if waits_for_client { Failure::ClientTimeout } else { Failure::Timeout };
-            self.deadline.poll(cx).map(|()| Err(late))
-        })
-        .await
-    }
-
     /// Answers the client when there is no response to pass on.
     async fn report(&mut self, routed: &Routed, failure: Failure) -> After {
         let tenant = &routed.tenant;
@@ -359,162 +264,6 @@ impl Connection {
         }
         self.respond(Some(tenant), &response).await
     }
-
-    /// Sends the response's head and body, and the rest of the request's body if the upstream answered early.
-    async fn relay(
-        &mut self,
-        routed: &Routed,
-        service: &Service,
-        mut upstream: pool::Connection,
-        key: &PoolKey,
-    ) -> After {
-        let http10 = self.request.head.version == Version::Http10;
-        let framing = self.response_framing.framing;
-        let unbounded = matches!(framing, Framing::Chunked | Framing::UntilClose);
-        let coding = if unbounded && !http10 { Coding::Chunked(self.framing.takes_trailers) } else { Coding::Identity };
-        let keep_alive = self.framing.keep_alive && !self.worker.stopping.get() && !(unbounded && http10);
-        self.down.start(framing, coding, u64::MAX);
-        self.write_response_head(routed, keep_alive, coding);
-
-        let now = Instant::now();
-        let write_timeout = self.worker.shared.timeouts.write;
-        self.deadline.set(now + service.read_timeout);
-        let mut upload_over = self.up.is_finished();
-        let result = poll_fn(|cx| {
-            let mut progress = false;
-            if !upload_over {
-                let polled = self.up.poll(cx, &mut self.stream, &mut self.buffer, &mut upstream.stream);
-                upload_over = polled.is_ready();
-                progress |= std::mem::take(&mut self.up.progress);
-            }
-            match self.down.poll(cx, &mut upstream.stream, &mut upstream.buffer, &mut self.stream) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(())),
-                Poll::Pending => {}
-            }
-            if progress | std::mem::take(&mut self.down.progress) {
-                let timeout = match self.down.waiting {
-                    Waiting::Source => service.read_timeout,
-                    Waiting::Destination => write_timeout,
-                };
-                self.deadline.set(Instant::now() + timeout);
-            }
-            self.deadline.poll(cx).map(|()| Err(()))
-        })
-        .await;
-
-        let counters = &routed.tenant.counters;
-        let uploaded = self.up.is_finished();
-        counters.answered(self.worker.index, self.response.status, self.received_bytes(), self.down.body_bytes());
-        if result.is_err() {
-            // The client cannot be told any more but by a body that visibly ends too early.
-            counters.upstream_error(self.worker.index);
-            return After::Close;
-        }
-        if uploaded && self.response_framing.keep_alive && upstream.buffer.is_empty() && !self.worker.stopping.get() {
-            self.worker.pool.borrow_mut().put(key, upstream, now);
-        }
-        match (uploaded, keep_alive) {
-            (true, true) if self.framing.framing == Framing::None || self.up.source_is_done() => After::KeepAlive,
-            (true, _) => After::Close,
-            (false, _) => After::Linger,
-        }
-    }
-
-    /// Body bytes that came from the client.
-    fn received_bytes(&self) -> u64 {
-        self.kept_bytes + self.up.body_bytes()
-    }
-
-    fn write_response_head(&mut self, routed: &Routed, keep_alive: bool, coding: Coding) {
-        let out = &mut self.down.out;
-        write_status(out, self.response.status, &self.response.reason);
-        let (proxy_millis, upstream_millis) = self.latency.unwrap_or_default();
-        let exchange = Exchange {
-            added: routed.tenant.response_headers,
-            server: &self.worker.shared.server,
-            proxy_millis,
-            upstream_millis,
-            request_id: &self.request_id,
-        };
-        response_headers(&self.response, &exchange, self.framing.takes_trailers, |name, value| line(out, name, value));
-        let status = self.response.status;
-        match self.response_framing.framing {
-            Framing::Length(length) => number_line(out, "Content-Length", length),
-            Framing::None if self.request.method() == b"HEAD" || matches!(status, 100..200 | 204 | 304) => {}
-            Framing::None => number_line(out, "Content-Length", 0),
-            Framing::Chunked | Framing::UntilClose if coding != Coding::Identity => {
-                line(out, b"Transfer-Encoding", b"chunked");
-            }
-            Framing::Chunked | Framing::UntilClose => {}
-        }
-        if status == 101 {
-            out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: websocket\r\n");
-        } else {
-            write_connection(out, keep_alive, self.request.head.version);
-        }
-        out.extend_from_slice(b"\r\n");
-    }
-
-    /// Joins client and upstream until both are done, or nothing moves for the service's read timeout.
-    async fn tunnel(&mut self, routed: &Routed, service: &Service, mut upstream: pool::Connection) -> After {
-        self.down.start(Framing::UntilClose, Coding::Identity, u64::MAX);
-        self.write_response_head(routed, true, Coding::Identity);
-        self.up.start(Framing::UntilClose, Coding::Identity, u64::MAX);
-        let timeout = service.read_timeout;
-        self.deadline.set(Instant::now() + timeout);
-        let (mut sent, mut received) = (Half::Open, Half::Open);
-        poll_fn(|cx| {
-            sent.poll(cx, &mut self.up, &mut self.stream, &mut self.buffer, &mut upstream.stream);
-            received.poll(cx, &mut self.down, &mut upstream.stream, &mut upstream.buffer, &mut self.stream);
-            if sent == Half::Broken || received == Half::Broken || (sent == Half::Shut && received == Half::Shut) {
-                return Poll::Ready(());
-            }
-            if std::mem::take(&mut self.up.progress) | std::mem::take(&mut self.down.progress) {
-                self.deadline.set(Instant::now() + timeout);
-            }
-            self.deadline.poll(cx)
-        })
-        .await;
-        routed.tenant.counters.answered(self.worker.index, 101, self.up.body_bytes(), self.down.body_bytes());
-        After::Close
-    }
-}
-
-/// One direction of a tunnel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Half {
-    Open,
-    Ended,
-    Shut,
-    Broken,
-}
-
-impl Half {
-    fn poll(&mut self, cx: &mut Context<'_>, pump: &mut Pump, from: &mut Stream, buffer: &mut Buffer, to: &mut Stream) {
-        if *self == Self::Open {
-            match pump.poll(cx, from, buffer, to) {
-                Poll::Ready(Ok(())) => *self = Self::Ended,
-                Poll::Ready(Err(_)) => *self = Self::Broken,
-                Poll::Pending => {}
-            }
-        }
-        if *self == Self::Ended && to.poll_shutdown(cx).is_ready() {
-            *self = Self::Shut;
-        }
-    }
-}
-
-/// Whether the client has closed its side while it waits for an answer. What it sends meanwhile is kept.
-fn is_gone(cx: &mut Context<'_>, stream: &mut Stream, buffer: &mut Buffer) -> bool {
-    while buffer.len() < buffer.size() {
-        match stream.poll_read(cx, buffer) {
-            Poll::Ready(Ok(count)) if count > 0 => {}
-            Poll::Ready(_) => return true,
-            Poll::Pending => return false,
-        }
-    }
-    false
 }
 
 /// Asks the system whether the peer has closed a connection or sent anything, at the price of a system call.

@@ -1,9 +1,15 @@
 //! HTTP/1 on sockets: strict reading, and one task per connection.
 
+mod answer;
+mod asking;
 pub mod body;
+mod closing;
 pub mod connection;
-pub mod exchange;
+mod exchange;
 pub mod head;
 pub mod pump;
+mod receive;
+mod relay;
 pub mod request;
 pub mod response;
+mod tunnel;

@@ -1,0 +1,186 @@
+//! The responses that the gateway makes itself, and writing to clients.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use super::connection::{After, Connection};
+use super::head::Framing;
+use super::request::RequestFraming;
+use crate::config::tenant::{ResponseHeaders, Tenant};
+use crate::gateway::errors::render;
+use crate::gateway::forward::{Digits, line};
+use crate::message::{RequestHead, Response, Version};
+
+/// Headers on responses without a tenant.
+const NO_TENANT: ResponseHeaders = ResponseHeaders {
+    server: true,
+    via: true,
+    proxy_latency: true,
+    upstream_latency: true,
+    response_latency: true,
+    upstream_status: false,
+    request_id: true,
+};
+
+impl Connection {
+    /// Answers something that is no valid request, and ends the connection.
+    pub(super) async fn refuse(&mut self, status: u16, message: &'static str) -> After {
+        self.worker.shared.counts.malformed();
+        self.started = Instant::now();
+        self.worker.request_id(&mut self.request_id);
+        // Nothing of the head can be relied on: not its method, and not where its body would end.
+        self.request.start();
+        self.request.head = RequestHead::default();
+        self.framing = RequestFraming::default();
+        self.respond(None, &Response::failure(status, message)).await;
+        After::Linger
+    }
+
+    /// Sends a response that the gateway makes itself.
+    pub(crate) async fn respond(&mut self, tenant: Option<&Arc<Tenant>>, response: &Response) -> After {
+        let unread = self.framing.framing != Framing::None;
+        let keep_alive = self.framing.keep_alive && !unread && !self.worker.stopping.get();
+        let added = tenant.map_or(NO_TENANT, |tenant| tenant.response_headers);
+        let rendered = render(response, &self.request.head.headers, &self.request_id);
+        let mut out = std::mem::take(&mut self.down.out);
+        out.clear();
+        self.write_own_head(&mut out, response, added, &rendered.content_type, rendered.body.len(), keep_alive);
+        let is_head = self.request.head.method() == b"HEAD";
+        if !is_head {
+            out.extend_from_slice(&rendered.body);
+        }
+        let sent = self.write_all(&out).await;
+        self.down.out = out;
+        if let Some(tenant) = tenant {
+            tenant.counters.answered(self.worker.index, response.status, 0, rendered.body.len() as u64);
+        } else {
+            self.worker.shared.counts.without_tenant();
+        }
+        match sent {
+            Err(_) => After::Close,
+            Ok(()) if keep_alive => After::KeepAlive,
+            Ok(()) => After::Linger,
+        }
+    }
+
+    fn write_own_head(
+        &self,
+        out: &mut Vec<u8>,
+        response: &Response,
+        added: ResponseHeaders,
+        content_type: &str,
+        length: usize,
+        keep_alive: bool,
+    ) {
+        write_status(out, response.status, reason(response.status).as_bytes());
+        line(out, b"Date", self.worker.date().as_bytes());
+        if !content_type.is_empty() {
+            line(out, b"Content-Type", content_type.as_bytes());
+        }
+        let own_connection = response.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("connection"));
+        if !(own_connection && keep_alive) {
+            write_connection(out, keep_alive, self.request.head.version);
+        }
+        if response.status >= 200 && response.status != 204 {
+            line(out, b"Content-Length", Digits::default().of(length as u64));
+        }
+        for (name, value) in &response.headers {
+            if keep_alive || !name.eq_ignore_ascii_case("connection") {
+                line(out, name.as_bytes(), value);
+            }
+        }
+        let millis = |since: Instant| u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match self.latency {
+            Some((proxy, upstream)) => {
+                if added.upstream_latency {
+                    line(out, b"X-Kong-Upstream-Latency", Digits::default().of(upstream));
+                }
+                if added.proxy_latency {
+                    line(out, b"X-Kong-Proxy-Latency", Digits::default().of(proxy));
+                }
+            }
+            None if added.response_latency => {
+                line(out, b"X-Kong-Response-Latency", Digits::default().of(millis(self.started)));
+            }
+            None => {}
+        }
+        if added.server {
+            line(out, b"Server", self.worker.shared.server.as_bytes());
+        }
+        if added.request_id {
+            line(out, b"X-Kong-Request-Id", self.request_id.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// Writes bytes to the client; bounded in time.
+    pub(crate) async fn write_all(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        let mut written = 0;
+        self.deadline.set(Instant::now() + self.worker.shared.timeouts.write);
+        let Self { stream, deadline, .. } = self;
+        poll_fn(|cx| {
+            while written < bytes.len() {
+                match stream.poll_write(cx, bytes.get(written..).unwrap_or_default(), b"") {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(Ok(count)) => written += count,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => return deadline.poll(cx).map(|()| Err(std::io::ErrorKind::TimedOut.into())),
+                }
+            }
+            stream.poll_flush(cx)
+        })
+        .await
+    }
+}
+
+/// Writes a status line.
+pub(crate) fn write_status(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(Digits::default().of(status.into()));
+    out.push(b' ');
+    out.extend_from_slice(reason);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes `Connection` where the version's default is not what happens.
+pub(crate) fn write_connection(out: &mut Vec<u8>, keep_alive: bool, version: Version) {
+    if !keep_alive {
+        line(out, b"Connection", b"close");
+    } else if version == Version::Http10 {
+        line(out, b"Connection", b"keep-alive");
+    }
+}
+
+/// The usual reason phrase of a status.
+pub(crate) fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Payload Too Large",
+        415 => "Unsupported Media Type",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        _ => "",
+    }
+}

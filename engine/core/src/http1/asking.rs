@@ -1,0 +1,131 @@
+//! Sending a request to its upstream and reading the head of the response.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::answer::write_status;
+use super::connection::Connection;
+use super::exchange::Failure;
+use super::head::find_end_lenient;
+use super::pump::{PumpError, Waiting};
+use super::response;
+use crate::config::tenant::Service;
+use crate::gateway::forward::line;
+use crate::message::Version;
+use crate::net::buffer::Buffer;
+use crate::net::stream::Stream;
+use crate::upstream::pool;
+
+/// Largest response head.
+const LARGEST_HEAD: usize = 64 * 1024;
+
+impl Connection {
+    /// Sends the request and reads the response's head, passing interim responses on.
+    pub(super) async fn ask(
+        &mut self,
+        upstream: &mut pool::Connection,
+        service: &Service,
+        now: Instant,
+    ) -> Result<(), Failure> {
+        self.deadline.set(now + service.write_timeout.min(service.read_timeout));
+        let mut upload_failed = false;
+        loop {
+            let length = self.read_response_head(upstream, service, &mut upload_failed).await?;
+            let bytes = upstream.buffer.data().get(..length).unwrap_or_default();
+            let to_head = self.request.method() == b"HEAD";
+            response::parse(bytes, to_head, &mut self.response, &mut self.response_framing)
+                .map_err(|_| Failure::Invalid)?;
+            upstream.buffer.consume(length);
+            match self.response.status {
+                101 if self.framing.websocket && self.response_framing.websocket => return Ok(()),
+                101 => return Err(Failure::Invalid),
+                102..200 if self.request.head.version == Version::Http11 => {
+                    let mut out = Vec::new();
+                    write_status(&mut out, self.response.status, &self.response.reason);
+                    self.response.headers.iter().for_each(|(name, value)| line(&mut out, name, value));
+                    out.extend_from_slice(b"\r\n");
+                    self.write_all(&out).await.map_err(|_| Failure::ClientGone)?;
+                    self.deadline.set(Instant::now() + service.read_timeout);
+                }
+                100..200 => {}
+                _ => {
+                    if upload_failed {
+                        self.framing.keep_alive = false;
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    async fn read_response_head(
+        &mut self,
+        upstream: &mut pool::Connection,
+        service: &Service,
+        upload_failed: &mut bool,
+    ) -> Result<usize, Failure> {
+        let (mut scanned, mut polls) = (0, 0_u32);
+        let body_timeout = self.worker.shared.timeouts.body;
+        poll_fn(move |cx| {
+            let mut progress = false;
+            if !self.up.is_finished() && !*upload_failed {
+                match self.up.poll(cx, &mut self.stream, &mut self.buffer, &mut upstream.stream) {
+                    Poll::Ready(Ok(())) | Poll::Pending => {}
+                    // An upstream that takes no more may still have answered.
+                    Poll::Ready(Err(PumpError::Destination(_))) => *upload_failed = true,
+                    Poll::Ready(Err(PumpError::Source(_))) => return Poll::Ready(Err(Failure::ClientGone)),
+                    Poll::Ready(Err(PumpError::Malformed)) => return Poll::Ready(Err(Failure::ClientMalformed)),
+                    Poll::Ready(Err(PumpError::TooLarge)) => return Poll::Ready(Err(Failure::ClientTooLarge)),
+                }
+                progress |= std::mem::take(&mut self.up.progress);
+            }
+            if self.up.is_finished() && is_gone(cx, &mut self.stream, &mut self.buffer) {
+                return Poll::Ready(Err(Failure::ClientGone));
+            }
+            loop {
+                if let Some(end) = find_end_lenient(upstream.buffer.data(), &mut scanned) {
+                    return Poll::Ready(Ok(end));
+                }
+                if upstream.buffer.len() == upstream.buffer.size() {
+                    if upstream.buffer.size() >= LARGEST_HEAD {
+                        return Poll::Ready(Err(Failure::Invalid));
+                    }
+                    upstream.buffer.grow(LARGEST_HEAD);
+                }
+                match upstream.stream.poll_read(cx, &mut upstream.buffer) {
+                    Poll::Ready(Ok(count)) if count > 0 => progress = true,
+                    Poll::Ready(_) if upstream.buffer.is_empty() => return Poll::Ready(Err(Failure::Died)),
+                    Poll::Ready(_) => return Poll::Ready(Err(Failure::Invalid)),
+                    Poll::Pending => break,
+                }
+            }
+            let waits_for_client = !self.up.is_finished() && !*upload_failed && self.up.waiting == Waiting::Source;
+            // The first poll just wrote what the deadline was set for.
+            if progress && polls > 0 {
+                let timeout = match (self.up.is_finished(), waits_for_client) {
+                    (false, true) => body_timeout,
+                    (false, false) => service.write_timeout,
+                    (true, _) => service.read_timeout,
+                };
+                self.deadline.set(Instant::now() + timeout);
+            }
+            polls += 1;
+            let late = if waits_for_client { Failure::ClientTimeout } else { Failure::Timeout };
+            self.deadline.poll(cx).map(|()| Err(late))
+        })
+        .await
+    }
+}
+
+/// Whether the client has closed its side while it waits for an answer. What it sends meanwhile is kept.
+pub(super) fn is_gone(cx: &mut Context<'_>, stream: &mut Stream, buffer: &mut Buffer) -> bool {
+    while buffer.len() < buffer.size() {
+        match stream.poll_read(cx, buffer) {
+            Poll::Ready(Ok(count)) if count > 0 => {}
+            Poll::Ready(_) => return true,
+            Poll::Pending => return false,
+        }
+    }
+    false
+}

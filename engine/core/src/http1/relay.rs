@@ -1,0 +1,113 @@
+//! Passing a response on to the client.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Instant;
+
+use super::answer::{write_connection, write_status};
+use super::connection::{After, Connection};
+use super::head::Framing;
+use super::pump::{Coding, Waiting};
+use crate::config::tenant::Service;
+use crate::gateway::decide::Routed;
+use crate::gateway::forward::{Exchange, line, number_line, response_headers};
+use crate::message::Version;
+use crate::upstream::pool::{self, PoolKey};
+
+impl Connection {
+    /// Sends the response's head and body, and the rest of the request's body if the upstream answered early.
+    pub(super) async fn relay(
+        &mut self,
+        routed: &Routed,
+        service: &Service,
+        mut upstream: pool::Connection,
+        key: &PoolKey,
+    ) -> After {
+        let http10 = self.request.head.version == Version::Http10;
+        let framing = self.response_framing.framing;
+        let unbounded = matches!(framing, Framing::Chunked | Framing::UntilClose);
+        let coding = if unbounded && !http10 { Coding::Chunked(self.framing.takes_trailers) } else { Coding::Identity };
+        let keep_alive = self.framing.keep_alive && !self.worker.stopping.get() && !(unbounded && http10);
+        self.down.start(framing, coding, u64::MAX);
+        self.write_response_head(routed, keep_alive, coding);
+
+        let now = Instant::now();
+        let write_timeout = self.worker.shared.timeouts.write;
+        self.deadline.set(now + service.read_timeout);
+        let mut upload_over = self.up.is_finished();
+        let result = poll_fn(|cx| {
+            let mut progress = false;
+            if !upload_over {
+                let polled = self.up.poll(cx, &mut self.stream, &mut self.buffer, &mut upstream.stream);
+                upload_over = polled.is_ready();
+                progress |= std::mem::take(&mut self.up.progress);
+            }
+            match self.down.poll(cx, &mut upstream.stream, &mut upstream.buffer, &mut self.stream) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(())),
+                Poll::Pending => {}
+            }
+            if progress | std::mem::take(&mut self.down.progress) {
+                let timeout = match self.down.waiting {
+                    Waiting::Source => service.read_timeout,
+                    Waiting::Destination => write_timeout,
+                };
+                self.deadline.set(Instant::now() + timeout);
+            }
+            self.deadline.poll(cx).map(|()| Err(()))
+        })
+        .await;
+
+        let counters = &routed.tenant.counters;
+        let uploaded = self.up.is_finished();
+        counters.answered(self.worker.index, self.response.status, self.received_bytes(), self.down.body_bytes());
+        if result.is_err() {
+            // The client cannot be told any more but by a body that visibly ends too early.
+            counters.upstream_error(self.worker.index);
+            return After::Close;
+        }
+        if uploaded && self.response_framing.keep_alive && upstream.buffer.is_empty() && !self.worker.stopping.get() {
+            self.worker.pool.borrow_mut().put(key, upstream, now);
+        }
+        match (uploaded, keep_alive) {
+            (true, true) if self.framing.framing == Framing::None || self.up.source_is_done() => After::KeepAlive,
+            (true, _) => After::Close,
+            (false, _) => After::Linger,
+        }
+    }
+
+    /// Body bytes that came from the client.
+    pub(super) fn received_bytes(&self) -> u64 {
+        self.kept_bytes + self.up.body_bytes()
+    }
+
+    pub(super) fn write_response_head(&mut self, routed: &Routed, keep_alive: bool, coding: Coding) {
+        let out = &mut self.down.out;
+        write_status(out, self.response.status, &self.response.reason);
+        let (proxy_millis, upstream_millis) = self.latency.unwrap_or_default();
+        let exchange = Exchange {
+            added: routed.tenant.response_headers,
+            server: &self.worker.shared.server,
+            proxy_millis,
+            upstream_millis,
+            request_id: &self.request_id,
+        };
+        response_headers(&self.response, &exchange, self.framing.takes_trailers, |name, value| line(out, name, value));
+        let status = self.response.status;
+        match self.response_framing.framing {
+            Framing::Length(length) => number_line(out, "Content-Length", length),
+            Framing::None if self.request.method() == b"HEAD" || matches!(status, 100..200 | 204 | 304) => {}
+            Framing::None => number_line(out, "Content-Length", 0),
+            Framing::Chunked | Framing::UntilClose if coding != Coding::Identity => {
+                line(out, b"Transfer-Encoding", b"chunked");
+            }
+            Framing::Chunked | Framing::UntilClose => {}
+        }
+        if status == 101 {
+            out.extend_from_slice(b"Connection: upgrade\r\nUpgrade: websocket\r\n");
+        } else {
+            write_connection(out, keep_alive, self.request.head.version);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
