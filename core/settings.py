@@ -167,6 +167,8 @@ class Settings(BaseSettings):
     @field_validator("upstream_allow")
     @classmethod
     def _networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        if any("%" in network for network in networks):
+            raise ValueError("a network has no zone")  # no runtime could read it
         return tuple(str(ip_network(network)) for network in networks)
 
     @field_validator("master_key")

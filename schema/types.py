@@ -97,6 +97,8 @@ def length(minimum: int, maximum: int) -> Rule:
     def check(value: str) -> str | None:
         if "\x00" in value:
             return "must not contain a null character"
+        if not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+            return "expected valid UTF-8"  # half of a surrogate pair, which no runtime could read
         if len(value) < minimum:
             return f"length must be at least {minimum}"
         return f"length must be at most {maximum}" if len(value) > maximum else None

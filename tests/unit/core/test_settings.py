@@ -67,6 +67,7 @@ def test_what_we_publish_ourselves_is_no_setting_and_no_error() -> None:
         ({"SLUICE_MASTER_KEY": "aHVudGVyMg=="}, "SLUICE_MASTER_KEY"),
         ({"SLUICE_DRIVER": "magic"}, "SLUICE_DRIVER"),
         ({"SLUICE_UPSTREAM_ALLOW": "10.0.0.0/8,everything"}, "SLUICE_UPSTREAM_ALLOW"),
+        ({"SLUICE_UPSTREAM_ALLOW": "fe80::1%1"}, "SLUICE_UPSTREAM_ALLOW"),
         ({"SLUICE_REGIONS": "[{"}, "SLUICE_REGIONS"),
         ({"SLUICE_REGIONS": "[]"}, "SLUICE_REGIONS"),
         ({"SLUICE_REGIONS": '[{"name":"us"}]'}, "SLUICE_REGIONS__0__HTTP_PORT"),

@@ -105,3 +105,8 @@ def test_networks_that_gateways_cannot_read(address):
 @pytest.mark.parametrize("address", ["10.0.0.0/8", "10.1.2.3/8", "0.0.0.0/0", "::/0", "::1", "1.2.3.4/32"])
 def test_networks(address):
     assert violations("routes", {"protocols": ["tcp"], "sources": [{"ip": address}]}) == []
+
+
+def test_half_of_a_surrogate_pair_is_no_text():
+    assert violations("services", {"host": "a", "tags": ["\ud800"]}) == [("tags[0]", "expected valid UTF-8")]
+    assert violations("services", {"host": "\udfff"}) == [("host", "expected valid UTF-8")]
