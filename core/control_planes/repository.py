@@ -31,8 +31,11 @@ class ControlPlaneRepository:
         return self._session.find(ControlPlane, control_plane_id)
 
     def lock(self, control_plane_id: UUID) -> ControlPlane | None:
-        """The control plane, held until the transaction ends: its changes happen one after the other."""
-        statement = select(ControlPlane).where(ControlPlane.id == control_plane_id).with_for_update()
+        """The control plane, held until the transaction ends: its changes happen one after the other.
+
+        FOR NO KEY UPDATE: rows that merely refer to it can be written meanwhile.
+        """
+        statement = select(ControlPlane).where(ControlPlane.id == control_plane_id).with_for_update(key_share=True)
         return self._session.scalar(statement.execution_options(populate_existing=True))
 
     def page(self, listing: Listing) -> Page[ControlPlane]:
@@ -50,9 +53,15 @@ class ControlPlaneRepository:
         self._session.delete(control_plane)
         self._session.flush()
 
-    def configuration_ids(self, control_plane_id: UUID) -> Sequence[UUID]:
+    def lock_configurations(self, control_plane_id: UUID) -> Sequence[UUID]:
+        """Ids of its gateway configurations, held: a reconciler has finished, or finds them gone.
+
+        Needed before the control plane goes: a reconciler in the middle would wait for it while it waits for them.
+        """
         return self._session.scalars(
-            select(GatewayConfiguration.id).where(GatewayConfiguration.control_plane_id == control_plane_id)
+            select(GatewayConfiguration.id)
+            .where(GatewayConfiguration.control_plane_id == control_plane_id)
+            .with_for_update()
         ).all()
 
     def regions(self, control_plane_id: UUID) -> Sequence[str]:

@@ -16,7 +16,9 @@ from core.control_planes.repository import ControlPlaneRepository
 from core.db.notices import ASSIGNMENTS_CHANNEL, NoticeBus
 from core.db.outbox import Outbox
 from core.db.sessions import TenantSession
-from core.errors import NameTaken, NotFound
+from core.errors import InvalidInput, NameTaken, NotFound
+from core.gateways.topics import RECONCILE_CONFIGURATION
+from core.labels import MOST_LABELS
 from core.listing import Listing, Page
 from core.models.base import Document
 from core.models.control_plane import ControlPlane
@@ -31,9 +33,6 @@ ClusterType = Literal[
     "CLUSTER_TYPE_SERVERLESS_V1",
 ]
 AuthType = Literal["pinned_client_certs", "pki_client_certs"]
-
-# The task that brings gateways in line with what is wanted; for a deleted configuration it tears them down.
-RECONCILE_GATEWAYS: Final = "gateway_configuration.reconcile"
 
 _PREFIX_BYTES: Final = 5
 _PREFIX_ATTEMPTS: Final = 5
@@ -117,7 +116,7 @@ class ControlPlaneService:
         raise AssertionError("unreachable: the last attempt raises")
 
     def update(self, control_plane_id: UUID, changes: ControlPlaneChanges) -> ControlPlane:
-        """Change some fields. Raises NotFound, NameTaken."""
+        """Change some fields. Raises NotFound, NameTaken, InvalidInput (too many labels, with those that stay)."""
         control_plane = self._locked(control_plane_id)
         fields: dict[str, Any] = {
             "name": changes.name,
@@ -142,12 +141,12 @@ class ControlPlaneService:
     def delete(self, control_plane_id: UUID) -> None:
         """Remove a control plane with everything below it and have its gateways torn down. Raises NotFound."""
         control_plane = self._locked(control_plane_id)
-        configurations = self._repository.configuration_ids(control_plane_id)
+        configurations = self._repository.lock_configurations(control_plane_id)
         regions = self._repository.regions(control_plane_id)
         self._repository.delete(control_plane)
         outbox = Outbox(self._session)
         for configuration_id in configurations:
-            outbox.put(RECONCILE_GATEWAYS, self._session.org_id, configuration_id)
+            outbox.put(RECONCILE_CONFIGURATION, self._session.org_id, configuration_id)
         for region in regions:
             self._notices.publish(self._session, ASSIGNMENTS_CHANNEL, region)
         self._record("control_plane.deleted", control_plane)
@@ -189,7 +188,10 @@ class ControlPlaneService:
 
 
 def _merged(labels: Mapping[str, str], changes: Mapping[str, str | None]) -> dict[str, str]:
-    return {key: value for key, value in {**labels, **changes}.items() if value is not None}
+    merged = {key: value for key, value in {**labels, **changes}.items() if value is not None}
+    if len(merged) > MOST_LABELS:
+        raise InvalidInput.of("labels", f"There may be at most {MOST_LABELS} labels", rule="is_label")
+    return merged
 
 
 def _violated(error: IntegrityError) -> str | None:

@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, select, text, update
 from sqlalchemy.orm import Session
 
 from core.db.notices import ASSIGNMENTS_CHANNEL, publish
+from core.gateways.states import ReportedStatus
 from core.models.control_plane import ControlPlane
 from core.models.dataplane_group import DataplaneGroup
 from core.models.gateway_configuration import GatewayConfiguration
@@ -121,7 +122,12 @@ def mark_ready(session: Session, configuration: GatewayConfiguration, group_id: 
 
 
 def report_waiting(
-    session: Session, configuration: GatewayConfiguration, group_id: UUID, status: str, reason: str, now: datetime
+    session: Session,
+    configuration: GatewayConfiguration,
+    group_id: UUID,
+    status: ReportedStatus,
+    reason: str,
+    now: datetime,
 ) -> None:
     """Say why the group is not where it should be."""
     metadata = {"reported_status": status, "reason": reason}

@@ -31,8 +31,12 @@ class GatewayRepository:
         return self._session.find(ControlPlane, control_plane_id)
 
     def lock_control_plane(self, control_plane_id: UUID) -> ControlPlane | None:
-        """One control plane, locked: statements about one control plane come one after the other."""
-        statement = select(ControlPlane).where(ControlPlane.id == control_plane_id).with_for_update()
+        """One control plane, locked: statements about one control plane come one after the other.
+
+        FOR NO KEY UPDATE: a reconciler that holds the configuration and writes a row which refers to the control plane
+        must not wait for a statement that waits for the configuration.
+        """
+        statement = select(ControlPlane).where(ControlPlane.id == control_plane_id).with_for_update(key_share=True)
         return self._session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
 
     def configuration(self, configuration_id: UUID) -> GatewayConfiguration | None:
@@ -40,9 +44,16 @@ class GatewayRepository:
         return self._session.find(GatewayConfiguration, configuration_id)
 
     def configuration_of(self, control_plane_id: UUID) -> GatewayConfiguration | None:
-        """The configuration of a control plane, locked when there is one."""
+        """The configuration of a control plane."""
         statement = select(GatewayConfiguration).where(GatewayConfiguration.control_plane_id == control_plane_id)
-        return self._session.scalars(statement.with_for_update()).one_or_none()
+        return self._session.scalars(statement).one_or_none()
+
+    def lock_configuration_of(self, control_plane_id: UUID) -> GatewayConfiguration | None:
+        """The configuration of a control plane, held until the transaction ends: its reconciler waits."""
+        statement = select(GatewayConfiguration).where(GatewayConfiguration.control_plane_id == control_plane_id)
+        return self._session.scalars(
+            statement.with_for_update().execution_options(populate_existing=True)
+        ).one_or_none()
 
     def page(self, listing: Listing) -> Page[GatewayConfiguration]:
         """A part of the list of configurations."""

@@ -46,7 +46,7 @@ class ServerlessService(GatewayService):
         self.check_kind(control_plane, "control_plane.id")
         if prefix is not None and prefix != control_plane.endpoint_prefix:
             raise InvalidInput.of("control_plane.prefix", "is not the prefix of this control plane's endpoints")
-        configuration = self._repository.configuration_of(control_plane_id)
+        configuration = self._repository.lock_configuration_of(control_plane_id)
         groups: list[DataplaneGroup] = []
         if configuration is None:
             geo = region if region in get_args(Geo) else "us"
@@ -79,6 +79,7 @@ class ServerlessService(GatewayService):
     def delete(self, control_plane_id: UUID) -> None:
         """End the gateway. Raises NotFound."""
         control_plane = self._lock(control_plane_id)
+        self._repository.lock_configuration_of(control_plane_id)
         configuration = self.find(control_plane_id).configuration
         groups = self._repository.groups([configuration.id])[configuration.id]
         configuration.groups = []

@@ -17,6 +17,7 @@ from core.db.sessions import TenantSession
 from core.errors import Conflict, InvalidInput, NotFound, Violation
 from core.gateways.repository import GatewayRepository
 from core.gateways.statement import SERVERLESS_PROVIDER, GroupStatement, Statement
+from core.gateways.states import awaits_only_time
 from core.gateways.topics import RECONCILE_CONFIGURATION
 from core.listing import Listing, Page
 from core.models.control_plane import ControlPlane
@@ -24,7 +25,6 @@ from core.models.dataplane_group import DataplaneGroup
 from core.models.gateway_configuration import GatewayConfiguration
 from core.settings import Settings
 
-UNFINISHED: Final = frozenset({"created", "initializing", "terminating"})
 SERVERLESS_TYPES: Final = frozenset({"CLUSTER_TYPE_SERVERLESS", "CLUSTER_TYPE_SERVERLESS_V1"})
 
 
@@ -57,7 +57,7 @@ class GatewayService:
         if control_plane is None:
             raise NotFound("control plane", statement.control_plane_id)
         self.check_kind(control_plane, "control_plane_id")
-        configuration = self._repository.configuration_of(control_plane.id)
+        configuration = self._repository.lock_configuration_of(control_plane.id)
         wanted = [group.document() for group in statement.groups]
         if configuration is None:
             configuration = self._create(statement, wanted)
@@ -132,7 +132,7 @@ class GatewayService:
         proposed = (statement.kind, statement.api_access, statement.control_plane_geo)
         if present == proposed and _unordered(configuration.groups) == _unordered(wanted):
             raise Conflict("Proposed configuration and current configuration are identical.")
-        if any(group.state in UNFINISHED for group in groups):
+        if any(awaits_only_time(group.state, group.state_metadata) for group in groups):
             raise InvalidInput.of(
                 "dataplane_groups", "must wait until the groups of the current configuration are finished"
             )

@@ -15,6 +15,7 @@ from core.db.engine import Database
 from core.db.sessions import SystemSession
 from core.gateways import pools
 from core.gateways.pools import ConfigurationFacts, GroupFacts, PoolFacts
+from core.gateways.states import PENDING, REFUSED, ReportedStatus
 from core.models.gateway_configuration import GatewayConfiguration
 
 log = logging.get_logger("workers.reconcile.gateway_configuration")
@@ -58,7 +59,7 @@ class Report:
     """Say why nothing can be done now; changes nothing else."""
 
     group_id: UUID
-    status: str
+    status: ReportedStatus
     reason: str
 
 
@@ -103,19 +104,19 @@ def _towards_ready(group: GroupFacts, pool: PoolFacts) -> Step:
     if any(report.running_version is not None and report.running_version >= assigned for report in pool.reports):
         return MarkReady(group.id)
     if pool.live_nodes == 0:
-        return Report(group.id, "PENDING", f"No gateway of region {group.region} is running at the moment.")
+        return Report(group.id, PENDING, f"No gateway of region {group.region} is running at the moment.")
     refused = [report for report in pool.reports if not report.accepted and report.version >= assigned]
     if refused:
         reason = f"The gateways of region {group.region} refuse version {refused[0].version}: {refused[0].first_error}"
-        return Report(group.id, "ERROR", reason)
-    return Report(group.id, "PENDING", f"Waiting for a gateway of region {group.region} to confirm version {assigned}.")
+        return Report(group.id, REFUSED, reason)
+    return Report(group.id, PENDING, f"Waiting for a gateway of region {group.region} to confirm version {assigned}.")
 
 
 def _towards_gone(group: GroupFacts, pool: PoolFacts) -> Step:
     if group.assigned_version is not None:
         return Withdraw(group.id, group.region)
     if pool.reports:
-        return Report(group.id, "PENDING", f"Waiting for the gateways of region {group.region} to let go.")
+        return Report(group.id, PENDING, f"Waiting for the gateways of region {group.region} to let go.")
     return Delete(group.id)
 
 

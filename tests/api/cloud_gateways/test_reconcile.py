@@ -1,6 +1,8 @@
 """From what is wanted to what is: the reconciler over real tables."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,7 +12,9 @@ from starlette.testclient import TestClient
 
 from core.clock import SystemClock
 from core.db.engine import Database
+from core.db.sessions import SystemSession
 from core.gateways import pools
+from core.models import GatewayConfiguration
 from core.runtime import acks, assignments, nodes
 from core.runtime.node_ca import Node
 from tests.support.tenants import Tenant
@@ -141,6 +145,101 @@ def test_refusal_is_shown(
     metadata = show(identifier)["us"]["state_metadata"]
     assert metadata["reported_status"] == "ERROR"
     assert "no such thing" in metadata["reason"]
+
+
+def test_refused_group_gets_on_when_its_owner_helps(
+    put: Put, reconcile: Reconcile, show: Show, database: Database, control_plane: dict[str, Any]
+) -> None:
+    us = Runtime(database, "us")
+    identifier = put("us").json()["id"]
+    reconcile(identifier)
+    us.report(control_plane["id"], error="bad")
+    reconcile(identifier)
+
+    us.report(control_plane["id"])
+    reconcile(identifier)
+    assert show(identifier)["us"]["state"] == "ready"
+    assert "state_metadata" not in show(identifier)["us"]
+
+
+def test_refused_group_that_is_given_up_goes(
+    put: Put, reconcile: Reconcile, show: Show, database: Database, control_plane: dict[str, Any]
+) -> None:
+    us = Runtime(database, "us")
+    identifier = put("us").json()["id"]
+    reconcile(identifier)
+    us.report(control_plane["id"], error="bad")
+    reconcile(identifier)
+
+    assert put().status_code == 200
+    reconcile(identifier)
+    assert show(identifier)["us"]["state"] == "terminating"
+    us.report(control_plane["id"], removed=True)
+    reconcile(identifier)
+    assert show(identifier) == {}
+
+
+class TestStatementsMeetTheReconciler:
+    """Each transaction takes its locks so that two never wait for each other."""
+
+    @pytest.fixture
+    def reconciling(
+        self, put: Put, database: Database, tenant: Tenant
+    ) -> Iterator[tuple[SystemSession, GatewayConfiguration]]:
+        """A reconciler in the middle of its transaction, which has changed the group once."""
+        configuration_id = UUID(put("us").json()["id"])
+        with database.system() as session:
+            configuration = pools.lock_configuration(session, tenant.organization_id, configuration_id)
+            assert configuration is not None
+            pools.report_waiting(session, configuration, _group_of(session), "PENDING", "first", SystemClock().now())
+            yield session, configuration
+
+    def _finish(self, reconciling: tuple[SystemSession, GatewayConfiguration], request: Callable[[], Any]) -> Any:
+        session, configuration = reconciling
+        with ThreadPoolExecutor(1) as thread:
+            answer = thread.submit(request)
+            try:
+                _until_somebody_waits(session)
+                # The second change of one row in one transaction makes PostgreSQL look at the control plane again.
+                group_id = _group_of(session)
+                pools.report_waiting(session, configuration, group_id, "ERROR", "second", SystemClock().now())
+                session.commit()
+            finally:
+                session.rollback()
+            return answer.result(10)
+
+    def test_put(self, reconciling: tuple[SystemSession, GatewayConfiguration], put: Put) -> None:
+        response = self._finish(reconciling, lambda: put("us", "eu"))
+
+        assert response.status_code == 200
+
+    def test_deletion_of_the_control_plane(
+        self,
+        reconciling: tuple[SystemSession, GatewayConfiguration],
+        client: TestClient,
+        control_plane: dict[str, Any],
+    ) -> None:
+        response = self._finish(reconciling, lambda: client.delete(f"/v2/control-planes/{control_plane['id']}"))
+
+        assert response.status_code == 204
+
+
+def _group_of(session: SystemSession) -> UUID:
+    configuration_id = (
+        session.connection()
+        .exec_driver_sql("select id from gateway_configurations order by created_at desc limit 1")
+        .scalar_one()
+    )
+    statement = "select id from dataplane_groups where configuration_id = %s"
+    return session.connection().exec_driver_sql(statement, (configuration_id,)).scalar_one()
+
+
+def _until_somebody_waits(session: SystemSession) -> None:
+    statement = "select count(*) from pg_locks where not granted"
+    end = time.monotonic() + 10
+    while session.connection().exec_driver_sql(statement).scalar_one() == 0:
+        assert time.monotonic() < end, "nobody waits"
+        time.sleep(0.01)
 
 
 def test_withdrawn_group_waits_for_live_nodes_only(

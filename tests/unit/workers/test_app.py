@@ -23,10 +23,9 @@ def test_every_task_is_registered_and_has_a_queue() -> None:
 
 
 def test_the_outbox_topics_have_tasks() -> None:
-    from core.control_planes.service import RECONCILE_GATEWAYS
     from core.gateways.topics import RECONCILE_CONFIGURATION
 
-    assert {RECONCILE_CONFIGURATION, RECONCILE_GATEWAYS} <= tasks.QUEUES.keys()
+    assert RECONCILE_CONFIGURATION in tasks.QUEUES
 
 
 def test_schedule_names_tasks_and_their_queues() -> None:
