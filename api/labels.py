@@ -9,10 +9,11 @@ from typing import Annotated, Final
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
+from core.labels import MOST_LABELS
+
 _WORD: Final = re.compile(r"[a-z0-9A-Z]([a-z0-9A-Z\-._]*[a-z0-9A-Z]+)?")
 _RESERVED: Final = ("kong", "konnect", "mesh", "kic", "_")
 _MAX_LENGTH: Final = 63
-_MAX_PAIRS: Final = 50
 
 
 def _check_key(key: str) -> None:
@@ -35,8 +36,8 @@ def _check(labels: dict[str, str]) -> dict[str, str]:
 
 
 def _check_changes(labels: dict[str, str | None]) -> dict[str, str | None]:
-    if len(labels) > _MAX_PAIRS:
-        raise _violation(f"There may be at most {_MAX_PAIRS} labels")
+    if len(labels) > MOST_LABELS:
+        raise _violation(f"There may be at most {MOST_LABELS} labels")
     for key, value in labels.items():
         _check_key(key)
         if value is not None:

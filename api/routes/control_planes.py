@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from api.deps import Caller, ServicesDep, TenantDb, token_router
 from api.documents import Instant, PageMeta, PaginatedMeta, RequestBody, ResponseBody
-from api.labels import LabelChanges, Labels
+from api.labels import LabelChanges
 from api.query import Filterable, boolean_filter, list_parameters, listing, text_filter, uuid_filter
 from core.control_planes.service import (
     AuthType,
@@ -116,7 +116,7 @@ class ControlPlane(ResponseBody):
     id: UUID
     name: str
     description: str
-    labels: Labels
+    labels: dict[str, str]
     config: ControlPlaneConfig
     created_at: Instant
     updated_at: Instant

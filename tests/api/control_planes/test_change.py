@@ -98,6 +98,16 @@ class TestPatch:
         assert violations(client.patch(path, json=body)) == expected
         assert client.get(path).json() == created
 
+    def test_labels_that_stay_count(self, client: TestClient, path: str) -> None:
+        client.patch(path, json={"labels": {f"key{number}": "x" for number in range(48)}})
+        full = client.get(path).json()
+        assert len(full["labels"]) == 50
+
+        assert violations(client.patch(path, json={"labels": {"one-more": "x"}})) == {("labels", "is_label")}
+
+        assert client.get(path).json() == full
+        assert client.patch(path, json={"labels": {"one-more": "x", "env": None}}).status_code == 200
+
     def test_name_is_taken(self, client: TestClient, path: str, created: dict[str, Any]) -> None:
         client.post("/v2/control-planes", json={"name": "other"})
 
