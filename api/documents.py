@@ -1,9 +1,10 @@
 """What request and response bodies have in common."""
 
+import re
 from datetime import UTC, datetime
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, field_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator
 from pydantic_core import PydanticCustomError
 
 
@@ -13,18 +14,35 @@ def _milliseconds(moment: datetime) -> str:
 
 # RFC 3339 in UTC with milliseconds, as Konnect writes it.
 Instant = Annotated[datetime, PlainSerializer(_milliseconds, return_type=str, when_used="json")]
+_RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _written_in_full(value: object) -> object:
+    """Left alone, the parser takes numbers for seconds since 1970 and dates for midnight."""
+    if not isinstance(value, datetime) and not (isinstance(value, str) and _RFC_3339.fullmatch(value)):
+        reason = "must be a date and time with its offset from UTC, as in RFC 3339"
+        raise PydanticCustomError("violation", "{reason}", {"rule": "is_date_time", "reason": reason})
+    return value
+
+
 # RFC 3339 from a client; must say its offset.
-InstantInput = Annotated[AwareDatetime, Field(strict=False)]
+InstantInput = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_written_in_full)]
 
 
 def is_storable(value: object) -> bool:
     """Whether PostgreSQL can hold all text of a JSON value: it has no NUL and is Unicode that can be encoded."""
-    if isinstance(value, str):
-        return "\0" not in value and (value.isascii() or _is_encodable(value))
-    if isinstance(value, dict):
-        return all(is_storable(part) for item in cast("dict[object, object]", value).items() for part in item)
-    if isinstance(value, list):
-        return all(is_storable(part) for part in cast("list[object]", value))
+    waiting = [value]  # not by recursion: how deep it goes is the client's choice
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, str):
+            if "\0" in part or not (part.isascii() or _is_encodable(part)):
+                return False
+        elif isinstance(part, dict):
+            members = cast("dict[object, object]", part)
+            waiting += members.keys()
+            waiting += members.values()
+        elif isinstance(part, list):
+            waiting += cast("list[object]", part)
     return True
 
 

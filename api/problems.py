@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Route
 
 from api import core_entity_errors, statuses
 from api.violations import from_pydantic
@@ -55,6 +56,12 @@ _MINIMUM_RULES: Final = frozenset(
     {"min_length", "min_digits", "min_lowercase", "min_uppercase", "min_symbols", "min_items", "min"}
 )
 _MAXIMUM_RULES: Final = frozenset({"max_length", "max_items", "max"})
+
+
+# The framework gives up on these bodies without saying why.
+_UNREADABLE: Final = errors.InvalidInput.of(
+    "body", "is not valid JSON: it is not UTF-8, is nested too deeply or has a number out of range"
+)
 
 
 def status_of(error: errors.DomainError) -> int:
@@ -129,11 +136,23 @@ def internal_error(request: Request) -> Response:
 
 
 def http_error(request: Request, error: HTTPException) -> Response:
-    """Errors of the framework: no such path, wrong method, body too large."""
+    """Errors of the framework: no such path, wrong method, body too large or not readable."""
+    if error.status_code == 400:
+        return render(request, _UNREADABLE)
     detail = {404: "Not found", 405: "This method is not supported here"}.get(error.status_code, error.detail)
     if statuses.applies_to(request.url.path):
         return statuses.status_response(error.status_code, detail, headers=error.headers)
     return problem(request, error.status_code, detail, headers=error.headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What can be done with the path of a request. Source: RFC 9110, section 10.2.1."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE and isinstance(route, Route):
+            found |= route.methods or set()
+    return sorted(found)
 
 
 def install(app: FastAPI) -> None:
@@ -152,6 +171,9 @@ def install(app: FastAPI) -> None:
 
     async def on_http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if error.status_code == 405:
+            # The framework names the methods of the first operation on the path only.
+            error.headers = {"Allow": ", ".join(_methods(request))}
         return http_error(request, error)
 
     async def on_database_gone(request: Request, error: Exception) -> Response:

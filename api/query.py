@@ -145,9 +145,9 @@ def _sort(text: str, sortable: frozenset[str]) -> tuple[Sort, ...]:
             continue
         direction = words[1].lower() if len(words) == 2 else "asc"
         if len(words) > 2 or words[0] not in sortable or direction not in ("asc", "desc"):
-            raise InvalidInput.of(
-                "sort", f"supports {', '.join(sorted(sortable))}, each with asc or desc", source="query"
-            )
+            known = ", ".join(sorted(sortable))
+            reason = f"supports {known}, each with asc or desc" if known else "is not supported here"
+            raise InvalidInput.of("sort", reason, source="query")
         result.append(Sort(words[0], direction == "desc"))
     return tuple(result)
 

@@ -54,6 +54,13 @@ def test_get_and_list(put: Put, client: TestClient) -> None:
     assert listed["meta"] == {"page": {"number": 1, "size": 10, "total": 1}}
 
 
+def test_list_has_one_order(client: TestClient) -> None:
+    response = client.get(_PATH, params={"sort": "created_at"})
+
+    assert violations(response) == {("sort", "invalid")}
+    assert response.json()["invalid_parameters"][0]["reason"] == "is not supported here"
+
+
 def test_put_leaves_a_job_and_an_audit_event(put: Put, database: Database, tenant: Tenant) -> None:
     configuration_id = UUID(put("us").json()["id"])
 
@@ -101,6 +108,38 @@ def test_earlier_groups_must_be_finished(put: Put) -> None:
     put("us")
 
     assert violations(put("us", "eu")) == {("dataplane_groups", "invalid")}
+
+
+def test_a_refused_group_does_not_block_the_next_statement(
+    put: Put, client: TestClient, database: Database, tenant: Tenant
+) -> None:
+    body = put("us").json()
+    with database.tenant(tenant.organization_id) as session:
+        session.execute(
+            update(DataplaneGroup).values(state_metadata={"reported_status": "ERROR", "reason": "bad route"})
+        )
+    shown = client.get(f"{_PATH}/{body['id']}").json()["dataplane_groups"][0]
+    assert shown["state"] == "initializing"
+    assert shown["state_metadata"] == {"reported_status": "ERROR", "reason": "bad route"}
+
+    groups = {group["region"]: group for group in put("us", "eu").json()["dataplane_groups"]}
+    assert {region: group["state"] for region, group in groups.items()} == {"us": "initializing", "eu": "initializing"}
+    assert groups["us"]["state_metadata"]["reason"] == "bad route"
+
+    # the new one has not been refused by anybody
+    assert violations(put("us")) == {("dataplane_groups", "invalid")}
+
+
+def test_refused_groups_can_be_given_up(put: Put, database: Database, tenant: Tenant) -> None:
+    put("us")
+    with database.tenant(tenant.organization_id) as session:
+        session.execute(update(DataplaneGroup).values(state_metadata={"reported_status": "ERROR", "reason": "bad"}))
+
+    (group,) = put().json()["dataplane_groups"]
+
+    assert group["state"] == "terminating"
+    assert "state_metadata" not in group
+    assert violations(put("us")) == {("dataplane_groups", "invalid")}
 
 
 def test_replacing_keeps_adds_and_ends_groups(put: Put, database: Database, tenant: Tenant) -> None:

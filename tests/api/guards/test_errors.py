@@ -16,7 +16,7 @@ from core import errors
 from core.db.engine import Database
 from core.errors import DomainError
 from core.settings import Settings
-from tests.support.problems import assert_problem
+from tests.support.problems import assert_problem, violations
 from tests.support.tenants import Tenant
 
 
@@ -68,7 +68,36 @@ def test_wrong_method(client: TestClient) -> None:
     response = client.put("/v2/control-planes", json={})
 
     assert_problem(response, 405)
-    assert set(response.headers["allow"].split(", ")) >= {"GET"}
+    assert response.headers["allow"] == "GET, POST"
+    assert client.post(f"/v2/control-planes/{uuid4()}", json={}).headers["allow"] == "DELETE, GET, PATCH"
+
+
+def test_wrong_method_below_core_entities(client: TestClient) -> None:
+    response = client.put(f"/v2/control-planes/{uuid4()}/core-entities/services", json={})
+
+    assert response.status_code == 405
+    assert response.headers["allow"] == "GET, POST"
+    assert response.json()["code"] == 12
+
+
+@pytest.mark.parametrize("depth", [100, 500, 990, 5_000, 100_000])
+@pytest.mark.parametrize(("start", "end"), [("[", "]"), ('{"a":', "}")])
+@pytest.mark.parametrize("field", ["name", "labels"])
+def test_deep_bodies(client: TestClient, depth: int, start: str, end: str, field: str) -> None:
+    deep = start * depth + "1" + end * depth
+    content = f'{{"name": "cp", "{field}": {deep}}}'.encode()
+
+    response = client.post("/v2/control-planes", content=content, headers={"Content-Type": "application/json"})
+
+    assert {name.split(".")[0] for name, _ in violations(response)} <= {field, "body"}
+
+
+@pytest.mark.parametrize("content", [b'{"name": "\xff"}', b'{"name": 1' + b"0" * 5000 + b"}"])
+def test_bodies_that_cannot_be_read(client: TestClient, content: bytes) -> None:
+    response = client.post("/v2/control-planes", content=content, headers={"Content-Type": "application/json"})
+
+    assert violations(response) == {("body", "invalid")}
+    assert response.json()["invalid_parameters"][0]["source"] == "body"
 
 
 class TestBodyLimit:
