@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 from typing import TYPE_CHECKING
 
 from cli.faults import Fault
 from cli.up.state import StateDir
+from schema.environment import is_published
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from core.settings import Settings
 
-# What `.sluice/env` tells a user's shell; a child has no use for it, and the token is none of its business.
-_PUBLISHED = re.compile(r"SLUICE_(API|PAT|ORG_ID|ADMIN_EMAIL|ADMIN_PASSWORD|CONSOLE|GATEWAY_[A-Z]{2})")
 LOOPBACK_NETWORKS = "127.0.0.0/8,::1/128"
 
 
@@ -64,5 +62,6 @@ def completions(settings: Settings, state: StateDir, environ: Mapping[str, str])
 
 def child_environment(found: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
     """A whole environment for a child process: ours, without what is published to users, with `found` as settings."""
-    kept = {name: value for name, value in environ.items() if not _PUBLISHED.fullmatch(name)}
+    # A child has no use for what users are told, and their token is none of its business.
+    kept = {name: value for name, value in environ.items() if not is_published(name)}
     return kept | {f"SLUICE_{name.upper()}": value for name, value in found.items()}

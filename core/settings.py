@@ -7,7 +7,6 @@ and not a silent default.
 import base64
 import binascii
 import os
-import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
@@ -18,11 +17,9 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from core.errors import SettingsError
+from schema.environment import is_published
 
 ENV_PREFIX: Final = "SLUICE_"
-
-# Written to `.sluice/env` for the user's shell; sourcing that file before a start must not be an error.
-_PUBLISHED = re.compile(r"SLUICE_(API|PAT|ORG_ID|ADMIN_EMAIL|ADMIN_PASSWORD|CONSOLE|GATEWAY_[A-Z]{2})")
 
 
 def _split(value: object) -> object:
@@ -250,7 +247,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
     given = {name: value for name, value in environ.items() if name.startswith(ENV_PREFIX)}
     for name in sorted(given):
-        if name not in known and not _PUBLISHED.fullmatch(name):
+        # Sourcing `.sluice/env` before a start must not be an error.
+        if name not in known and not is_published(name):
             raise SettingsError(name, "is not a setting")
     source = _Environment(Settings, {name: value for name, value in given.items() if name in known})
     try:

@@ -9,7 +9,13 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from schema.environment import is_published
+
 ENV_PREFIX: Final = "SLUICE_GATEWAY_"
+
+_LIMITS: Final = f"{ENV_PREFIX}LIMITS"
+# The control plane's settings that begin alike; a shell may have them for both.
+_OTHERS: Final = frozenset({f"{ENV_PREFIX}DOMAIN"})
 
 
 class SpecError(Exception):
@@ -78,12 +84,10 @@ class GatewaySpec(BaseModel):
                 raise SpecError(f"{path}: {error}") from error
         known = {ENV_PREFIX + name.upper(): name for name in cls.model_fields}
         for variable, value in environ.items():
-            if not variable.startswith(ENV_PREFIX):
-                continue
-            if variable not in known:
+            if variable in known:
+                document[known[variable]] = _parsed(variable, value) if variable == _LIMITS else value
+            elif variable.startswith(ENV_PREFIX) and variable not in _OTHERS and not is_published(variable):
                 raise SpecError(f"{variable}: unknown setting")
-            name = known[variable]
-            document[name] = json.loads(value) if name == "limits" else value
         try:
             return cls.model_validate(document)
         except ValidationError as error:
@@ -116,6 +120,13 @@ class GatewaySpec(BaseModel):
         if self.limits is not None:
             options["limits"] = self.limits
         return json.dumps(options).encode()
+
+
+def _parsed(variable: str, value: str) -> object:
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise SpecError(f"{variable}: is not JSON") from None
 
 
 def split_address(address: str) -> tuple[str, int]:

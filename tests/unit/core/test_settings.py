@@ -52,7 +52,13 @@ def test_offset_shifts_every_port() -> None:
 
 def test_what_we_publish_ourselves_is_no_setting_and_no_error() -> None:
     load_settings(
-        {"SLUICE_API": "http://x", "SLUICE_PAT": "kpat_x", "SLUICE_GATEWAY_US": "x", "SLUICE_ADMIN_PASSWORD": "x"}
+        {
+            "SLUICE_API": "http://x",
+            "SLUICE_PAT": "kpat_x",
+            "SLUICE_GATEWAY_US": "x",
+            "SLUICE_GATEWAY_EU_WEST_1": "x",
+            "SLUICE_ADMIN_PASSWORD": "x",
+        }
     )
 
 

@@ -66,6 +66,26 @@ def test_unknown_variable_is_named() -> None:
         GatewaySpec.load(None, {"SLUICE_GATEWAY_COLOUR": "1"})
 
 
+def test_what_env_files_tell_people_is_passed_over(tmp_path: Path) -> None:
+    published = {
+        "SLUICE_GATEWAY_US": "http://127.0.0.1:8000",
+        "SLUICE_GATEWAY_EU": "http://127.0.0.1:8100",
+        "SLUICE_GATEWAY_AP_SOUTH_1": "http://127.0.0.1:8200",
+        "SLUICE_GATEWAY_DOMAIN": "gateways.localhost",
+        "SLUICE_PAT": "kpat_x",
+    }
+    assert GatewaySpec.load(written(tmp_path), published) == GatewaySpec.load(written(tmp_path), {})
+
+
+def test_limits_are_json(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    assert GatewaySpec.load(path, {"SLUICE_GATEWAY_LIMITS": '{"a": 1}'}).limits == {"a": 1}
+    for text in ("{secret", "[1]"):
+        with pytest.raises(SpecError, match=r"limits|LIMITS") as caught:
+            GatewaySpec.load(path, {"SLUICE_GATEWAY_LIMITS": text})
+        assert "secret" not in str(caught.value)
+
+
 def test_certificate_needs_its_key(tmp_path: Path) -> None:
     spec = GatewaySpec.load(written(tmp_path, certificate_file="a.crt"), {})
     with pytest.raises(SpecError, match="certificate_key_file"):
