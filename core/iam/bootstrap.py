@@ -1,7 +1,7 @@
 """The first start: one organization, one administrator, one token."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -21,6 +21,8 @@ from core.models.user import User
 
 DEFAULT_ADMIN_EMAIL: Final = "admin@sluice.localhost"
 DEFAULT_ORGANIZATION: Final = "Default"
+BOOTSTRAP_NAME: Final = "bootstrap"
+"""Of the token that an administrator gets without asking for it."""
 _TOKEN_LIFETIME: Final = timedelta(days=365)
 # Held to the end of the transaction: of two first starts one makes everything, the other finds it.
 _LOCK: Final = text("select pg_advisory_xact_lock(7305811443)")
@@ -98,18 +100,7 @@ def create_organization(
     session.flush()
     session.add(user)
     session.flush()
-    token = tokens.mint()
-    session.add(
-        AccessToken(
-            org_id=organization_id,
-            user_id=user.id,
-            name="bootstrap",
-            token_hash=keyring.token_hash(token),
-            expires_at=now + _TOKEN_LIFETIME,
-            created_at=now,
-            updated_at=now,
-        )
-    )
+    token = add_bootstrap_token(session, keyring, user, now)
     session.add(
         AuditEvent(
             org_id=organization_id,
@@ -122,6 +113,23 @@ def create_organization(
     )
     session.flush()
     return user, token
+
+
+def add_bootstrap_token(session: SystemSession, keyring: KeyRing, user: User, now: datetime) -> str:
+    """Make the token that `user` gets without asking for it; returns the token itself."""
+    token = tokens.mint()
+    session.add(
+        AccessToken(
+            org_id=user.org_id,
+            user_id=user.id,
+            name=BOOTSTRAP_NAME,
+            token_hash=keyring.token_hash(token),
+            expires_at=now + _TOKEN_LIFETIME,
+            created_at=now,
+            updated_at=now,
+        )
+    )
+    return token
 
 
 def _existing(session: SystemSession) -> Bootstrap | None:

@@ -1,6 +1,5 @@
 """A way back in for the operator: new credentials for the first administrator."""
 
-from datetime import timedelta
 from typing import Final
 
 from pydantic import SecretStr
@@ -9,17 +8,13 @@ from sqlalchemy import delete, select
 from core.clock import Clock
 from core.crypto import KeyRing
 from core.db.engine import Database
-from core.iam import tokens
-from core.iam.bootstrap import Bootstrap
+from core.iam.bootstrap import BOOTSTRAP_NAME, Bootstrap, add_bootstrap_token
 from core.iam.passwords import Passwords, new_password
 from core.models.access_token import AccessToken
 from core.models.audit_event import AuditEvent
 from core.models.organization import Organization
 from core.models.user import User
 
-# As the bootstrap does it.
-_BOOTSTRAP_NAME: Final = "bootstrap"
-_TOKEN_LIFETIME: Final = timedelta(days=365)
 _ACTION: Final = "user.credentials_renewed"
 
 
@@ -28,7 +23,7 @@ def renew_credentials(database: Database, keyring: KeyRing, passwords: Passwords
 
     Other tokens stay valid. Returns None when there is no organization yet.
     """
-    password, token, now = new_password(), tokens.mint(), clock.now()
+    password, now = new_password(), clock.now()
     password_hash = passwords.hash(password)
     with database.system() as session:
         owner = session.scalar(
@@ -44,20 +39,10 @@ def renew_credentials(database: Database, keyring: KeyRing, passwords: Passwords
         owner.updated_at = now
         session.execute(
             delete(AccessToken).where(
-                AccessToken.org_id == owner.org_id, AccessToken.user_id == owner.id, AccessToken.name == _BOOTSTRAP_NAME
+                AccessToken.org_id == owner.org_id, AccessToken.user_id == owner.id, AccessToken.name == BOOTSTRAP_NAME
             )
         )
-        session.add(
-            AccessToken(
-                org_id=owner.org_id,
-                user_id=owner.id,
-                name=_BOOTSTRAP_NAME,
-                token_hash=keyring.token_hash(token),
-                expires_at=now + _TOKEN_LIFETIME,
-                created_at=now,
-                updated_at=now,
-            )
-        )
+        token = add_bootstrap_token(session, keyring, owner, now)
         session.add(
             AuditEvent(
                 org_id=owner.org_id,
