@@ -1,7 +1,8 @@
 """Keeps one gateway process running.
 
 `python -m gateway_runtime.watchdog [--detach] <spec.json>` starts the gateway and starts it again within a second when it dies; when it
-dies at once, again and again, the pauses grow. SIGTERM ends both: the gateway gets its grace to finish requests in flight.
+dies at once, again and again, the pauses grow. A gateway that lives but no longer answers its status listener is replaced: a new
+one starts beside it, and it is killed once the new one serves. SIGTERM ends both: the gateway gets its grace to finish requests in flight.
 
 The gateway does not depend on its watchdog: when the watchdog is killed, the gateway goes on. The next watchdog finds it,
 starts a new gateway beside it (they share the listeners' ports through SO_REUSEPORT), and ends the old one gracefully once the
@@ -24,8 +25,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+import structlog
+
+from gateway_runtime import logs
 from gateway_runtime.backoff import Backoff
+from gateway_runtime.liveness import Liveness, Patience, StatusProbe
 from gateway_runtime.processes import ProcessRecord, read_records, write_record
+from gateway_runtime.spec import split_address
 
 RUN_DIRECTORY: Final = "run"
 ROLE: Final = "watchdog"
@@ -37,17 +43,33 @@ READY_SECONDS: Final = 30.0
 """How long a new gateway may take before the old one is ended anyway."""
 KILL_AFTER_SECONDS: Final = 5.0
 """Beyond its own grace, before a gateway that does not end is killed."""
+HUNG_KILL_AFTER_SECONDS: Final = 1.0
+"""For a gateway that hangs; it takes its share of new connections until it is gone."""
 TICK_SECONDS: Final = 0.05
 
 EXIT_ALREADY_RUNNING: Final = 3
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 class Watchdog:
     """Supervises one child. `command` must write a `gateway` record into `run_directory`, ready once it serves."""
 
-    def __init__(self, command: Sequence[str], run_directory: Path, *, grace_seconds: float) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        run_directory: Path,
+        *,
+        grace_seconds: float,
+        status_address: str | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        """`status_address` is where the child answers as long as it is well; None: that it runs is enough."""
         self._command = list(command)
         self._run = run_directory
+        self._status_address = status_address
+        self._patience = patience or Patience()
+        self._hung: subprocess.Popen[bytes] | None = None
         self._kill_after = grace_seconds + KILL_AFTER_SECONDS
         self._backoff = Backoff(0.1, 10.0)
         self._stopping = False
@@ -86,12 +108,14 @@ class Watchdog:
         born = time.monotonic()
         # A session of its own: what is sent to the watchdog's group must not take the gateway along.
         child = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, start_new_session=True)
-        if old:
+        if old or self._hung is not None:
             self._take_over(child, old)
-        while child.poll() is None and not self._stopping:
-            self._sleep(None)
+        healthy = self._watch(child)
         if self._stopping:
             self._end(child)
+            return
+        if not healthy:
+            self._hung = child  # its record is there: the next one takes over from it
             return
         if time.monotonic() - born >= SETTLED_SECONDS:
             self._backoff.reset()
@@ -99,6 +123,21 @@ class Watchdog:
             until = time.monotonic() + self._backoff.next_delay()
             while not self._stopping and (left := until - time.monotonic()) > 0:
                 self._sleep(left)
+
+    def _watch(self, child: subprocess.Popen[bytes]) -> bool:
+        """Wait until the child has ended, or the watchdog has to stop; False as soon as the child hangs."""
+        liveness: Liveness | None = None
+        if self._status_address is not None:
+            liveness = Liveness(StatusProbe(self._status_address, self._patience.answer_seconds), self._patience)
+        while child.poll() is None and not self._stopping:
+            self._sleep(None if liveness is None else liveness.due_seconds)
+            if liveness is None or self._stopping or child.poll() is not None:
+                continue
+            liveness.check()
+            if liveness.hung:
+                log.error("gateway.hung", pid=child.pid)
+                return False
+        return True
 
     def _take_over(self, child: subprocess.Popen[bytes], old: Sequence[ProcessRecord]) -> None:
         """End the gateways of an earlier watchdog once the new one serves; leave them alone if it does not come up."""
@@ -109,6 +148,7 @@ class Watchdog:
                 break
             self._sleep(TICK_SECONDS)
         if child.poll() is None or self._stopping:
+            self._end_hung()
             self._end_all(old)
 
     def _end(self, child: subprocess.Popen[bytes]) -> None:
@@ -116,6 +156,7 @@ class Watchdog:
         for item in others:
             item.send(signal.SIGTERM)
         child.terminate()
+        self._end_hung()
         until = time.monotonic() + self._kill_after
         while child.poll() is None and time.monotonic() < until:
             self._sleep(TICK_SECONDS)
@@ -123,6 +164,19 @@ class Watchdog:
             child.kill()
             child.wait()
         self._end_all(others)
+
+    def _end_hung(self) -> None:
+        """Kill the child that hung: it finishes nothing."""
+        hung = self._hung
+        if hung is None:
+            return
+        until = time.monotonic() + HUNG_KILL_AFTER_SECONDS
+        hung.terminate()
+        while hung.poll() is None and time.monotonic() < until:
+            self._sleep(TICK_SECONDS)
+        hung.kill()
+        hung.wait()
+        self._hung = None
 
     def _end_all(self, records: Sequence[ProcessRecord]) -> None:
         for item in records:
@@ -163,12 +217,19 @@ def main(arguments: Sequence[str]) -> int:
         spec = json.loads(spec_path.read_text("utf-8"))
         run_directory = Path(spec["state_dir"]) / RUN_DIRECTORY
         grace_seconds = float(spec.get("grace_seconds", 10.0))
+        status_address = _known_address(spec.get("status_address"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         sys.stderr.write(f"{spec_path}: {type(error).__name__}: {error}\n")
         return 2
     command = [sys.executable, "-m", "gateway_runtime.main", str(spec_path)]
     report = _detach() if detach else None
-    return Watchdog(command, run_directory, grace_seconds=grace_seconds).run(report)
+    logs.configure()
+    return Watchdog(command, run_directory, grace_seconds=grace_seconds, status_address=status_address).run(report)
+
+
+def _known_address(address: object) -> str | None:
+    """The address, unless there is none or the gateway takes any free port, which only it knows then."""
+    return None if address is None or split_address(str(address))[1] == 0 else str(address)
 
 
 def _ignore(_status: int) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,11 +15,28 @@ import pytest
 from gateway_runtime.processes import ProcessRecord, read_records, start_time
 from gateway_runtime.watchdog import EXIT_ALREADY_RUNNING
 
-# Becomes ready after `delay` seconds, ends on SIGTERM; when told so, dies at once instead.
+# Becomes ready after `delay` seconds, ends on SIGTERM; when told so, dies at once instead. With a third argument it has a
+# status listener at that port, shared with others of its kind as the gateway's is.
 CHILD = """
-import signal, sys, time
+import signal, socket, sys, threading, time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from gateway_runtime.processes import write_record
+
+class Status(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+class Server(ThreadingHTTPServer):
+    def server_bind(self):
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        super().server_bind()
+
+if len(sys.argv) > 3:
+    server = Server(("127.0.0.1", int(sys.argv[3])), Status)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
 run, delay = Path(sys.argv[1]), float(sys.argv[2])
 with (run / "births").open("a") as births:
     births.write(f"{time.monotonic()}\\n")
@@ -35,9 +53,17 @@ while True:
 WATCHDOG = """
 import sys
 from pathlib import Path
+from gateway_runtime.liveness import Patience
 from gateway_runtime.watchdog import Watchdog
-run = Path(sys.argv[1])
-sys.exit(Watchdog([sys.executable, "-c", sys.argv[2], *sys.argv[1:2], sys.argv[3]], run, grace_seconds=2).run())
+run, child, delay, *port = sys.argv[1:]
+watchdog = Watchdog(
+    [sys.executable, "-c", child, run, delay, *port],
+    Path(run),
+    grace_seconds=2,
+    status_address=f"127.0.0.1:{port[0]}" if port else None,
+    patience=Patience(every_seconds=0.1, answer_seconds=0.2, misses=5, start_seconds=2),
+)
+sys.exit(watchdog.run())
 """
 
 
@@ -56,8 +82,9 @@ class Place:
         self.run.mkdir()
         self.started: list[subprocess.Popen[bytes]] = []
 
-    def watchdog(self, delay: float = 0.0) -> subprocess.Popen[bytes]:
-        process = subprocess.Popen([sys.executable, "-c", WATCHDOG, str(self.run), CHILD, str(delay)])
+    def watchdog(self, delay: float = 0.0, *status_port: int) -> subprocess.Popen[bytes]:
+        arguments = [str(self.run), CHILD, str(delay), *map(str, status_port)]
+        process = subprocess.Popen([sys.executable, "-c", WATCHDOG, *arguments])
         self.started.append(process)
         return process
 
@@ -152,6 +179,41 @@ def test_old_gateway_stays_while_the_new_one_does_not_come_up(place: Place) -> N
     assert place.ready() == [old]
     (place.run / "die").unlink()
     until(lambda: bool(place.ready()) and place.ready() != [old])
+
+
+def test_gateway_that_hangs_is_replaced(place: Place) -> None:
+    place.watchdog(0.3, free_port())
+    until(lambda: len(place.ready()) == 1)
+    hung = place.ready()[0]
+    time.sleep(1)
+    assert place.ready() == [hung]
+
+    os.kill(hung, signal.SIGSTOP)
+    until(lambda: bool(place.ready()) and hung not in place.ready())
+
+    assert start_time(hung) is None
+    (born,) = place.ready()
+    time.sleep(1.5)
+    assert place.ready() == [born]
+
+
+def test_hung_gateway_stays_while_the_new_one_does_not_come_up(place: Place) -> None:
+    watchdog = place.watchdog(0.0, free_port())
+    until(lambda: len(place.ready()) == 1)
+    hung = place.ready()[0]
+    (place.run / "die").touch()
+    os.kill(hung, signal.SIGSTOP)
+    until(lambda: len(place.births()) >= 3)
+    assert start_time(hung) is not None
+    watchdog.terminate()
+    assert watchdog.wait(10) == 0
+    assert start_time(hung) is None
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 def test_record_of_another_process_with_the_same_id_is_not_believed(place: Place) -> None:
