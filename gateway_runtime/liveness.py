@@ -22,7 +22,7 @@ class Patience:
     every_seconds: float = 3.0
     answer_seconds: float = 2.0
     misses: int = 5
-    """So many in a row, and it counts as hung: after 15 to 25 seconds."""
+    """So many in a row, and it counts as hung: after some 15 seconds."""
     start_seconds: float = 120.0
     """How long it may take until it answers for the first time: it loads its cache before it listens."""
 
@@ -81,9 +81,9 @@ class Liveness:
         """Probe, if it is time."""
         if self.due_seconds > 0:
             return
+        self._next = self._clock() + self._patience.every_seconds
         if self._probe():
             self._answered = True
             self._missed = 0
         else:
             self._missed += 1
-        self._next = self._clock() + self._patience.every_seconds
