@@ -52,7 +52,7 @@ endif
 .make/engine: pyproject.toml $(ENGINE_SOURCES) .make/requirements
 	@command -v $(CARGO) >/dev/null || { echo "sluice: cargo (the Rust toolchain) is needed and was not found" >&2; exit 1; }
 	@echo "building the engine (the first time takes a few minutes) …"
-	@PIP_QUIET=1 PIP_DISABLE_PIP_VERSION_CHECK=1 VIRTUAL_ENV="$(CURDIR)/$(VENV)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin develop --quiet --release --locked
+	@CARGO_TERM_QUIET=true PIP_QUIET=1 PIP_DISABLE_PIP_VERSION_CHECK=1 VIRTUAL_ENV="$(CURDIR)/$(VENV)" PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/maturin develop --quiet --release --locked
 	@touch $@
 
 .PHONY: FORCE
