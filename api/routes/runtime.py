@@ -4,12 +4,13 @@ The region in the certificate decides what a runtime sees; an organization's con
 to and nowhere else.
 """
 
+import asyncio
 import contextlib
 import gzip
 import hashlib
 import json
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, cast
 from uuid import UUID
@@ -22,9 +23,10 @@ from starlette.responses import StreamingResponse
 from api.deps import Services, ServicesDep, services_of
 from api.documents import InstantInput, RequestBody
 from api.routes.cloud_gateways import Identifier
-from api.runtime_feed import RuntimeFeed, TooSlow
-from core.errors import Forbidden, NotFound, SettingsError, Unauthenticated
+from api.runtime_feed import Message, RuntimeFeed, StartOver
+from core.errors import Forbidden, SettingsError, Unauthenticated
 from core.runtime import acks, assignments, nodes
+from core.runtime.assignments import Assignment
 from core.runtime.node_ca import SCHEME, Node, NodeVerifier, load_ca_certificate
 from core.snapshot.build import UpdateBuilder
 from schema.snapshot import Limits
@@ -53,9 +55,11 @@ def runtime_services_of(app: FastAPI) -> RuntimeServices:
 
 
 def _make(services: Services) -> RuntimeServices:
-    def read(region: str) -> Any:
+    def read(region: str, control_plane_ids: Collection[UUID] | None) -> Sequence[Assignment]:
         with services.database.system() as session:
-            return assignments.of_region(session, region)
+            if control_plane_ids is None:
+                return assignments.of_region(session, region)
+            return assignments.of_control_planes(session, region, control_plane_ids)
 
     try:
         verifier = NodeVerifier(load_ca_certificate(services.settings.node_ca_cert_file))
@@ -127,9 +131,9 @@ class HeartbeatBody(RequestBody):
 
 
 @router.get("/stream", operation_id="stream-runtime-messages", include_in_schema=False)
-async def stream(node: CallingNode, runtime: RuntimeDep) -> StreamingResponse:
+async def stream(node: CallingNode, runtime: RuntimeDep, services: ServicesDep) -> StreamingResponse:
     """Assignments of the node's region and their changes, one JSON object per line, without end."""
-    return StreamingResponse(_lines(runtime.feed.stream(node.region)), media_type="application/x-ndjson")
+    return StreamingResponse(_lines(_messages(node, runtime, services)), media_type="application/x-ndjson")
 
 
 @router.get("/control-planes/{control_plane_id}/config", operation_id="get-runtime-config", include_in_schema=False)
@@ -138,16 +142,10 @@ def get_config(
     control_plane_id: UUID,
     node: CallingNode,
     runtime: RuntimeDep,
-    services: ServicesDep,
     from_version: Annotated[int | None, Query(ge=0)] = None,
 ) -> Response:
     """A delta from a version, or a snapshot."""
-    with services.database.system() as session:
-        assignment = assignments.of_control_plane(session, node.region, control_plane_id)
-    if assignment is None:
-        raise NotFound("control plane", control_plane_id)
-    update = runtime.builder.build(assignment.organization_id, control_plane_id, from_version)
-    content = update.model_copy(update={"hosts": assignment.hosts}).to_bytes()
+    content = runtime.builder.build(node.region, control_plane_id, from_version).to_bytes()
     headers = {
         "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
         "Vary": "Accept-Encoding",
@@ -167,10 +165,9 @@ def post_acks(body: Acks, node: CallingNode, services: ServicesDep) -> None:
         acks.Ack(item.control_plane_id, item.version, item.accepted, item.errors, item.config_hash, item.removed)
         for item in body.items
     ]
-    now = services.clock.now()
     with services.database.system() as session:
-        nodes.record_sign_of_life(session, node, now)
-        acks.record(session, node, items, now)
+        nodes.record_sign_of_life(session, node)
+        acks.record(session, node, items, services.clock.now())
 
 
 @router.post("/heartbeats", operation_id="post-runtime-heartbeat", status_code=204, include_in_schema=False)
@@ -179,7 +176,7 @@ def post_heartbeat(body: HeartbeatBody, node: CallingNode, services: ServicesDep
     _require_self(node, body.node_id)
     heartbeat = nodes.Heartbeat(body.version, body.hostname, body.started_at, body.tenants)
     with services.database.system() as session:
-        nodes.record_heartbeat(session, node, heartbeat, services.clock.now())
+        nodes.record_heartbeat(session, node, heartbeat)
 
 
 def _require_self(node: Node, node_id: UUID) -> None:
@@ -187,7 +184,22 @@ def _require_self(node: Node, node_id: UUID) -> None:
         raise Forbidden("A node speaks for itself only")
 
 
-async def _lines(messages: AsyncGenerator[dict[str, Any]]) -> AsyncIterator[bytes]:
+async def _messages(node: Node, runtime: RuntimeServices, services: Services) -> AsyncGenerator[Message]:
+    """The region's messages; the list says under which terms, and what the node has to let go of comes right after it."""
+
+    def left_over() -> Sequence[UUID]:
+        with services.database.system() as session:
+            return acks.left_over(session, node)
+
+    async with contextlib.aclosing(runtime.feed.stream(node.region)) as messages:
+        yield await anext(messages) | {"terms": runtime.builder.terms}
+        for control_plane_id in await asyncio.to_thread(left_over):
+            yield {"type": "removed", "control_plane_id": str(control_plane_id)}
+        async for message in messages:
+            yield message
+
+
+async def _lines(messages: AsyncGenerator[Message]) -> AsyncIterator[bytes]:
     until = time.monotonic() + LONGEST_STREAM_SECONDS
     async with contextlib.aclosing(messages):
         try:
@@ -195,5 +207,5 @@ async def _lines(messages: AsyncGenerator[dict[str, Any]]) -> AsyncIterator[byte
                 yield json.dumps(message, separators=(",", ":")).encode() + b"\n"
                 if time.monotonic() > until:
                     return
-        except TooSlow:
-            return  # the runtime comes back and gets the complete list
+        except StartOver:
+            return

@@ -8,7 +8,8 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
+from uuid import UUID
 
 import psycopg
 from psycopg import sql
@@ -19,11 +20,19 @@ from core.db.engine import SYSTEM_ROLE, driver_url
 
 # Payload "<org_id> <control_plane_id> <version>": a control plane's configuration has a new version.
 CONFIG_CHANNEL: Final = "sluice_config"
-# Payload "<region>": which control planes a region serves, or under which hosts, has changed.
+# Payload "<region> <control_plane_id>": whether a region serves a control plane, or under which hosts, has changed. A
+# payload of the region alone stands for all of its control planes.
 ASSIGNMENTS_CHANNEL: Final = "sluice_assignments"
 
 _NOTIFY = text("select pg_notify(:channel, :payload)")
 _RECONNECT_SECONDS: Final = 0.5
+# A server that vanished without a word is noticed within half a minute, not when TCP gives up after hours.
+_CONNECT: Final[dict[str, Any]] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,11 @@ def publish(session: Session, channel: str, payload: str) -> None:
     session.execute(_NOTIFY, {"channel": channel, "payload": payload})
 
 
+def publish_assignment(session: Session, region: str, control_plane_id: UUID) -> None:
+    """Tell runtimes of `region`, once the transaction has committed, to look at one control plane's assignment."""
+    publish(session, ASSIGNMENTS_CHANNEL, f"{region} {control_plane_id}")
+
+
 class PostgresNotices:
     """NoticeBus over LISTEN and NOTIFY. Each listener holds one connection of its own and reconnects by itself."""
 
@@ -68,7 +82,7 @@ class PostgresNotices:
         """See NoticeBus. Starts with None (look once now) and never ends; the consumer stops by closing it."""
         while True:
             try:
-                with psycopg.connect(self._conninfo, autocommit=True, connect_timeout=5) as connection:
+                with psycopg.connect(self._conninfo, autocommit=True, **_CONNECT) as connection:
                     for statement in _subscribe(channels):
                         connection.execute(statement)
                     yield None
@@ -79,7 +93,7 @@ class PostgresNotices:
                             yield Notice(notify.channel, notify.payload)
                         if quiet:
                             yield None
-            except psycopg.OperationalError:
+            except psycopg.Error:
                 yield None
                 time.sleep(_RECONNECT_SECONDS)
 
@@ -88,7 +102,7 @@ class PostgresNotices:
         while True:
             try:
                 async with await psycopg.AsyncConnection.connect(
-                    self._conninfo, autocommit=True, connect_timeout=5
+                    self._conninfo, autocommit=True, **_CONNECT
                 ) as connection:
                     for statement in _subscribe(channels):
                         await connection.execute(statement)
@@ -100,7 +114,7 @@ class PostgresNotices:
                             yield Notice(notify.channel, notify.payload)
                         if quiet:
                             yield None
-            except psycopg.OperationalError:
+            except psycopg.Error:
                 yield None
                 await asyncio.sleep(_RECONNECT_SECONDS)
 

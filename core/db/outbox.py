@@ -7,7 +7,7 @@ the same transaction: a job is delivered at least once, so every handler is idem
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import func, text
 from sqlalchemy.orm import Session
 
 from core.models.outbox import OutboxMessage
@@ -30,6 +30,8 @@ class Outbox:
             org_id: the organization that the subject belongs to.
             subject_id: what to work on; it may be gone by the time the task runs.
         """
-        self._session.add(OutboxMessage(org_id=org_id, topic=topic, subject_id=subject_id))
+        # The database's time, as the dispatcher's: a host whose clock is ahead must not hold up its own jobs.
+        due = func.clock_timestamp()
+        self._session.add(OutboxMessage(org_id=org_id, topic=topic, subject_id=subject_id, available_at=due))
         # PostgreSQL delivers at commit and folds equal notices of one transaction into one.
         self._session.execute(_WAKE)

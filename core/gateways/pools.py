@@ -13,12 +13,12 @@ from uuid import UUID
 from sqlalchemy import bindparam, select, text, update
 from sqlalchemy.orm import Session
 
-from core.db.notices import ASSIGNMENTS_CHANNEL, publish
+from core.db.notices import publish_assignment
 from core.gateways.states import ReportedStatus
 from core.models.control_plane import ControlPlane
 from core.models.dataplane_group import DataplaneGroup
 from core.models.gateway_configuration import GatewayConfiguration
-from core.runtime.nodes import live_since
+from core.runtime.nodes import LIVE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +66,30 @@ _POOLS = text(
     from runtime_nodes node
     left join runtime_acks ack
         on ack.node_id = node.id and ack.org_id = :org_id and ack.control_plane_id = :control_plane_id
-    where node.region in :regions and node.last_seen_at > :since
+    where node.region in :regions and node.last_seen_at > now() - make_interval(secs => :live_seconds)
     """
 ).bindparams(bindparam("regions", expanding=True))
+_FORGET_REPORTS = text(
+    """
+    delete from runtime_acks ack using runtime_nodes node
+    where ack.org_id = :org_id and ack.control_plane_id = :control_plane_id
+      and node.id = ack.node_id and node.region = :region
+    """
+)
+# Those that were looked at in vain for a minute are looked at now and then only: there may be many, and none may keep the
+# others waiting, or have the sweep do nothing else.
 _UNCONVERGED = text(
     """
-    select configuration.org_id, configuration.id from gateway_configurations configuration
-    where configuration.observed_version < configuration.entity_version
-       or exists (select 1 from dataplane_groups grp
-                  where grp.org_id = configuration.org_id and grp.configuration_id = configuration.id
-                    and grp.state in ('created', 'initializing', 'terminating'))
-    order by configuration.updated_at limit :most
+    select org_id, id from (
+        select configuration.org_id, configuration.id,
+               greatest(configuration.updated_at, max(grp.updated_at)) > now() - interval '1 minute' as young
+        from gateway_configurations configuration
+        left join dataplane_groups grp on grp.org_id = configuration.org_id and grp.configuration_id = configuration.id
+        group by configuration.org_id, configuration.id
+        having configuration.observed_version < configuration.entity_version
+            or bool_or(grp.state in ('created', 'initializing', 'terminating'))
+    ) waiting
+    where young or random() < :chance order by random() limit :most
     """
 )
 
@@ -86,7 +99,7 @@ def lock_configuration(session: Session, org_id: UUID, configuration_id: UUID) -
     return session.get(GatewayConfiguration, (org_id, configuration_id), with_for_update=True)
 
 
-def observe(session: Session, configuration: GatewayConfiguration, now: datetime) -> ConfigurationFacts:
+def observe(session: Session, configuration: GatewayConfiguration) -> ConfigurationFacts:
     """The groups and their regions' runtimes, as they are now."""
     statement = select(DataplaneGroup).where(
         DataplaneGroup.org_id == configuration.org_id, DataplaneGroup.configuration_id == configuration.id
@@ -96,24 +109,29 @@ def observe(session: Session, configuration: GatewayConfiguration, now: datetime
         GroupFacts(row.id, row.region, row.state, row.assigned_version, row.state_metadata.get("reason"))
         for row in rows
     ]
-    pools = _observe_pools(session, configuration, {group.region for group in groups}, now)
+    pools = _observe_pools(session, configuration, {group.region for group in groups})
     return ConfigurationFacts(configuration.entity_version, configuration.observed_version, groups, pools)
 
 
 def assign(session: Session, configuration: GatewayConfiguration, group_id: UUID, region: str) -> None:
-    """Have the region's runtimes serve the group from the control plane's present version on."""
+    """Have the region's runtimes serve the group from the control plane's present version on.
+
+    What they reported before says nothing about now: they may be letting go of an earlier assignment this very moment. The
+    notice has each of them report again.
+    """
     key = (configuration.org_id, configuration.control_plane_id)
     version = session.execute(
         select(ControlPlane.config_version).where(ControlPlane.org_id == key[0], ControlPlane.id == key[1])
     ).scalar_one()
     _change(session, configuration, group_id, assigned_version=version, state="initializing")
-    publish(session, ASSIGNMENTS_CHANNEL, region)
+    session.execute(_FORGET_REPORTS, {"org_id": key[0], "control_plane_id": key[1], "region": region})
+    publish_assignment(session, region, configuration.control_plane_id)
 
 
 def withdraw(session: Session, configuration: GatewayConfiguration, group_id: UUID, region: str) -> None:
     """Have the region's runtimes serve the group no longer."""
     _change(session, configuration, group_id, assigned_version=None)
-    publish(session, ASSIGNMENTS_CHANNEL, region)
+    publish_assignment(session, region, configuration.control_plane_id)
 
 
 def mark_ready(session: Session, configuration: GatewayConfiguration, group_id: UUID, now: datetime) -> None:
@@ -148,19 +166,20 @@ def mark_observed(session: Session, configuration: GatewayConfiguration) -> None
     session.flush()
 
 
-def unconverged(session: Session, most: int) -> list[tuple[UUID, UUID]]:
-    """(organization, configuration) of those that are not where they should be, longest waiting first."""
-    return [(row[0], row[1]) for row in session.execute(_UNCONVERGED, {"most": most})]
+def unconverged(session: Session, most: int, chance: float) -> list[tuple[UUID, UUID]]:
+    """(organization, configuration) of those that are not where they should be, in no order.
+
+    Those at which nothing has happened for a minute are among them with a probability of `chance`.
+    """
+    return [(row[0], row[1]) for row in session.execute(_UNCONVERGED, {"most": most, "chance": chance})]
 
 
-def _observe_pools(
-    session: Session, configuration: GatewayConfiguration, regions: set[str], now: datetime
-) -> dict[str, PoolFacts]:
+def _observe_pools(session: Session, configuration: GatewayConfiguration, regions: set[str]) -> dict[str, PoolFacts]:
     parameters = {
         "org_id": configuration.org_id,
         "control_plane_id": configuration.control_plane_id,
         "regions": sorted(regions),
-        "since": live_since(now),
+        "live_seconds": LIVE_SECONDS,
     }
     live: dict[str, int] = dict.fromkeys(regions, 0)
     reports: dict[str, list[NodeReport]] = {region: [] for region in regions}

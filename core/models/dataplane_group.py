@@ -27,8 +27,8 @@ class DataplaneGroup(Timestamps, TenantOwned, Base):
         CheckConstraint("state in ('created', 'initializing', 'ready', 'terminating', 'terminated')", name="state"),
         CheckConstraint("hostname = lower(hostname)", name="hostname_lower_case"),
         Index("ix_dataplane_groups_org_id_control_plane_id", "org_id", "control_plane_id"),
-        # A runtime asks for all groups of its region.
-        Index("ix_dataplane_groups_region", "region"),
+        # A runtime asks for all groups of its region, and then for one control plane's in it, whoever owns that.
+        Index("ix_dataplane_groups_region_control_plane_id", "region", "control_plane_id"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)

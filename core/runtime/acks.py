@@ -45,6 +45,15 @@ _WAITING = text(
       and state in ('created', 'initializing', 'terminating')
     """
 )
+_LEFT_OVER = text(
+    """
+    select ack.control_plane_id from runtime_acks ack
+    where ack.node_id = :node_id and not exists (
+        select 1 from dataplane_groups grp
+        where grp.org_id = ack.org_id and grp.control_plane_id = ack.control_plane_id
+          and grp.region = :region and grp.assigned_version is not null)
+    """
+)
 MOST_ITEMS: Final = 1000
 
 
@@ -87,3 +96,13 @@ def record(session: Session, node: Node, acks: Sequence[Ack], now: datetime) -> 
     waiting = session.execute(_WAITING, {"region": node.region, "control_plane_ids": list(by_control_plane)})
     for org_id, configuration_id in waiting.all():
         outbox.put(RECONCILE_CONFIGURATION, org_id, configuration_id)
+
+
+def left_over(session: Session, node: Node) -> list[UUID]:
+    """Control planes that the node is on record for and is not to serve.
+
+    A node that died while it let go of one does not know of it any more; somebody has to remind it, or the control plane's
+    gateway would be ending for ever.
+    """
+    parameters = {"node_id": str(node.node_id), "region": node.region}
+    return list(session.scalars(_LEFT_OVER, parameters))

@@ -1,6 +1,6 @@
 """Which control planes the runtimes of a region serve, under which hosts, at which version."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -16,7 +16,7 @@ _SELECT = """
     group by grp.org_id, grp.control_plane_id
 """
 _OF_REGION = text(_SELECT.format(more=""))
-_OF_CONTROL_PLANE = text(_SELECT.format(more="and grp.control_plane_id = :control_plane_id"))
+_OF_SOME = text(_SELECT.format(more="and grp.control_plane_id = any(:control_plane_ids)"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,15 @@ def of_region(session: Session, region: str) -> Sequence[Assignment]:
     return [_assignment(row) for row in session.execute(_OF_REGION, {"region": region})]
 
 
+def of_control_planes(session: Session, region: str, control_plane_ids: Collection[UUID]) -> Sequence[Assignment]:
+    """Those of the given control planes that the region's runtimes serve."""
+    parameters = {"region": region, "control_plane_ids": list(control_plane_ids)}
+    return [_assignment(row) for row in session.execute(_OF_SOME, parameters)]
+
+
 def of_control_plane(session: Session, region: str, control_plane_id: UUID) -> Assignment | None:
     """One control plane's assignment to the region, or None."""
-    parameters = {"region": region, "control_plane_id": control_plane_id}
-    row = session.execute(_OF_CONTROL_PLANE, parameters).one_or_none()
-    return None if row is None else _assignment(row)
+    return next(iter(of_control_planes(session, region, [control_plane_id])), None)
 
 
 def _assignment(row: object) -> Assignment:

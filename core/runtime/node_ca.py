@@ -107,17 +107,23 @@ class NodeCa:
         Returns: whether anything was written.
         """
         key = _read_key(key_file)
-        fresh_key = key is None
+        if key is not None and self._still_good(node, certificate_file, key.public_key(), now, days):
+            return False
         if key is None:
             key = ec.generate_private_key(ec.SECP256R1())
             pem = key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
             write_private(key_file, pem)
-        if not fresh_key and self._still_good(node, certificate_file, key.public_key(), now, days):
-            return False
         write_private(certificate_file, self.issue(node, key.public_key(), now, days))
         return True
+
+    def are_good(
+        self, node: Node, certificate_file: Path, key_file: Path, now: datetime, days: int = VALID_DAYS
+    ) -> bool:
+        """Whether `ensure_files` would have nothing to do."""
+        key = _read_key(key_file)
+        return key is not None and self._still_good(node, certificate_file, key.public_key(), now, days)
 
     def _still_good(
         self, node: Node, certificate_file: Path, public_key: ec.EllipticCurvePublicKey, now: datetime, days: int

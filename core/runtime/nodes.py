@@ -1,7 +1,11 @@
-"""Runtimes as the control plane knows them: by their heartbeats."""
+"""Runtimes as the control plane knows them: by their heartbeats.
+
+The database's clock says when one was seen and how long ago that is: API and workers may run on hosts that do not agree on the
+time, and a node is alive or not by seconds.
+"""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import text
@@ -12,12 +16,12 @@ from core.runtime.node_ca import Node
 HEARTBEAT_SECONDS: Final = 5
 LIVE_SECONDS: Final = 3 * HEARTBEAT_SECONDS
 """A node that has been silent for longer counts as gone."""
-FORGET_AFTER: Final = timedelta(days=1)
+FORGET_AFTER_SECONDS: Final = 24 * 3600
 
 _HEARTBEAT = text(
     """
     insert into runtime_nodes (id, region, version, hostname, tenants, started_at, last_seen_at, created_at, updated_at)
-    values (:id, :region, :version, :hostname, :tenants, :started_at, :now, :now, :now)
+    values (:id, :region, :version, :hostname, :tenants, :started_at, now(), now(), now())
     on conflict (id) do update set region = excluded.region, version = excluded.version, hostname = excluded.hostname,
         tenants = excluded.tenants, started_at = excluded.started_at, last_seen_at = excluded.last_seen_at,
         updated_at = excluded.updated_at
@@ -26,12 +30,11 @@ _HEARTBEAT = text(
 _SIGN_OF_LIFE = text(
     """
     insert into runtime_nodes (id, region, version, hostname, tenants, started_at, last_seen_at, created_at, updated_at)
-    values (:id, :region, '', '', 0, :now, :now, :now, :now)
+    values (:id, :region, '', '', 0, now(), now(), now(), now())
     on conflict (id) do update set last_seen_at = excluded.last_seen_at
     """
 )
-_LIVE = text("select count(*) from runtime_nodes where region = :region and last_seen_at > :since")
-_FORGET = text("delete from runtime_nodes where last_seen_at < :before")
+_FORGET = text("delete from runtime_nodes where last_seen_at < now() - make_interval(secs => :seconds)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Heartbeat:
     tenants: int
 
 
-def record_heartbeat(session: Session, node: Node, heartbeat: Heartbeat, now: datetime) -> None:
+def record_heartbeat(session: Session, node: Node, heartbeat: Heartbeat) -> None:
     """Note that a node is alive."""
     session.execute(
         _HEARTBEAT,
@@ -55,26 +58,15 @@ def record_heartbeat(session: Session, node: Node, heartbeat: Heartbeat, now: da
             "hostname": heartbeat.hostname,
             "tenants": heartbeat.tenants,
             "started_at": heartbeat.started_at,
-            "now": now,
         },
     )
 
 
-def record_sign_of_life(session: Session, node: Node, now: datetime) -> None:
+def record_sign_of_life(session: Session, node: Node) -> None:
     """Note that a node has called; its first heartbeat may still be on the way."""
-    session.execute(_SIGN_OF_LIFE, {"id": str(node.node_id), "region": node.region, "now": now})
+    session.execute(_SIGN_OF_LIFE, {"id": str(node.node_id), "region": node.region})
 
 
-def count_live(session: Session, region: str, now: datetime) -> int:
-    """How many nodes of the region are alive."""
-    return session.execute(_LIVE, {"region": region, "since": live_since(now)}).scalar_one()
-
-
-def forget_gone(session: Session, now: datetime) -> int:
+def forget_gone(session: Session) -> int:
     """Delete nodes, with their acknowledgements, that have been silent for a day; returns how many."""
-    return session.execute(_FORGET, {"before": now - FORGET_AFTER}).rowcount  # type: ignore[attr-defined]
-
-
-def live_since(now: datetime) -> datetime:
-    """Nodes seen after this moment count as alive."""
-    return now - timedelta(seconds=LIVE_SECONDS)
+    return session.execute(_FORGET, {"seconds": FORGET_AFTER_SECONDS}).rowcount  # type: ignore[attr-defined]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.crud import rows
@@ -13,17 +13,16 @@ from core.crypto import KeyRing
 from core.db.engine import Database
 from core.errors import NotFound
 from core.models.config_change import ConfigChange
-from core.models.control_plane import ControlPlane
-from core.models.dataplane_group import DataplaneGroup
-from core.models.entities import ENTITY_ROWS
+from core.models.entities import ENTITY_ROWS, EntityRow
+from core.runtime import assignments
+from core.runtime.assignments import Assignment
 from schema.base import Document
 from schema.registry import Registry, registry
 from schema.snapshot import Change, Delta, GatewaySettings, Limits, Snapshot, sorted_entities
+from schema.terms import terms_hash
 
 MAX_DELTA_CHANGES: Final = 1000
 """A runtime further behind than this gets everything: cheaper than replaying so much history."""
-
-_ENDING: Final = ("terminating", "terminated")
 
 
 class UpdateBuilder:
@@ -34,111 +33,111 @@ class UpdateBuilder:
     ) -> None:
         self._database = database
         self._keyring = keyring
+        self._settings = GatewaySettings()
         self._limits = limits
         self._declarations = declarations or registry()
 
-    def build(self, org_id: UUID, control_plane_id: UUID, from_version: int | None = None) -> Snapshot | Delta:
+    @property
+    def terms(self) -> str:
+        """What stands in every update beside a control plane's own configuration, as a hash (schema/terms.py).
+
+        It follows the installation's settings, not the control planes' versions: a runtime that holds other terms has to
+        fetch again even when its version is the newest.
+        """
+        return terms_hash(self._settings.model_dump(mode="json"), self._limits.model_dump(mode="json"))
+
+    def build(self, region: str, control_plane_id: UUID, from_version: int | None = None) -> Snapshot | Delta:
         """The step from `from_version` to now, or everything if there is no such step: no version given, history
         missing, too many changes, or a version that this control plane has not reached (a restored database).
 
-        All of it is as of one moment. Raises: NotFound: no such control plane in this organization.
+        All of it is as of one moment. Raises: NotFound: the region's runtimes do not serve such a control plane.
         """
         with self._database.system() as session:
             session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-            reader = _Reader(session, self._keyring, self._declarations, org_id, control_plane_id)
-            version, hosts = reader.version(), reader.hosts()
-            changes = None if from_version is None else reader.changes(from_version, version)
+            assignment = assignments.of_control_plane(session, region, control_plane_id)
+            if assignment is None:
+                raise NotFound("control plane", control_plane_id)
+            reader = _Reader(session, self._keyring, self._declarations, assignment)
+            changes = None if from_version is None else reader.changes(from_version)
             if from_version is None or changes is None:
                 return Snapshot(
-                    organization_id=str(org_id),
+                    organization_id=str(assignment.organization_id),
                     control_plane_id=str(control_plane_id),
-                    version=version,
-                    hosts=hosts,
-                    settings=GatewaySettings(),
+                    version=assignment.version,
+                    hosts=assignment.hosts,
+                    settings=self._settings,
                     limits=self._limits,
                     entities=reader.entities(),
                 )
             return Delta(
-                organization_id=str(org_id),
+                organization_id=str(assignment.organization_id),
                 control_plane_id=str(control_plane_id),
                 from_version=from_version,
-                version=version,
-                hosts=hosts,
-                settings=GatewaySettings(),
+                version=assignment.version,
+                hosts=assignment.hosts,
+                settings=self._settings,
                 limits=self._limits,
                 changes=tuple(changes),
             )
 
 
 class _Reader:
-    def __init__(
-        self, session: Session, keyring: KeyRing, declarations: Registry, org_id: UUID, control_plane_id: UUID
-    ) -> None:
+    def __init__(self, session: Session, keyring: KeyRing, declarations: Registry, assignment: Assignment) -> None:
         self._session = session
-        self._declarations = declarations
-        self._org_id = org_id
-        self._control_plane_id = control_plane_id
-        self._sealer = Sealer(session, keyring, declarations, org_id, control_plane_id)
-
-    def version(self) -> int:
-        found = self._session.scalars(
-            select(ControlPlane.config_version).where(
-                ControlPlane.org_id == self._org_id, ControlPlane.id == self._control_plane_id
-            )
-        ).one_or_none()
-        if found is None:
-            raise NotFound("control plane", self._control_plane_id)
-        return found
-
-    def hosts(self) -> tuple[str, ...]:
-        statement = select(DataplaneGroup.hostname).where(
-            DataplaneGroup.org_id == self._org_id,
-            DataplaneGroup.control_plane_id == self._control_plane_id,
-            DataplaneGroup.hostname.is_not(None),
-            DataplaneGroup.state.not_in(_ENDING),
-        )
-        return tuple(sorted({host for host in self._session.scalars(statement) if host is not None}))
+        self._org_id = assignment.organization_id
+        self._control_plane_id = assignment.control_plane_id
+        self._version = assignment.version
+        self._sealer = Sealer(session, keyring, declarations, self._org_id, self._control_plane_id)
 
     def entities(self) -> dict[str, list[Document]]:
-        found: dict[str, list[Document]] = {}
-        for plural, row in ENTITY_ROWS.items():
-            statement = select(row).where(row.org_id == self._org_id, row.control_plane_id == self._control_plane_id)
-            found[plural] = [
-                self._sealer.open(row.entity, rows.document_of(item)) for item in self._session.scalars(statement)
-            ]
-        return sorted_entities(found)
+        return sorted_entities({plural: list(self._documents(row).values()) for plural, row in ENTITY_ROWS.items()})
 
-    def changes(self, from_version: int, version: int) -> list[Change] | None:
-        """The last change of each entity after a version, in order; None if the step cannot be made from history."""
-        if from_version > version:
+    def changes(self, from_version: int) -> list[Change] | None:
+        """The last change of each entity after a version, in order; None if the step cannot be made from history.
+
+        History says which entities changed; how they are now is read from where snapshots read it. So both agree also
+        about a field that was declared after the change was recorded.
+        """
+        if from_version > self._version:
             return None
-        after = (
-            ConfigChange.org_id == self._org_id,
-            ConfigChange.control_plane_id == self._control_plane_id,
-            ConfigChange.version > from_version,
-            ConfigChange.version <= version,
+        statement = (
+            select(ConfigChange.version, ConfigChange.entity_type, ConfigChange.entity_id)
+            .where(
+                ConfigChange.org_id == self._org_id,
+                ConfigChange.control_plane_id == self._control_plane_id,
+                ConfigChange.version > from_version,
+                ConfigChange.version <= self._version,
+            )
+            .order_by(ConfigChange.version, ConfigChange.seq)
+            .limit(MAX_DELTA_CHANGES + 1)
         )
-        statement = select(func.count(), func.min(ConfigChange.version)).where(*after)
-        count, oldest = self._session.execute(statement).one()
-        if count > MAX_DELTA_CHANGES or (version > from_version and oldest != from_version + 1):
+        history = self._session.execute(statement).all()
+        # Every version has a change of its own: one that is missing was forgotten, and what it did with it.
+        whole = len({version for version, _, _ in history}) == self._version - from_version
+        if len(history) > MAX_DELTA_CHANGES or not whole or any(kind not in ENTITY_ROWS for _, kind, _ in history):
             return None
-        history = self._session.scalars(
-            select(ConfigChange).where(*after).order_by(ConfigChange.version, ConfigChange.seq)
-        ).all()
-        return [self._change(item) for item in _last_of_each(history)]
+        return self._as_they_are(_last_of_each([(kind, identifier) for _, kind, identifier in history]))
 
-    def _change(self, item: ConfigChange) -> Change:
-        if item.after is None:
-            return Change(operation="delete", type=item.entity_type, id=str(item.entity_id))
-        entity = self._declarations.entities[item.entity_type]
-        document = self._sealer.open(entity, item.after)
-        return Change(operation="put", type=item.entity_type, id=str(item.entity_id), entity=document)
+    def _as_they_are(self, changed: Sequence[tuple[str, UUID]]) -> list[Change]:
+        found = {
+            plural: self._documents(ENTITY_ROWS[plural], [key for kind, key in changed if kind == plural])
+            for plural in {kind for kind, _ in changed}
+        }
+        return [
+            Change(operation="delete", type=kind, id=str(identifier))
+            if identifier not in found[kind]
+            else Change(operation="put", type=kind, id=str(identifier), entity=found[kind][identifier])
+            for kind, identifier in changed
+        ]
+
+    def _documents(self, row: type[EntityRow], only: Sequence[UUID] | None = None) -> dict[UUID, Document]:
+        statement = select(row).where(row.org_id == self._org_id, row.control_plane_id == self._control_plane_id)
+        if only is not None:
+            statement = statement.where(row.id.in_(only))
+        items = self._session.scalars(statement)
+        return {item.id: self._sealer.open(row.entity, rows.document_of(item)) for item in items}
 
 
-def _last_of_each(history: Sequence[ConfigChange]) -> list[ConfigChange]:
-    last: dict[tuple[str, UUID], ConfigChange] = {}
-    for item in history:
-        key = (item.entity_type, item.entity_id)
-        last.pop(key, None)
-        last[key] = item
-    return list(last.values())
+def _last_of_each(history: Sequence[tuple[str, UUID]]) -> list[tuple[str, UUID]]:
+    """Each entity once, where it occurs last."""
+    return list(dict.fromkeys(reversed(history)))[::-1]

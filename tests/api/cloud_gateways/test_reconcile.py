@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -31,10 +30,15 @@ class Runtime:
         self.node = Node(uuid4(), region)
         self.beat()
 
-    def beat(self, at: datetime | None = None) -> None:
-        now = at or SystemClock().now()
+    def beat(self) -> None:
         with self.database.system() as session:
-            nodes.record_heartbeat(session, self.node, nodes.Heartbeat("0.1.0", "host", now, 1), now)
+            nodes.record_heartbeat(session, self.node, nodes.Heartbeat("0.1.0", "host", SystemClock().now(), 1))
+
+    def fall_silent(self) -> None:
+        """As if the last sign of life were a minute old."""
+        with self.database.system() as session:
+            statement = "update runtime_nodes set last_seen_at = now() - interval '1 minute' where id = %s"
+            session.connection().exec_driver_sql(statement, (str(self.node.node_id),))
 
     def report(
         self, control_plane_id: str, version: int = 0, *, error: str | None = None, removed: bool = False
@@ -125,7 +129,7 @@ def test_silent_node_does_not_count(
     identifier = put("us").json()["id"]
     reconcile(identifier)
     us.report(control_plane["id"])
-    us.beat(SystemClock().now() - timedelta(seconds=60))
+    us.fall_silent()
 
     reconcile(identifier)
 
@@ -254,7 +258,7 @@ def test_withdrawn_group_waits_for_live_nodes_only(
     reconcile(identifier)
     assert show(identifier)["us"]["state"] == "terminating"
 
-    us.beat(SystemClock().now() - timedelta(seconds=60))
+    us.fall_silent()
     reconcile(identifier)
 
     assert show(identifier) == {}
@@ -316,7 +320,7 @@ def test_unconverged_are_found_until_they_are_not(
 
     def found() -> list[tuple[UUID, UUID]]:
         with database.system() as session:
-            return [item for item in pools.unconverged(session, 1000) if item[0] == tenant.organization_id]
+            return [item for item in pools.unconverged(session, 1000, 0.0) if item[0] == tenant.organization_id]
 
     assert found() == [(tenant.organization_id, UUID(identifier))]
     reconcile(identifier)

@@ -13,7 +13,7 @@ from core.crud.errors import KeyTaken, ReferenceMissing
 from core.crud.store import EntityStore
 from core.db.engine import driver_url
 from core.errors import NotFound
-from core.models import AuditEvent, ConfigChange, ControlPlane
+from core.models import AuditEvent, ConfigChange, ControlPlane, DataplaneGroup, GatewayConfiguration
 from core.models.entities import ENTITY_ROWS
 from core.snapshot import build
 from core.snapshot.build import UpdateBuilder
@@ -21,6 +21,7 @@ from schema.registry import registry
 from schema.snapshot import Delta, Limits, Snapshot, apply_delta, parse_update
 from tests.support.entities import Entities
 
+REGION = "us"
 SECRET = "Authorization:Bearer hunter2"
 
 
@@ -30,8 +31,29 @@ def builder(database, keyring):
 
 
 @pytest.fixture
-def update(builder, tenant, entities: Entities):
-    return lambda from_version=None: builder.build(tenant.organization_id, entities.id, from_version)
+def update(builder, database, tenant, entities: Entities):
+    serve(database, tenant.organization_id, entities.id)
+    return lambda from_version=None: builder.build(REGION, entities.id, from_version)
+
+
+def serve(database, organization_id, control_plane_id):
+    """Have the region's runtimes serve the control plane."""
+    configuration = GatewayConfiguration(
+        id=uuid4(), control_plane_id=control_plane_id, control_plane_geo="us", kind="serverless.v1"
+    )
+    with database.tenant(organization_id) as session:
+        session.add(configuration)
+        session.flush()
+        group = DataplaneGroup(
+            configuration_id=configuration.id,
+            control_plane_id=control_plane_id,
+            provider="aws",
+            region=REGION,
+            state="ready",
+            hostname=f"{uuid4().hex[:10]}.test",
+            assigned_version=0,
+        )
+        session.add(group)
 
 
 def version(database, tenant, entities):
@@ -152,13 +174,37 @@ class TestUpdates:
         assert isinstance(update(1), Snapshot)
         assert isinstance(update(2), Delta)
 
-    def test_unknown_control_planes(self, builder, entities: Entities, tenant, other_tenant):
-        for organization, control_plane in (
-            (tenant.organization_id, uuid4()),
-            (other_tenant.organization_id, entities.id),
-        ):
+    def test_only_what_the_region_serves(self, builder, update, entities: Entities):
+        assert update().version == 0
+        for region, control_plane in ((REGION, uuid4()), ("eu", entities.id)):
             with pytest.raises(NotFound):
-                builder.build(organization, control_plane)
+                builder.build(region, control_plane)
+
+    def test_a_hole_in_the_history_is_no_step(self, update, entities: Entities, database):
+        for number in range(4):
+            entities.create("services", {"name": f"s-{number}", "host": "h"})
+        with database.system() as session:
+            statement = "delete from config_changes where control_plane_id = :id and version = 2"
+            session.execute(text(statement), {"id": entities.id})
+        assert isinstance(update(0), Snapshot)
+        assert isinstance(update(1), Snapshot)
+        assert isinstance(update(2), Delta)
+
+    def test_deleted_and_made_again_with_the_same_id(self, update, entities: Entities):
+        service = entities.create("services", {"name": "old", "host": "h"})
+        held = update()
+        assert entities.call("DELETE", f"services/{service['id']}").status_code == 204
+        entities.create("services", {"id": service["id"], "name": "new", "host": "h"})
+        (change,) = update(held.version).changes
+        assert (change.operation, change.entity["name"]) == ("put", "new")
+
+    def test_fields_that_history_does_not_know_have_their_defaults(self, update, entities: Entities, database):
+        held = update()
+        entities.create("services", {"name": "s", "host": "h"})
+        with database.system() as session:
+            statement = "update config_changes set after = after - 'retries' where control_plane_id = :id"
+            session.execute(text(statement), {"id": entities.id})
+        assert apply_delta(held, update(held.version)) == update()
 
 
 class TestConcurrency:

@@ -15,7 +15,7 @@ from sqlalchemy import update
 from api.app import create_app
 from core.clock import SystemClock
 from core.db.engine import Database
-from core.db.notices import ASSIGNMENTS_CHANNEL, publish
+from core.db.notices import publish_assignment
 from core.gateways.service import hostname
 from core.models import ControlPlane, DataplaneGroup, GatewayConfiguration
 from core.runtime.node_ca import Node, NodeCa
@@ -107,14 +107,14 @@ class Plane:
                     assigned_version=0,
                 )
                 session.add(group)
-                publish(session, ASSIGNMENTS_CHANNEL, region)
+                publish_assignment(session, region, self.id)
         return self.id
 
     def withdraw(self, region: str) -> None:
         with self._database.tenant(self._tenant.organization_id) as session:
             where = (DataplaneGroup.control_plane_id == self.id, DataplaneGroup.region == region)
             session.execute(update(DataplaneGroup).where(*where).values(assigned_version=None))
-            publish(session, ASSIGNMENTS_CHANNEL, region)
+            publish_assignment(session, region, self.id)
 
 
 @pytest.fixture
