@@ -5,17 +5,19 @@ JSON only, acknowledged late, results kept nowhere: the database is the truth, t
 
 import socket
 import threading
+from contextlib import suppress
 from logging import getLogger
 from typing import Any, Final
 
 from celery import Celery, signals
 from celery.beat import Scheduler
+from kombu.exceptions import OperationalError
 
 from core import logging
 from core.db.notices import PostgresNotices
 from core.settings import Settings
 from workers import tasks
-from workers.dispatcher import Dispatcher
+from workers.dispatcher import BrokerUnreachable, Dispatcher
 from workers.task import SOFT_TIME_LIMIT_SECONDS, TIME_LIMIT_SECONDS
 from workers.toolbox import ToolboxSource
 
@@ -69,10 +71,11 @@ def create_app(settings: Settings, toolboxes: ToolboxSource | None = None) -> Ce
 
 
 def _schedule() -> dict[str, dict[str, Any]]:
-    """Sweeps that were not taken up by the time of the next one are dropped, so that they never pile up."""
+    """Sweeps that nobody took up for a while are dropped, so that they do not pile up without end."""
 
     def entry(name: str, seconds: float) -> dict[str, Any]:
-        return {"task": name, "schedule": seconds, "options": {"queue": tasks.QUEUES[name], "expires": 2 * seconds}}
+        options = {"queue": tasks.QUEUES[name], "expires": seconds + tasks.KEPT_SECONDS}
+        return {"task": name, "schedule": seconds, "options": options}
 
     return {
         "sweep configurations": entry(tasks.SWEEP_CONFIGURATIONS, tasks.SWEEP_SECONDS),
@@ -97,13 +100,17 @@ def run_worker(settings: Settings) -> int:
         notices = PostgresNotices(settings.require_database_url())
 
         def send(topic: str, org_id: Any, subject_id: Any) -> None:
-            tasks.send(app, topic, [str(org_id), str(subject_id)], org_id=str(org_id))
+            try:
+                tasks.send(app, topic, [str(org_id), str(subject_id)], org_id=str(org_id))
+            except OperationalError as error:
+                raise BrokerUnreachable from error
 
-        dispatcher = Dispatcher(tools.database, notices, tools.clock, send)
+        dispatcher = Dispatcher(tools.database, notices, send)
         running.append(dispatcher)
         threading.Thread(target=dispatcher.run, name="outbox-dispatcher", daemon=True).start()
         # Gateways come up now, not when beat next thinks of them.
-        tasks.send(app, tasks.SWEEP_POOLS, [])
+        with suppress(OperationalError):
+            tasks.send(app, tasks.SWEEP_POOLS, [])
 
     def on_shutting_down(**_: object) -> None:
         for dispatcher in running:

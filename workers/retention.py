@@ -39,7 +39,7 @@ def prune(database: Database, clock: Clock) -> None:
     with database.system() as session:
         parameters = {"before": now - KEEP_CHANGES, "keep": KEEP_VERSIONS, "most": MOST_PER_RUN}
         session.execute(_CHANGES, parameters)
-        session.execute(_OUTBOX, {"before": now - OUTBOX_DAYS})
+        given_up = session.execute(_OUTBOX, {"before": now - OUTBOX_DAYS}).rowcount  # type: ignore[attr-defined]
         session.execute(_LEASES)
-        nodes.forget_gone(session, now)
-    log.info("history.pruned")
+        nodes.forget_gone(session)
+    log.info("history.pruned", given_up_jobs=given_up)

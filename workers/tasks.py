@@ -5,13 +5,15 @@ from typing import Final
 from uuid import UUID
 
 from celery import Celery
+from celery.exceptions import SoftTimeLimitExceeded
 
+from core import logging
 from core.gateways import pools
 from core.gateways.topics import RECONCILE_CONFIGURATION
 from workers import retention
 from workers.reconcile import gateway_configuration, pool
 from workers.task import BaseTask
-from workers.toolbox import ToolboxSource
+from workers.toolbox import Toolbox, ToolboxSource
 
 RECONCILE_POOL: Final = "pool.reconcile"
 SWEEP_CONFIGURATIONS: Final = "gateway_configuration.sweep"
@@ -29,7 +31,13 @@ QUEUES: Final = {
 
 SWEEP_SECONDS: Final = 2.0
 PRUNE_SECONDS: Final = 600.0
+KEPT_SECONDS: Final = 30.0
+"""How long a sweep may wait for a worker. Sender and worker compare their own clocks, so it has to be longer than they differ."""
 MOST_PER_SWEEP: Final = 200
+CHANCE_OF_THE_OLD: Final = 0.05
+"""Configurations that have waited for over a minute are looked at in one of twenty sweeps."""
+
+log = logging.get_logger("workers.tasks")
 
 
 def register(app: Celery, toolboxes: ToolboxSource) -> None:
@@ -40,11 +48,7 @@ def register(app: Celery, toolboxes: ToolboxSource) -> None:
         gateway_configuration.reconcile(tools.database, tools.clock, UUID(org_id), UUID(configuration_id))
 
     def sweep_configurations() -> None:
-        tools = toolboxes.get()
-        with tools.database.system() as session:
-            found = pools.unconverged(session, MOST_PER_SWEEP)
-        for org_id, configuration_id in found:
-            gateway_configuration.reconcile(tools.database, tools.clock, org_id, configuration_id)
+        _sweep_configurations(toolboxes.get())
 
     def reconcile_pool(region: str) -> None:
         tools = toolboxes.get()
@@ -55,7 +59,7 @@ def register(app: Celery, toolboxes: ToolboxSource) -> None:
     def sweep_pools() -> None:
         tools = toolboxes.get()
         for region in tools.settings.regions:
-            send(app, RECONCILE_POOL, [region.name], expires_seconds=SWEEP_SECONDS)
+            send(app, RECONCILE_POOL, [region.name], expires_seconds=KEPT_SECONDS)
         pool.end_unwanted(tools.database, tools.driver, tools.settings)
 
     def prune() -> None:
@@ -70,6 +74,18 @@ def register(app: Celery, toolboxes: ToolboxSource) -> None:
         (PRUNE, prune),
     ):
         app.task(name=name, base=BaseTask)(function)
+
+
+def _sweep_configurations(tools: Toolbox) -> None:
+    with tools.database.system() as session:
+        found = pools.unconverged(session, MOST_PER_SWEEP, CHANCE_OF_THE_OLD)
+    for org_id, configuration_id in found:
+        try:
+            gateway_configuration.reconcile(tools.database, tools.clock, org_id, configuration_id)
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception:  # one that always fails must not keep the others from being looked at
+            log.exception("sweep.configuration_failed", org_id=str(org_id), configuration_id=str(configuration_id))
 
 
 def send(

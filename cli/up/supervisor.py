@@ -68,7 +68,7 @@ class Supervisor:
         """End everything in order: who gives work, who serves, who stores."""
         await asyncio.gather(*(service.stop(hurry=hurry) for service in self._workers))
         await asyncio.gather(
-            asyncio.to_thread(stop_gateways, self._state), *(service.stop(hurry=hurry) for service in self._planes)
+            asyncio.to_thread(stop_gateways, self._state, hurry=hurry), *(service.stop(hurry=hurry) for service in self._planes)
         )
         await asyncio.gather(*(service.stop() for service in self._servers))
         if not self._state.socket_dir().is_relative_to(self._state.root):
@@ -190,11 +190,11 @@ def require_engine() -> None:
         raise Fault("the engine is not built (gateway_runtime._engine is missing): run `make up`")
 
 
-def stop_gateways(state: StateDir) -> None:
+def stop_gateways(state: StateDir, *, hurry: bool = False) -> None:
     """End gateways and their watchdogs, which the worker started as processes of their own."""
     from workers.drivers.process import stop_all
 
-    stop_all(state.root)
+    stop_all(state.root, hurry=hurry)
 
 
 async def _at_once() -> bool:

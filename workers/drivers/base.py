@@ -13,11 +13,13 @@ class Observed:
     Attributes:
         condition: `foreign`: someone else starts and stops the runtimes of this region.
         outdated: it runs with other settings than are wanted now.
+        worn: something that wears out (a certificate) is due for renewal, or missing.
         detail: one sentence for logs, when there is something to say.
     """
 
     condition: Condition
     outdated: bool = False
+    worn: bool = False
     detail: str | None = None
 
 

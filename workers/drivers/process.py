@@ -21,15 +21,19 @@ from core.clock import Clock
 from core.runtime.node_ca import Node, NodeCa, write_private
 from core.version import VERSION
 from workers.drivers.base import DriverError, Observed, Pool
-from workers.drivers.records import Record, read_alive
+from workers.drivers.records import Record, find_started, read_alive
 
 log = logging.get_logger("workers.drivers.process")
 
 GRACE_SECONDS: Final = 10.0
 """How long a gateway may take to finish requests in flight."""
 KILL_AFTER_SECONDS: Final = GRACE_SECONDS + 7.0
+DEATH_SECONDS: Final = 5.0
+"""How long the kernel may take to end a process that was killed."""
 START_SECONDS: Final = 20.0
 WATCHDOG_MODULE: Final = "gateway_runtime.watchdog"
+GATEWAY_MODULE: Final = "gateway_runtime.main"
+ROLES: Final = ("watchdog", "gateway")
 _ALREADY_RUNNING: Final = 3
 
 
@@ -45,8 +49,10 @@ class ProcessDriver:
         home = self._home(pool.region)
         if not read_alive(home / "run", "watchdog"):
             return Observed("absent")
+        node = Node(_node_id(home), pool.region)
+        good = self._node_ca.are_good(node, home / "node.crt", home / "node.key", self._clock.now())
         started_with = _read_json(home / "started.json")
-        return Observed("running", outdated=started_with != self._identity(pool))
+        return Observed("running", outdated=started_with != self._identity(pool), worn=not good)
 
     def prepare(self, pool: Pool) -> None:
         home = self._home(pool.region)
@@ -63,7 +69,7 @@ class ProcessDriver:
         try:
             write_private(home / "spec.json", json.dumps(self._spec(pool), indent=2).encode())
             # The gateway goes on without its watchdog; the new one replaces it once its own gateway serves.
-            _end(read_alive(home / "run", "watchdog"), signal.SIGKILL, 5.0)
+            _end(_processes(home, "watchdog"), time.monotonic())
             self._launch(home, pool.region)
             write_private(home / "started.json", json.dumps(self._identity(pool)).encode())
         except OSError as error:
@@ -71,7 +77,7 @@ class ProcessDriver:
         log.info("watchdog.started", region=pool.region)
 
     def stop(self, region: str) -> None:
-        _stop(self._home(region))
+        _stop([self._home(region)], KILL_AFTER_SECONDS)
         log.info("watchdog.stopped", region=region)
 
     def regions(self) -> list[str]:
@@ -130,53 +136,67 @@ class ProcessDriver:
         return self._state / "gateways" / region
 
 
-def stop_all(state_dir: Path) -> list[str]:
+def stop_all(state_dir: Path, *, hurry: bool = False) -> list[str]:
     """End every watchdog and gateway of a state directory, all at once; those that do not end in time are killed.
 
-    Returns: the regions that something ran for.
+    In a `hurry`, nobody is given time. Returns: the regions that something ran for.
     """
-    homes = [home for home in _homes(state_dir.absolute()) if _runs(home)]
-    for home in homes:
-        for record in _all(home):
-            record.send(signal.SIGTERM)
-    for home in homes:
-        _stop(home)
-    return [home.name for home in homes]
+    homes = _homes(state_dir.absolute())
+    found = [home for home in homes if any(_processes(home, role) for role in ROLES)]
+    if found:
+        _stop(found, 0.0 if hurry else KILL_AFTER_SECONDS)
+    return [home.name for home in found]
 
 
 def _homes(state_dir: Path) -> Sequence[Path]:
     return sorted(path for path in (state_dir / "gateways").glob("*") if path.is_dir())
 
 
-def _all(home: Path) -> list[Record]:
-    return read_alive(home / "run", "watchdog") + read_alive(home / "run", "gateway")
-
-
 def _runs(home: Path) -> bool:
-    return bool(_all(home))
+    return any(read_alive(home / "run", role) for role in ROLES)
 
 
-def _stop(home: Path) -> None:
-    # First the watchdog, which takes its gateway along; then what had no watchdog.
-    _end(read_alive(home / "run", "watchdog"), signal.SIGTERM, KILL_AFTER_SECONDS)
-    _end(read_alive(home / "run", "gateway"), signal.SIGTERM, KILL_AFTER_SECONDS)
+def _processes(home: Path, role: str) -> list[Record]:
+    """Processes that have recorded themselves, and those that have not: just started, or on a full disk."""
+    recorded = read_alive(home / "run", role)
+    module = WATCHDOG_MODULE if role == "watchdog" else GATEWAY_MODULE
+    return list({record.pid: record for record in (*recorded, *find_started(module, home / "spec.json"))}.values())
 
 
-def _end(records: Sequence[Record], number: signal.Signals, seconds: float) -> None:
-    for record in records:
-        record.send(number)
-    until = time.monotonic() + seconds
-    while any(record.alive for record in records) and time.monotonic() < until:
-        time.sleep(0.02)
+def _stop(homes: Sequence[Path], grace_seconds: float) -> None:
+    """All are told at once and share the time. Watchdogs are awaited first: they take their gateways along."""
+    until = time.monotonic() + grace_seconds
+    if grace_seconds > 0:
+        for record in [record for home in homes for role in ROLES for record in _processes(home, role)]:
+            record.send(signal.SIGTERM)
+    for role in ROLES:
+        _end([record for home in homes for record in _processes(home, role)], until)
+
+
+def _end(records: Sequence[Record], until: float) -> None:
+    """Wait for their end until then, and kill what is left."""
+    _await_end(records, until)
     for record in records:
         record.send(signal.SIGKILL)
+    _await_end(records, time.monotonic() + DEATH_SECONDS)
+
+
+def _await_end(records: Sequence[Record], until: float) -> None:
+    while any(record.alive for record in records) and time.monotonic() < until:
+        time.sleep(0.02)
 
 
 def _node_id(home: Path) -> UUID:
     """The region's node id; made once. Two processes that make it at once agree on the one that was first."""
     path = home / "node.id"
-    with suppress(FileExistsError), path.open("x", encoding="ascii") as file:
-        file.write(str(uuid4()))
+    if not path.exists():
+        proposal = home / f".node.id.{uuid4().hex}"
+        proposal.write_text(str(uuid4()), "ascii")
+        try:
+            with suppress(FileExistsError):
+                path.hardlink_to(proposal)  # whole or not at all, unlike a file that is made and then written
+        finally:
+            proposal.unlink()
     try:
         return UUID(path.read_text("ascii"))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Reading the process records that runtimes and their watchdogs write (gateway_runtime/processes.py).
+"""Finding the processes of runtimes and their watchdogs: by the records that they write (gateway_runtime/processes.py).
 
 A record is `<role>.<pid>.json` with the process's start time: a process id alone may be someone else's tomorrow.
 """
@@ -39,6 +39,19 @@ def read_alive(directory: Path, role: str) -> list[Record]:
             record = Record(int(document["pid"]), int(document["started"]))
             if record.alive:
                 found.append(record)
+    return found
+
+
+def find_started(module: str, spec: Path) -> list[Record]:
+    """Processes that run a module with a spec file as their last argument, recorded or not. Source: proc(5), cmdline."""
+    found: list[Record] = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            arguments = (path / "cmdline").read_bytes().split(b"\0")[:-1]
+            if arguments[-1:] == [os.fsencode(spec)] and module.encode() in arguments:
+                started = _start_time(int(path.name))
+                if started is not None:
+                    found.append(Record(int(path.name), started))
     return found
 
 

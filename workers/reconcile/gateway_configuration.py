@@ -136,7 +136,7 @@ def reconcile(database: Database, clock: Clock, org_id: UUID, configuration_id: 
             return 0
         taken = 0
         for _ in range(MOST_ROUNDS):
-            steps = plan(pools.observe(session, configuration, clock.now()))
+            steps = plan(pools.observe(session, configuration))
             for step in steps:
                 _take(session, configuration, clock, step)
                 log.info("step.taken", step=type(step).__name__, configuration_id=str(configuration_id))

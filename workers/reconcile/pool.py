@@ -37,7 +37,7 @@ def plan(observed: Observed) -> list[Step]:
         return []
     if observed.condition == "absent" or observed.outdated:
         return [Prepare(), Start()]
-    return [Prepare()]
+    return [Prepare()] if observed.worn else []
 
 
 def wanted(settings: Settings, region: RegionSettings) -> Pool:
@@ -54,21 +54,26 @@ def wanted(settings: Settings, region: RegionSettings) -> Pool:
 def reconcile(database: Database, driver: Driver, pool: Pool) -> bool:
     """Bring one region's pool about. Safe to run twice, late or at once.
 
-    Returns: whether this call held the lease and did its work.
+    A pool that is as it should be, which is nearly always, costs a look and no lease.
+
+    Returns: whether nothing is left to be done by others: false while somebody else holds the lease, or the driver failed.
     """
-    with lease(database, f"pool:{pool.region}", f"worker-{os.getpid()}", LEASE_SECONDS) as held:
-        if not held:
-            return False
-        try:
+    try:
+        if not plan(driver.observe(pool)):
+            return True
+        with lease(database, f"pool:{pool.region}", f"worker-{os.getpid()}", LEASE_SECONDS) as held:
+            if not held:
+                return False
             for step in plan(driver.observe(pool)):
                 match step:
                     case Prepare():
                         driver.prepare(pool)
                     case Start():
                         driver.start(pool)
-        except DriverError as error:
-            log.error("pool.failed", region=pool.region, reason=str(error))  # noqa: TRY400 - the message says it all
-        return True
+            return True
+    except DriverError as error:
+        log.error("pool.failed", region=pool.region, reason=str(error))  # noqa: TRY400 - the message says it all
+        return False
 
 
 def end_unwanted(database: Database, driver: Driver, settings: Settings) -> None:

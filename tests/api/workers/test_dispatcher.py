@@ -14,7 +14,7 @@ from core.db.notices import PostgresNotices
 from core.db.outbox import Outbox
 from core.models import OutboxMessage
 from tests.support.clock import ManualClock
-from workers.dispatcher import BATCH, Dispatcher
+from workers.dispatcher import BATCH, BrokerUnreachable, Dispatcher
 
 
 class Broker:
@@ -23,12 +23,15 @@ class Broker:
     def __init__(self) -> None:
         self.jobs: list[tuple[str, UUID, UUID]] = []
         self.down = False
+        self.hated: set[str] = set()
         self.on_send: Callable[[], object] = lambda: None
 
     def send(self, topic: str, org_id: UUID, subject_id: UUID) -> None:
         self.on_send()
         if self.down:
-            raise ConnectionError("the broker is down")
+            raise BrokerUnreachable
+        if topic in self.hated:
+            raise KeyError(topic)
         self.jobs.append((topic, org_id, subject_id))
 
 
@@ -38,24 +41,18 @@ def broker() -> Broker:
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
+def dispatcher(own_database: Database, broker: Broker) -> Dispatcher:
+    return Dispatcher(own_database, PostgresNotices(own_database.url), broker.send)
 
 
 @pytest.fixture
-def dispatcher(own_database: Database, broker: Broker, clock: ManualClock) -> Dispatcher:
-    return Dispatcher(own_database, PostgresNotices(own_database.url), clock, broker.send)
-
-
-@pytest.fixture
-def put(own_database: Database, clock: ManualClock) -> Callable[..., UUID]:
+def put(own_database: Database) -> Callable[..., UUID]:
     org_id = uuid4()
 
     def one(topic: str = "a.b", subject_id: UUID | None = None) -> UUID:
         subject = subject_id or uuid4()
         with own_database.system() as session:
             Outbox(session).put(topic, org_id, subject)
-        clock.advance(seconds=1)
         return subject
 
     return one
@@ -92,23 +89,58 @@ def test_equal_jobs_are_one(
 
 
 def test_a_broker_that_is_down_costs_time_only(
-    dispatcher: Dispatcher, broker: Broker, clock: ManualClock, put: Callable[..., UUID], own_database: Database
+    dispatcher: Dispatcher, broker: Broker, put: Callable[..., UUID], own_database: Database
 ) -> None:
-    subject = put()
+    subjects = [put(), put()]
     broker.down = True
-    for attempts in (1, 2, 3):
-        dispatcher.dispatch_batch()
-        (row,) = waiting(own_database)
-        assert row.attempts == attempts
-        assert row.available_at > clock.now()
+    tries = 0
+
+    def count() -> None:
+        nonlocal tries
+        tries += 1
+
+    broker.on_send = count
+    for _ in range(3):
         assert dispatcher.dispatch_batch() == 0
-        clock.advance(seconds=60)
+    assert tries == 3, "one try per batch: each may cost a time-out"
+    assert [row.attempts for row in waiting(own_database)] == [0, 0]
     broker.down = False
 
-    dispatcher.dispatch_batch()
+    assert dispatcher.dispatch_batch() == 2
+
+    assert [job[2] for job in broker.jobs] == subjects
+    assert waiting(own_database) == []
+
+
+def test_a_job_that_always_fails_steps_aside(
+    dispatcher: Dispatcher, broker: Broker, put: Callable[..., UUID], own_database: Database
+) -> None:
+    broker.hated = {"no.such"}
+    put("no.such")
+    good = put()
+
+    for attempts in (1, 2, 3):
+        assert dispatcher.dispatch_batch() >= 1
+        (row,) = waiting(own_database)
+        assert row.attempts == attempts
+        assert dispatcher.dispatch_batch() == 0
+        with own_database.system() as session:
+            session.connection().exec_driver_sql("update outbox set available_at = now()")
+
+    assert [job[2] for job in broker.jobs] == [good]
+
+
+def test_a_hosts_wrong_clock_delays_nothing(
+    dispatcher: Dispatcher, broker: Broker, put: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = ManualClock()
+    ahead.advance(hours=1)
+    monkeypatch.setattr("core.clock.SystemClock.now", lambda _clock: ahead.now())
+    subject = put()
+
+    assert dispatcher.dispatch_batch() == 1
 
     assert [job[2] for job in broker.jobs] == [subject]
-    assert waiting(own_database) == []
 
 
 def test_rolled_back_jobs_never_happened(dispatcher: Dispatcher, broker: Broker, own_database: Database) -> None:
@@ -121,10 +153,10 @@ def test_rolled_back_jobs_never_happened(dispatcher: Dispatcher, broker: Broker,
 
 
 def test_two_dispatchers_do_not_take_the_same_row(
-    own_database: Database, dispatcher: Dispatcher, broker: Broker, clock: ManualClock, put: Callable[..., UUID]
+    own_database: Database, dispatcher: Dispatcher, broker: Broker, put: Callable[..., UUID]
 ) -> None:
     put()
-    other = Dispatcher(own_database, PostgresNotices(own_database.url), clock, broker.send)
+    other = Dispatcher(own_database, PostgresNotices(own_database.url), broker.send)
     seen: list[int] = []
     broker.on_send = lambda: (setattr(broker, "on_send", lambda: None), seen.append(other.dispatch_batch()))
 
@@ -135,7 +167,7 @@ def test_two_dispatchers_do_not_take_the_same_row(
 
 
 def test_dying_between_hand_over_and_commit_hands_over_again(
-    own_database: Database, broker: Broker, clock: ManualClock, put: Callable[..., UUID]
+    own_database: Database, broker: Broker, put: Callable[..., UUID]
 ) -> None:
     subject = put()
 
@@ -143,22 +175,19 @@ def test_dying_between_hand_over_and_commit_hands_over_again(
         broker.send(topic, org_id, subject_id)
         raise SystemExit
 
-    dying = Dispatcher(own_database, PostgresNotices(own_database.url), clock, send_and_die)
+    dying = Dispatcher(own_database, PostgresNotices(own_database.url), send_and_die)
     with pytest.raises(SystemExit):
         dying.dispatch_batch()
 
-    Dispatcher(own_database, PostgresNotices(own_database.url), clock, broker.send).dispatch_batch()
+    Dispatcher(own_database, PostgresNotices(own_database.url), broker.send).dispatch_batch()
 
     assert [job[2] for job in broker.jobs] == [subject, subject]
 
 
-def test_more_than_a_batch_is_worked_off(
-    own_database: Database, dispatcher: Dispatcher, broker: Broker, clock: ManualClock
-) -> None:
+def test_more_than_a_batch_is_worked_off(own_database: Database, dispatcher: Dispatcher) -> None:
     with own_database.system() as session:
         for _ in range(BATCH + 1):
             Outbox(session).put("a.b", uuid4(), uuid4())
-    clock.advance(seconds=1)
 
     assert dispatcher.dispatch_batch() == BATCH
     assert dispatcher.dispatch_batch() == 1
@@ -166,11 +195,7 @@ def test_more_than_a_batch_is_worked_off(
 
 @pytest.fixture
 def running(own_database: Database, broker: Broker) -> Iterator[Dispatcher]:
-    class RealClock(ManualClock):
-        def now(self):
-            return ManualClock().now()
-
-    dispatcher = Dispatcher(own_database, PostgresNotices(own_database.url), RealClock(), broker.send)
+    dispatcher = Dispatcher(own_database, PostgresNotices(own_database.url), broker.send)
     thread = threading.Thread(target=dispatcher.run, daemon=True)
     thread.start()
     yield dispatcher

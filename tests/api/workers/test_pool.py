@@ -63,7 +63,18 @@ def test_reconcile_starts_what_is_absent(database: Database) -> None:
 
     assert pools.reconcile(database, driver, POOL)
 
-    assert driver.calls == ["observe us", "prepare us", "start us"]
+    assert driver.calls == ["observe us", "observe us", "prepare us", "start us"]
+
+
+def test_reconcile_only_looks_at_what_is_as_it_should_be(database: Database) -> None:
+    driver = FakeDriver()
+    driver.condition = Observed("running")
+    with lease(database, "pool:us", "someone", 30):
+        assert pools.reconcile(database, driver, POOL), "no lease is needed"
+    assert driver.calls == ["observe us"]
+    driver.condition = Observed("running", worn=True)
+    assert pools.reconcile(database, driver, POOL)
+    assert driver.calls[1:] == ["observe us", "observe us", "prepare us"]
 
 
 def test_reconcile_leaves_a_held_region_alone(database: Database) -> None:
@@ -71,14 +82,14 @@ def test_reconcile_leaves_a_held_region_alone(database: Database) -> None:
     with lease(database, "pool:us", "someone", 30) as held:
         assert held
         assert not pools.reconcile(database, driver, POOL)
-    assert driver.calls == []
+    assert driver.calls == ["observe us"]
     assert pools.reconcile(database, driver, POOL)
 
 
 def test_failing_driver_gives_the_lease_back(database: Database) -> None:
     driver = FakeDriver()
     driver.fails = True
-    assert pools.reconcile(database, driver, POOL)
+    assert not pools.reconcile(database, driver, POOL)
     driver.fails = False
     assert pools.reconcile(database, driver, POOL)
     assert driver.calls[-1] == "start us"
@@ -119,8 +130,10 @@ def test_retention(database: Database, tenant: Tenant) -> None:
             session.add(change)
     gone, live = Node(uuid4(), "us"), Node(uuid4(), "us")
     with database.system() as session:
-        nodes.record_sign_of_life(session, gone, now - timedelta(days=2))
-        nodes.record_sign_of_life(session, live, now)
+        nodes.record_sign_of_life(session, gone)
+        nodes.record_sign_of_life(session, live)
+        statement = "update runtime_nodes set last_seen_at = now() - interval '2 days' where id = %s"
+        session.connection().exec_driver_sql(statement, (str(gone.node_id),))
 
     retention.prune(database, SystemClock())
 
@@ -246,6 +259,51 @@ def test_watchdog_that_fails_is_an_error(place: Place, monkeypatch: pytest.Monke
     place.driver.prepare(POOL)
     with pytest.raises(DriverError, match="status 1"):
         place.driver.start(POOL)
+
+
+def test_worn_certificate_is_seen_and_renewed(place: Place) -> None:
+    begin(place)
+    key = (place.home / "node.key").read_bytes()
+    (place.home / "node.crt").unlink()
+    assert place.driver.observe(POOL) == Observed("running", worn=True)
+
+    place.driver.prepare(POOL)
+
+    assert place.driver.observe(POOL) == Observed("running")
+    assert (place.home / "node.key").read_bytes() == key
+
+
+def test_a_node_id_is_there_whole_or_not_at_all(place: Place) -> None:
+    place.driver.prepare(POOL)
+    assert [path.name for path in place.home.glob("*node.id*")] == ["node.id"]
+    first = (place.home / "node.id").read_text()
+    place.driver.prepare(POOL)
+    assert (place.home / "node.id").read_text() == first
+
+
+def test_stop_all_finds_what_has_not_recorded_itself(place: Place) -> None:
+    begin(place)
+    (watchdog,) = place.watchdogs()
+    for path in (place.home / "run").glob("*.json"):
+        path.unlink()
+
+    assert stop_all(place.state) == ["us"]
+
+    assert not watchdog.alive
+
+
+@pytest.mark.parametrize("hurry", [False, True])
+def test_stop_all_kills_what_is_stuck(place: Place, monkeypatch: pytest.MonkeyPatch, hurry: bool) -> None:
+    begin(place)
+    (watchdog,) = place.watchdogs()
+    os.kill(watchdog.pid, signal.SIGSTOP)
+    monkeypatch.setattr(process, "KILL_AFTER_SECONDS", 60.0 if hurry else 0.2)
+    began = time.monotonic()
+
+    assert stop_all(place.state, hurry=hurry) == ["us"]
+
+    assert not watchdog.alive
+    assert time.monotonic() - began < 5
 
 
 def test_stop_all_names_what_ran(place: Place) -> None:

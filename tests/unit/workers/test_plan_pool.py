@@ -10,7 +10,8 @@ from workers.reconcile.pool import Prepare, Start, Step, plan, wanted
     [
         (Observed("absent"), [Prepare(), Start()]),
         (Observed("running", outdated=True), [Prepare(), Start()]),
-        (Observed("running"), [Prepare()]),
+        (Observed("running", worn=True), [Prepare()]),
+        (Observed("running"), []),
         (Observed("foreign"), []),
     ],
 )
