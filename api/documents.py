@@ -4,8 +4,19 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Final, cast
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
+
+from schema.bounds import holds_more_than
 
 
 def _milliseconds(moment: datetime) -> str:
@@ -14,6 +25,8 @@ def _milliseconds(moment: datetime) -> str:
 
 # RFC 3339 in UTC with milliseconds, as Konnect writes it.
 Instant = Annotated[datetime, PlainSerializer(_milliseconds, return_type=str, when_used="json")]
+# The largest of them, a gateway configuration, comes to some 40,000.
+_MOST_VALUES: Final = 50_000
 _RFC_3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
@@ -58,6 +71,14 @@ class RequestBody(BaseModel):
     """A JSON object from a client: no unknown members, no guessing of types."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bounded(cls, value: object) -> object:
+        if holds_more_than(_MOST_VALUES, value):
+            reason = f"must not hold more than {_MOST_VALUES} values"
+            raise PydanticCustomError("violation", "{reason}", {"rule": "invalid", "reason": reason})
+        return value
 
     @field_validator("*", mode="before")
     @classmethod

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from core.errors import InvalidInput, Source, Violation
+from schema.bounds import MOST_FINDINGS
 
 _SOURCES: Final[dict[str, Source]] = {"body": "body", "query": "query", "path": "path", "header": "header"}
 
@@ -47,8 +48,11 @@ _BOUNDS: Final = {
 
 
 def from_pydantic(findings: Sequence[Any]) -> InvalidInput:
-    """All findings of one validation as one error. Values are never repeated: they may be secrets."""
-    return InvalidInput([_violation(cast("Mapping[str, Any]", finding)) for finding in findings])
+    """The findings of one validation as one error. Values are never repeated: they may be secrets. Of too many, the first."""
+    listed = [_violation(cast("Mapping[str, Any]", finding)) for finding in findings[:MOST_FINDINGS]]
+    if (unlisted := len(findings) - len(listed)) > 0:
+        listed.append(Violation("body", f"has {unlisted} more violations that are not listed", source="body"))
+    return InvalidInput(listed)
 
 
 def path_of(location: Sequence[str | int]) -> str:

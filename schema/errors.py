@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from schema.bounds import MOST_FINDINGS
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Violation:
@@ -63,9 +65,11 @@ _MESSAGES: Final = {
 
 
 def violations_of(error: ValidationError) -> list[Violation]:
-    """Translate pydantic's findings; input values are left out, for they may be secrets."""
+    """Translate pydantic's findings; input values are left out, for they may be secrets. Of too many, the first ones."""
     found: list[Violation] = []
-    for item in error.errors(include_url=False, include_input=False):
+    if (unlisted := error.error_count() - MOST_FINDINGS) > 0:
+        found.append(Violation("", f"{unlisted} more violations are not listed"))
+    for item in error.errors(include_url=False, include_input=False)[:MOST_FINDINGS]:
         context: dict[str, Any] = item.get("ctx", {})
         if item["type"] == "literal_error":
             message = "expected one of: " + str(context["expected"]).replace("'", "").replace(" or ", ", ")

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from schema.base import Catalog, Check, Document, Entity, default_of
+from schema.bounds import MOST_VALUES, holds_more_than
 from schema.errors import SchemaViolation, Violation, violations_of
 
 E = TypeVar("E", bound=Entity)
@@ -21,6 +22,8 @@ def parse(entity: type[E], document: object, catalog: Catalog) -> E:
     """
     if not isinstance(document, dict):
         raise SchemaViolation([Violation("", "expected a record")])
+    if holds_more_than(MOST_VALUES, document):
+        raise SchemaViolation([Violation("", f"must not hold more than {MOST_VALUES} values")])
     whole: Document = {str(key): value for key, value in document.items()}
     whole, found = entity.expand(whole)
     whole, more = entity.complete(whole, catalog)

@@ -92,6 +92,21 @@ def test_deep_bodies(client: TestClient, depth: int, start: str, end: str, field
     assert {name.split(".")[0] for name, _ in violations(response)} <= {field, "body"}
 
 
+def test_bodies_with_more_mistakes_than_anybody_reads(client: TestClient) -> None:
+    some = client.post("/v2/control-planes", json={f"f{number}": 1 for number in range(1000)})
+    items = assert_problem(some, 400)["invalid_parameters"]
+    assert len(items) == 201
+    assert items[-1] == {
+        "field": "body", "reason": "has 801 more violations that are not listed", "rule": "invalid", "source": "body",
+    }  # fmt: skip
+
+    many = client.post("/v2/control-planes", json={f"f{number}": 1 for number in range(200_000)})
+    assert violations(many) == {("body", "invalid")}
+    assert violations(client.post("/v2/control-planes", json={"name": "cp", "labels": {"a": [1] * 200_000}})) == {
+        ("body", "invalid")
+    }
+
+
 @pytest.mark.parametrize("content", [b'{"name": "\xff"}', b'{"name": 1' + b"0" * 5000 + b"}"])
 def test_bodies_that_cannot_be_read(client: TestClient, content: bytes) -> None:
     response = client.post("/v2/control-planes", content=content, headers={"Content-Type": "application/json"})
