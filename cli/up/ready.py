@@ -66,7 +66,8 @@ def _tour(settings: Settings, env_file: str) -> str:
 
   # refused directly, served through the gateway
   curl -i http://127.0.0.1:{backend_port}/demo
-  HOST=$(call $SLUICE_API/v2/control-planes/$CP | pick '["config"]["proxy_urls"][0]["host"]')
+  until HOST=$(call $SLUICE_API/v2/control-planes/$CP | pick '["config"]["proxy_urls"][0]["host"]' 2> /dev/null); do sleep 0.2; done
+  sleep 1
   curl -i http://$HOST:{settings.listening_regions[0].client_http_port}/demo
   kill $BACKEND"""
 
