@@ -54,22 +54,37 @@ class AckBox:
         self._filled.set()
 
     async def run(self) -> None:
-        """Send until cancelled; what fails is sent again, unless something newer came."""
+        """Send until cancelled; what fails is sent again, unless something newer came.
+
+        One result that the control plane cannot take must not hold up the others: a batch that failed moves to the end and
+        the next ones are smaller, until the bad one is alone.
+        """
+        size = MOST_ITEMS
         while True:
             await self._filled.wait()
             self._filled.clear()
             while self._items:
-                batch = dict(list(self._items.items())[:MOST_ITEMS])
+                batch = dict(list(self._items.items())[:size])
                 try:
                     await self._control_plane.acknowledge(self._node_id, list(batch.values()))
                 except ControlPlaneUnavailable as error:
                     log.info("acks.delayed", reason=str(error), waiting=len(self._items))
+                    self._put_off(batch)
+                    size = max(1, len(batch) // 2)
                     await asyncio.sleep(self._backoff.next_delay())
                     continue
                 except RequestRefused as error:
-                    # One bad batch must not hold up all others for ever; the next connection reports these again.
-                    log.error("acks.refused", reason=str(error), items=len(batch))  # noqa: TRY400 - no trace needed
+                    if len(batch) > 1:
+                        self._put_off(batch)
+                        size = len(batch) // 2
+                        continue
+                    log.error("acks.refused", reason=str(error), control_plane_id=next(iter(batch)))  # noqa: TRY400
                 self._backoff.reset()
+                size = min(MOST_ITEMS, 2 * size)
                 for control_plane_id, item in batch.items():
                     if self._items.get(control_plane_id) is item:
                         del self._items[control_plane_id]
+
+    def _put_off(self, batch: dict[str, dict[str, Any]]) -> None:
+        for control_plane_id in batch:
+            self._items[control_plane_id] = self._items.pop(control_plane_id)

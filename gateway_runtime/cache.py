@@ -88,12 +88,18 @@ class LastKnownGood:
         self._journals: dict[str, _Journal] = {}
         self._unsynced: set[str] = set()
         self._lock: int | None = None
+        self.unwritten: set[str] = set()
+        """Control planes whose newest configuration could not be written: a restart would bring back an older one."""
 
     def acquire(self) -> bool:
         """Become the writer, if no other process is; True when this process may write."""
         if self._lock is not None:
             return True
-        descriptor = os.open(self._directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            descriptor = os.open(self._directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            log.warning("cache.not_writable", error=str(error))
+            return False
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -175,6 +181,7 @@ class LastKnownGood:
         except OSError as error:
             # A full disk costs the cache its freshness, not the gateway its traffic.
             log.warning("cache.write_failed", control_plane_id=control_plane_id, error=str(error))
+            self.unwritten.add(control_plane_id)
             return frame.kind is FrameKind.SNAPSHOT
         return not journal.outgrown
 
@@ -189,6 +196,7 @@ class LastKnownGood:
             return
         self._journals.pop(control_plane_id, None)
         self._unsynced.discard(control_plane_id)
+        self.unwritten.discard(control_plane_id)
         with contextlib.suppress(OSError):
             self._path(control_plane_id).unlink(missing_ok=True)
 
@@ -217,10 +225,14 @@ class LastKnownGood:
         try:
             _write_all(descriptor, data)
             os.fdatasync(descriptor)
+        except OSError:
+            temporary.unlink(missing_ok=True)  # a full disk needs its last blocks more than half a journal does
+            raise
         finally:
             os.close(descriptor)
         temporary.replace(path)
         self._unsynced.discard(control_plane_id)
+        self.unwritten.discard(control_plane_id)
         self._journals[control_plane_id] = _Journal(key, frame.version, 1, len(data), len(frame.update))
 
     def _append(self, control_plane_id: str, journal: _Journal, frame: Frame) -> None:

@@ -12,6 +12,9 @@ from uuid import UUID
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from gateway_runtime.identity import IdentityError
+from schema.terms import terms_hash
+
 # The control plane pings every 5 s; three missed ones mean that the line is dead.
 SILENCE_SECONDS: Final = 15.0
 CONNECT_SECONDS: Final = 5.0
@@ -44,10 +47,11 @@ class Assignment(_Message):
 
 
 class Assignments(_Message):
-    """Everything that is assigned; what is not listed is not served."""
+    """Everything that is assigned; what is not listed is not served. `terms`: schema/terms.py; "" does not say."""
 
     type: Literal["assignments"]
     items: list[Assignment]
+    terms: str = ""
 
 
 class Assigned(_Message):
@@ -91,6 +95,14 @@ class UpdateHead(BaseModel):
     organization_id: str = ""
     from_version: int = 0
     version: int
+    hosts: tuple[str, ...] = ()
+    settings: dict[str, Any] = {}
+    limits: dict[str, Any] = {}
+
+    @property
+    def terms(self) -> str:
+        """The hash of the terms that it was given under."""
+        return terms_hash(self.settings, self.limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +114,25 @@ class ConfigUpdate:
     is_snapshot: bool
     from_version: int
     version: int
+    organization_id: str
+    hosts: tuple[str, ...]
+    terms: str
+
+    @classmethod
+    def read(cls, document: bytes) -> "ConfigUpdate":
+        """Read the members that the agent needs. Raises ValidationError."""
+        head = UpdateHead.model_validate_json(document)
+        is_snapshot = head.kind == "snapshot"
+        return cls(
+            document=document,
+            content_hash=hashlib.sha256(document).hexdigest(),
+            is_snapshot=is_snapshot,
+            from_version=0 if is_snapshot else head.from_version,
+            version=head.version,
+            organization_id=head.organization_id,
+            hosts=head.hosts,
+            terms=head.terms,
+        )
 
 
 class ControlPlane(Protocol):
@@ -181,16 +212,7 @@ class HttpControlPlane:
             if response.status_code == 404:
                 raise NotAssigned(control_plane_id)
             _expect(response, 200)
-            document = response.content
-            head = UpdateHead.model_validate_json(document)
-        is_snapshot = head.kind == "snapshot"
-        return ConfigUpdate(
-            document=document,
-            content_hash=hashlib.sha256(document).hexdigest(),
-            is_snapshot=is_snapshot,
-            from_version=0 if is_snapshot else head.from_version,
-            version=head.version,
-        )
+            return ConfigUpdate.read(response.content)
 
     async def acknowledge(self, node_id: str, items: Sequence[dict[str, Any]]) -> None:
         await self._post("/acks", {"node_id": node_id, "items": list(items)})
@@ -218,6 +240,9 @@ class _unavailable:  # noqa: N801 - reads as a statement where it is used
             raise ControlPlaneUnavailable(f"{type(error).__name__}: {error}") from error
         if isinstance(error, ValidationError):
             raise ControlPlaneUnavailable("an answer that is not understood") from error
+        if isinstance(error, IdentityError):
+            # The gateway goes on with what it has; whoever replaces the files may be in the middle of it.
+            raise ControlPlaneUnavailable(str(error)) from error
 
 
 def _expect(response: httpx.Response, status: int) -> None:

@@ -5,6 +5,7 @@ the interpreter and may come from any thread.
 """
 
 from gateway_runtime import _engine
+from gateway_runtime.reports import EngineFault
 
 
 class Engine:
@@ -36,8 +37,15 @@ class Engine:
 
         Returns: JSON `{"control_plane_id", "version", "accepted", "errors": [{"code"?, "entity", "id", "name", "field",
             "message"}]}`. Code `version-gap`: the delta does not start at the version held.
+        Raises: EngineFault: a panic; what ran before still runs.
         """
-        return self._engine.apply(update)
+        try:
+            return self._engine.apply(update)
+        except BaseException as error:
+            # A panic is no Exception in Python: left alone it would end the agent, and the gateway with all its tenants.
+            if type(error).__name__ != "PanicException":
+                raise
+            raise EngineFault("the engine failed on this configuration") from None
 
     def remove(self, control_plane_id: str) -> bool:
         """Forget a control plane: its hosts answer 404 from now on. Returns whether it was there."""

@@ -20,7 +20,7 @@ from gateway_runtime.acks import AckBox
 from gateway_runtime.cache import LastKnownGood
 from gateway_runtime.client import ControlPlane, HttpControlPlane
 from gateway_runtime.identity import IdentityError, NodeIdentity
-from gateway_runtime.processes import write_record
+from gateway_runtime.processes import record_path, write_record
 from gateway_runtime.reports import GatewayEngine
 from gateway_runtime.spec import GatewaySpec, SpecError, split_address
 from gateway_runtime.status import StatusServer
@@ -56,7 +56,7 @@ class Gateway:
         Raises: OSError: a listener cannot be bound.
         """
         run_directory = self._spec.state_dir / RUN_DIRECTORY
-        record = write_record(run_directory, GATEWAY_ROLE, ready=False)
+        _record(run_directory, ready=False)
         status = StatusServer(
             {
                 "/status": self.telemetry.status,
@@ -84,7 +84,7 @@ class Gateway:
             await status.stop()
             await asyncio.to_thread(self._engine.stop, 0.0)
             await asyncio.to_thread(self._cache.close)
-            record.unlink(missing_ok=True)
+            _forget(run_directory)
             log.info("gateway.stopped")
 
     async def _run_agent(self, run_directory: Path) -> None:
@@ -95,8 +95,21 @@ class Gateway:
 
     async def _announce_ready(self, run_directory: Path) -> None:
         await self._sync.usable.wait()
-        write_record(run_directory, GATEWAY_ROLE, ready=True)
+        _record(run_directory, ready=True)
         log.info("gateway.ready")
+
+
+def _record(run_directory: Path, *, ready: bool) -> None:
+    """Tell watchdog and driver about this process. On a full disk it serves without having told."""
+    try:
+        write_record(run_directory, GATEWAY_ROLE, ready=ready)
+    except OSError as error:
+        log.error("gateway.not_recorded", error=str(error))  # noqa: TRY400 - no trace needed
+
+
+def _forget(run_directory: Path) -> None:
+    with contextlib.suppress(OSError):
+        record_path(run_directory, GATEWAY_ROLE).unlink(missing_ok=True)
 
 
 def product_version() -> str:

@@ -43,11 +43,16 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] in {b"Z", b"X"} else int(fields[19])
 
 
+def record_path(directory: Path, role: str) -> Path:
+    """Where the calling process records itself."""
+    return directory / f"{role}.{os.getpid()}.json"
+
+
 def write_record(directory: Path, role: str, *, ready: bool) -> Path:
     """Record the calling process; a later call replaces the record."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     pid = os.getpid()
-    path = directory / f"{role}.{pid}.json"
+    path = record_path(directory, role)
     temporary = path.with_suffix(".new")
     temporary.write_text(json.dumps({"role": role, "pid": pid, "started": start_time(pid), "ready": ready}), "utf-8")
     temporary.replace(path)

@@ -7,6 +7,10 @@ from pydantic import BaseModel, ConfigDict
 VERSION_GAP: Final = "version-gap"
 
 
+class EngineFault(RuntimeError):
+    """The engine met a bug of its own in a call; what it ran before goes on running."""
+
+
 class ApplyError(BaseModel):
     """Why one entity, or the update as a whole, was refused."""
 
@@ -40,7 +44,7 @@ class TenantEngine(Protocol):
     """Everything about tenants that crosses to Rust; each call releases the interpreter."""
 
     def apply(self, update: bytes) -> bytes:
-        """Apply a snapshot or delta (JSON), all or nothing; returns an `ApplyReport` as JSON."""
+        """Apply a snapshot or delta (JSON), all or nothing; returns an `ApplyReport` as JSON. Raises EngineFault."""
         ...
 
     def remove(self, control_plane_id: str) -> bool:

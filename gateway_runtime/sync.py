@@ -2,12 +2,11 @@
 
 One stream tells what is assigned and at which version; a few workers fetch what is behind and apply it, each control plane by
 one worker at a time. What the engine refuses leaves its previous configuration running and is reported. Without a control
-plane the engine keeps what it has; the agent keeps trying.
+plane the engine keeps what it has; the agent keeps trying. Nothing that goes wrong with one control plane ends the agent.
 """
 
 import asyncio
-import contextlib
-import hashlib
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -27,49 +26,71 @@ from gateway_runtime.client import (
     NotAssigned,
     Removed,
     StreamMessage,
-    UpdateHead,
     Version,
 )
-from gateway_runtime.reports import ApplyReport, TenantEngine
+from gateway_runtime.reports import ApplyError, ApplyReport, EngineFault, TenantEngine
 
 log = structlog.stdlib.get_logger(__name__)
 
 FETCHERS: Final = 8
 SWEEP_SECONDS: Final = 5.0
+REWRITE_SECONDS: Final = 60.0
+"""How often what could not be written to disk is tried again."""
+REPORT_AGAIN_SECONDS: Final = 60.0
+"""A control plane that was out of reach for longer may have forgotten what this node reported."""
 MOST_FIRST_TRIES: Final = 5
 CACHE_SYNC_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)
 class Tenant:
-    """One control plane as this node knows it."""
+    """One control plane as this node knows it.
+
+    Attributes:
+        wanted, held, refused: versions: the newest that was announced, the one that runs, the newest that the engine refused.
+        outdated: what runs differs from what is to run although its version does not say so: other hosts, other terms, or
+            a control plane that went back to a backup.
+        hosts, terms: those of what runs.
+        cache_wanted: the journal on disk has to begin anew with a snapshot.
+    """
 
     organization_id: str = ""
     assigned: bool = False
     wanted: int = 0
     held: int | None = None
     refused: int | None = None
+    outdated: bool = False
+    hosts: tuple[str, ...] = ()
+    terms: str = ""
     content_hash: str = ""
     cache_wanted: bool = False
     retry: Backoff = field(default_factory=lambda: Backoff(0.05, 4.0))
 
     @property
     def behind(self) -> bool:
-        """A newer version is to be had, and it is not the one that was refused already."""
-        return self.assigned and (self.held is None or self.held < self.wanted) and self.refused != self.wanted
+        """There is something to be had, and it is not what was refused already."""
+        newer = self.held is None or self.held < self.wanted or self.outdated
+        return self.assigned and newer and self.refused != self.wanted
+
+    def now_runs(self, update: ConfigUpdate) -> None:
+        """The engine has taken an update."""
+        self.held, self.refused = update.version, None
+        self.wanted = max(self.wanted, update.version)
+        self.hosts, self.terms = update.hosts, update.terms
+        self.content_hash = update.content_hash
 
 
 class Sync:
     """The agent's main loop.
 
-    For status and telemetry: `tenants` and `connected`; `synced` once everything assigned at the first connection has been
+    For status and telemetry: `tenants`, `cache` and `connected`; `synced` once everything assigned at the first connection has been
     dealt with; `usable` once there is configuration to serve, from the control plane or from disk.
     """
 
     def __init__(self, engine: TenantEngine, control_plane: ControlPlane, cache: LastKnownGood, acks: AckBox) -> None:
         self._engine = engine
         self._control_plane = control_plane
-        self._cache = cache
+        self.cache = cache
         self._acks = acks
         self.tenants: dict[str, Tenant] = {}
         self.connected = False
@@ -79,6 +100,10 @@ class Sync:
         self._queued: set[str] = set()
         self._busy: set[str] = set()
         self._first: set[str] | None = None
+        self._terms = ""
+        self._lost_at: float | None = None
+        self._collected = False
+        self._rewrite_at = 0.0
         self._stream_backoff = Backoff(0.1, 10.0)
 
     def load_cache(self) -> int:
@@ -86,19 +111,18 @@ class Sync:
 
         Returns: how many control planes run from it.
         """
-        self._cache.acquire()
+        self.cache.acquire()
         loaded = 0
-        for control_plane_id in self._cache.control_planes():
+        for control_plane_id in self.cache.control_planes():
             tenant = Tenant(assigned=True)  # until the control plane says otherwise
-            for frame in self._cache.load(control_plane_id):
-                report = ApplyReport.model_validate_json(self._engine.apply(frame.update))
-                if not report.accepted:
+            for frame in self.cache.load(control_plane_id):
+                update = ConfigUpdate.read(frame.update)
+                if not self._apply(control_plane_id, update).accepted:
                     log.warning("cache.refused", control_plane_id=control_plane_id, version=frame.version)
                     tenant.cache_wanted = True
                     break
-                tenant.held = tenant.wanted = frame.version
-                tenant.organization_id = UpdateHead.model_validate_json(frame.update).organization_id
-                tenant.content_hash = hashlib.sha256(frame.update).hexdigest()
+                tenant.now_runs(update)
+                tenant.organization_id = update.organization_id
             if tenant.held is not None:
                 self.tenants[control_plane_id] = tenant
                 loaded += 1
@@ -127,17 +151,26 @@ class Sync:
                         log.info("stream.connected")
                     self._hear(message)
             except ControlPlaneUnavailable as error:
-                delay = self._stream_backoff.next_delay()
-                log.info("stream.lost", reason=str(error), retry_seconds=round(delay, 3))
-                self.connected = False
-                await asyncio.sleep(delay)
+                reason = str(error)
+            except Exception:  # whatever it was: the gateway goes on, and so does the search for its control plane
+                log.exception("stream.failed")
+                reason = "unexpected"
+            else:
+                reason = "stream ended"
+            delay = self._stream_backoff.next_delay()
+            log.info("stream.lost", reason=reason, retry_seconds=round(delay, 3))
+            if self.connected:
+                self.connected, self._lost_at = False, time.monotonic()
+            await asyncio.sleep(delay)
 
     def _hear(self, message: StreamMessage) -> None:
         match message:
-            case Assignments(items=items):
-                self._replace_assignments(items)
+            case Assignments(items=items, terms=terms):
+                self._replace_assignments(items, terms)
             case Assigned(item=item):
                 self._assign(item)
+                # Somebody asked for this message: they wait for a report.
+                self._acknowledge_held(str(item.control_plane_id))
             case Version(control_plane_id=control_plane_id, version=version):
                 self._want(str(control_plane_id), version)
             case Removed(control_plane_id=control_plane_id):
@@ -145,24 +178,32 @@ class Sync:
             case _:
                 pass
 
-    def _replace_assignments(self, items: list[Assignment]) -> None:
-        listed = {str(item.control_plane_id) for item in items}
+    def _replace_assignments(self, items: list[Assignment], terms: str) -> None:
+        self._terms = terms
+        listed = {str(item.control_plane_id): item for item in items}
         for gone in [key for key in self.tenants if key not in listed]:
             self._end(gone)
-        for item in items:
-            self._assign(item)
-        for control_plane_id in listed:
-            # The control plane may have forgotten this node, or never have known what it loaded from disk.
-            self._acknowledge_held(control_plane_id)
+        report = self._lost_at is None or time.monotonic() - self._lost_at > REPORT_AGAIN_SECONDS
+        for control_plane_id, item in listed.items():
+            self._assign(item, rewound_to=item.version)
+            if report:
+                self._acknowledge_held(control_plane_id)
         if self._first is None:
             self._first = {key for key in listed if self.tenants[key].behind}
             self._check_synced()
 
-    def _assign(self, item: Assignment) -> None:
+    def _assign(self, item: Assignment, rewound_to: int | None = None) -> None:
+        """Note an assignment. `rewound_to`: a version that is known to be the newest, even if a higher one runs here."""
         control_plane_id = str(item.control_plane_id)
         tenant = self.tenants.setdefault(control_plane_id, Tenant())
         tenant.assigned = True
         tenant.organization_id = str(item.organization_id)
+        if tenant.held is not None:
+            rewound = rewound_to is not None and tenant.held > rewound_to
+            elsewhere = tuple(item.hosts) != tenant.hosts
+            if rewound or elsewhere or (self._terms and self._terms != tenant.terms):
+                tenant.outdated, tenant.refused = True, None
+                tenant.wanted = item.version
         self._want(control_plane_id, item.version)
 
     def _want(self, control_plane_id: str, version: int) -> None:
@@ -170,14 +211,17 @@ class Sync:
         if tenant is None:
             return
         tenant.wanted = max(tenant.wanted, version)
-        if tenant.behind:
+        if tenant.behind or tenant.cache_wanted:
             self._enqueue(control_plane_id)
 
     def _end(self, control_plane_id: str) -> None:
         tenant = self.tenants.get(control_plane_id)
-        if tenant is not None:
-            tenant.assigned = False
-            self._enqueue(control_plane_id)
+        if tenant is None:
+            # On record for something that this node knows nothing of (any more): say so, or it stays on record for ever.
+            self._acks.put_removed(control_plane_id)
+            return
+        tenant.assigned = False
+        self._enqueue(control_plane_id)
 
     def _enqueue(self, control_plane_id: str) -> None:
         if control_plane_id not in self._queued:
@@ -193,6 +237,9 @@ class Sync:
             self._busy.add(control_plane_id)
             try:
                 await self._settle(control_plane_id)
+            except Exception:  # a control plane that nobody can cope with must not take the others' gateway along
+                log.exception("tenant.failed", control_plane_id=control_plane_id)
+                self._enqueue_later(control_plane_id, self.tenants.get(control_plane_id))
             finally:
                 self._busy.discard(control_plane_id)
 
@@ -202,6 +249,8 @@ class Sync:
             if not tenant.assigned:
                 await self._remove(control_plane_id)
             elif tenant.behind or tenant.cache_wanted:
+                if not self.connected:
+                    return  # thousands of vain tries help nobody; the next connection takes all of them up
                 if not await self._advance(control_plane_id, tenant):
                     self._enqueue_later(control_plane_id, tenant)
                     return
@@ -212,7 +261,7 @@ class Sync:
 
     async def _advance(self, control_plane_id: str, tenant: Tenant) -> bool:
         """One step forward; False when there was none."""
-        held = tenant.held
+        before = (tenant.held, tenant.outdated)
         try:
             await self._update(control_plane_id, tenant)
         except NotAssigned:
@@ -225,9 +274,11 @@ class Sync:
         except ValueError as error:
             log.error("config.unreadable", control_plane_id=control_plane_id, reason=type(error).__name__)  # noqa: TRY400
             return False
-        return tenant.held != held or not tenant.behind
+        return (tenant.held, tenant.outdated) != before or not tenant.behind
 
-    def _enqueue_later(self, control_plane_id: str, tenant: Tenant) -> None:
+    def _enqueue_later(self, control_plane_id: str, tenant: Tenant | None) -> None:
+        if tenant is None:
+            return
         if tenant.retry.failures >= MOST_FIRST_TRIES:
             self._settled(control_plane_id)  # one broken tenant must not keep the others' gateway from being ready
         asyncio.get_running_loop().call_later(tenant.retry.next_delay(), self._enqueue, control_plane_id)
@@ -243,14 +294,20 @@ class Sync:
             self.usable.set()
 
     async def _update(self, control_plane_id: str, tenant: Tenant) -> None:
-        wanted = tenant.wanted
-        from_version = None if tenant.cache_wanted else tenant.held
-        update = await self._control_plane.fetch(control_plane_id, from_version)
-        report = await self._apply(update)
-        if report.is_version_gap:
-            log.info("config.version_gap", control_plane_id=control_plane_id, from_version=update.from_version)
-            update = await self._control_plane.fetch(control_plane_id, None)
-            report = await self._apply(update)
+        wanted, outdated = tenant.wanted, tenant.outdated
+        tenant.outdated = (
+            False  # what is fetched now is newer than whatever said so; who says so meanwhile means the next
+        )
+        try:
+            update = await self._control_plane.fetch(control_plane_id, None if tenant.cache_wanted else tenant.held)
+            report = await asyncio.to_thread(self._apply, control_plane_id, update)
+            if report.is_version_gap:
+                log.info("config.version_gap", control_plane_id=control_plane_id, from_version=update.from_version)
+                update = await self._control_plane.fetch(control_plane_id, None)
+                report = await asyncio.to_thread(self._apply, control_plane_id, update)
+        except BaseException:
+            tenant.outdated |= outdated
+            raise
         self._acks.put(report, update.content_hash)
         if not report.accepted:
             # Kept: the last good one. Asked for again: when something newer than this is announced.
@@ -266,21 +323,24 @@ class Sync:
                 field=first and first.field,  # the message may repeat a value
             )
             return
-        tenant.held = report.version
-        tenant.wanted = max(tenant.wanted, report.version)
-        tenant.refused = None
-        tenant.content_hash = update.content_hash
+        tenant.now_runs(update)
         log.info("config.applied", control_plane_id=control_plane_id, version=report.version)
         kind = FrameKind.SNAPSHOT if update.is_snapshot else FrameKind.DELTA
         frame = Frame(kind, update.from_version, update.version, update.document)
-        tenant.cache_wanted = not await asyncio.to_thread(self._cache.store, control_plane_id, frame)
+        tenant.cache_wanted = not await asyncio.to_thread(self.cache.store, control_plane_id, frame)
 
-    async def _apply(self, update: ConfigUpdate) -> ApplyReport:
-        return ApplyReport.model_validate_json(await asyncio.to_thread(self._engine.apply, update.document))
+    def _apply(self, control_plane_id: str, update: ConfigUpdate) -> ApplyReport:
+        try:
+            return ApplyReport.model_validate_json(self._engine.apply(update.document))
+        except EngineFault as fault:
+            error = ApplyError(code="internal", message=str(fault))
+            return ApplyReport(
+                control_plane_id=control_plane_id, version=update.version, accepted=False, errors=[error]
+            )
 
     async def _remove(self, control_plane_id: str) -> None:
         await asyncio.to_thread(self._engine.remove, control_plane_id)
-        await asyncio.to_thread(self._cache.remove, control_plane_id)
+        await asyncio.to_thread(self.cache.remove, control_plane_id)
         self._acks.put_removed(control_plane_id)
         tenant = self.tenants.get(control_plane_id)
         if tenant is not None and tenant.assigned:
@@ -292,26 +352,44 @@ class Sync:
 
     def _acknowledge_held(self, control_plane_id: str) -> None:
         tenant = self.tenants[control_plane_id]
-        if tenant.held is not None:
+        if tenant.refused is not None:
+            tenant.refused = None  # it is fetched, refused and reported once more
+            self._enqueue(control_plane_id)
+        elif tenant.held is not None:
             report = ApplyReport(control_plane_id=control_plane_id, version=tenant.held, accepted=True)
             self._acks.put(report, tenant.content_hash)
 
     async def sweep(self) -> None:
-        """Take up again what was lost on the way, and what another process of this node did not write to disk."""
-        if not self._cache.is_writer and await asyncio.to_thread(self._cache.acquire):
+        """Take up again what was lost on the way, and what this process or an earlier one left undone on disk."""
+        if not self.cache.is_writer and await asyncio.to_thread(self.cache.acquire):
             for control_plane_id, tenant in list(self.tenants.items()):
-                if await asyncio.to_thread(self._cache.version, control_plane_id) != tenant.held:
+                if await asyncio.to_thread(self.cache.version, control_plane_id) != tenant.held:
                     tenant.cache_wanted = tenant.held is not None
+        if self.cache.is_writer and self.connected and not self._collected:
+            self._collected = True
+            await self._forget_strangers()
+        if self.cache.unwritten and time.monotonic() >= self._rewrite_at:
+            self._rewrite_at = time.monotonic() + REWRITE_SECONDS
+            for control_plane_id in self.cache.unwritten & self.tenants.keys():
+                self.tenants[control_plane_id].cache_wanted = True
         for control_plane_id, tenant in self.tenants.items():
             if tenant.behind or tenant.cache_wanted or not tenant.assigned:
                 self._enqueue(control_plane_id)
 
+    async def _forget_strangers(self) -> None:
+        """Delete journals that no assignment stands for: unreadable ones, and those of a process that could not."""
+        for control_plane_id in await asyncio.to_thread(self.cache.control_planes):
+            if control_plane_id not in self.tenants:
+                await asyncio.to_thread(self.cache.remove, control_plane_id)
+
     async def _sync_cache(self) -> None:
-        await asyncio.to_thread(self._cache.sync)
+        await asyncio.to_thread(self.cache.sync)
 
 
 async def _every(seconds: float, action: Callable[[], Awaitable[None]]) -> None:
     while True:
         await asyncio.sleep(seconds)
-        with contextlib.suppress(OSError):
+        try:
             await action()
+        except Exception:  # it comes round again
+            log.exception("periodic.failed")

@@ -53,6 +53,8 @@ class Telemetry:
                 await control_plane.heartbeat(body)
             except (ControlPlaneUnavailable, RequestRefused) as error:
                 log.debug("heartbeat.failed", reason=str(error))
+            except Exception:  # a heart that stops would take the whole gateway with it
+                log.exception("heartbeat.failed")
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
     def status(self) -> Answer:
@@ -71,6 +73,7 @@ class Telemetry:
                     "behind": sum(item.behind for item in tenants),
                     "refused": sum(item.refused is not None for item in tenants),
                 },
+                "cache": {"writer": self._sync.cache.is_writer, "unwritten": len(self._sync.cache.unwritten)},
                 "engine": json.loads(self._engine.stats()),
             },
         )
@@ -103,6 +106,12 @@ class Telemetry:
             "gauge",
             "Control planes whose newest version was refused.",
             [Sample({}, refused)],
+        )
+        yield (
+            "sluice_runtime_cache_unwritten",
+            "gauge",
+            "Control planes whose newest version could not be written to disk.",
+            [Sample({}, len(self._sync.cache.unwritten))],
         )
         versions = [Sample(self._labels(key), item.held) for key, item in self._shown() if item.held is not None]
         yield "sluice_config_version", "gauge", "Version of the configuration that runs.", versions

@@ -122,6 +122,14 @@ class GatewayHome:
         self.processes.append(process)
         return process
 
+    def run_on_full_disk(self) -> subprocess.Popen[bytes]:
+        """No file of it can take another byte: neither log nor record nor cache."""
+        command = [sys.executable, "-m", "gateway_runtime.main", str(self.spec)]
+        with (self.directory / "gateway.log").open("wb") as log:
+            process = subprocess.Popen(["sh", "-c", 'ulimit -f 0 && exec "$@"', "sh", *command], stderr=log)
+        self.processes.append(process)
+        return process
+
     def get(self, path: str = "/", port: int | None = None) -> tuple[int, bytes]:
         """One request; (0, b"") without an answer."""
         connection = HTTPConnection("127.0.0.1", port or self.port, timeout=10)
@@ -177,6 +185,18 @@ def test_serves_from_its_cache_and_says_so(home: GatewayHome, backend: int) -> N
     metrics = home.status("/metrics")[1].decode()
     assert "sluice_runtime_control_plane_connected 0" in metrics
     assert 'sluice_requests_total{organization="' in metrics
+
+
+def test_a_full_disk_does_not_keep_it_from_serving(home: GatewayHome, backend: int) -> None:
+    home.remember(backend)
+    process = home.run_on_full_disk()
+    until(lambda: home.status("/status/ready")[0] == 200)
+
+    assert home.get("/x") == (200, b"ok")
+    assert (home.directory / "gateway.log").read_bytes() == b""
+    assert home.gateways() == []
+    process.terminate()
+    assert process.wait(20) == 0
 
 
 def test_without_configuration_it_is_alive_and_not_ready(home: GatewayHome) -> None:

@@ -1,7 +1,6 @@
 """A control plane in memory, for the runtime's agent."""
 
 import asyncio
-import hashlib
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -19,6 +18,7 @@ from gateway_runtime.client import (
     StreamMessage,
     Version,
 )
+from schema.terms import terms_hash
 
 ORGANIZATION = "0c0ffee0-0000-4000-8000-000000000001"
 
@@ -36,15 +36,20 @@ class FakeControlPlane:
         self.fetches: list[tuple[str, int | None]] = []
         self.fail_fetches: Counter[str] = Counter()
         self.lying_delta_from: int | None = None
+        self.hosts: dict[str, list[str]] = {}
+        self.limits: dict[str, Any] = {"max_body_bytes": 1}
         self._streams: list[asyncio.Queue[StreamMessage | None]] = []
 
     def item(self, key: str) -> Assignment:
         return Assignment(
             organization_id=UUID(ORGANIZATION),
             control_plane_id=UUID(key),
-            hosts=[f"{key[:8]}.test"],
+            hosts=self.hosts_of(key),
             version=self.versions[key],
         )
+
+    def hosts_of(self, key: str) -> list[str]:
+        return self.hosts.get(key, [f"{key[:8]}.test"])
 
     def assign(self, key: str, version: int) -> None:
         self.versions[key] = version
@@ -56,6 +61,10 @@ class FakeControlPlane:
 
     def unassign(self, key: str) -> None:
         del self.versions[key]
+        self._tell(Removed(type="removed", control_plane_id=UUID(key)))
+
+    def say_removed(self, key: str) -> None:
+        """Have the node let go of something, whether it was assigned or not."""
         self._tell(Removed(type="removed", control_plane_id=UUID(key)))
 
     def cut(self) -> None:
@@ -72,7 +81,8 @@ class FakeControlPlane:
             raise ControlPlaneUnavailable("down")
         queue: asyncio.Queue[StreamMessage | None] = asyncio.Queue()
         self._streams.append(queue)
-        yield Assignments(type="assignments", items=[self.item(key) for key in self.versions])
+        items = [self.item(key) for key in self.versions]
+        yield Assignments(type="assignments", items=items, terms=terms_hash({}, self.limits))
         while (message := await queue.get()) is not None:
             yield message
         self._streams.remove(queue)
@@ -87,7 +97,7 @@ class FakeControlPlane:
         if control_plane_id not in self.versions:
             raise NotAssigned(control_plane_id)
         version = self.versions[control_plane_id]
-        snapshot = from_version is None or from_version < self.oldest
+        snapshot = from_version is None or not self.oldest <= from_version <= version
         start = 0 if snapshot else self.lying_delta_from if self.lying_delta_from is not None else (from_version or 0)
         document = json.dumps(
             {
@@ -97,9 +107,12 @@ class FakeControlPlane:
                 "control_plane_id": control_plane_id,
                 **({} if snapshot else {"from_version": start}),
                 "version": version,
+                "hosts": self.hosts_of(control_plane_id),
+                "settings": {},
+                "limits": self.limits,
             }
         ).encode()
-        return ConfigUpdate(document, hashlib.sha256(document).hexdigest(), snapshot, start, version)
+        return ConfigUpdate.read(document)
 
     async def acknowledge(self, node_id: str, items: Sequence[dict[str, Any]]) -> None:
         del node_id

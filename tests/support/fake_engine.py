@@ -3,14 +3,17 @@
 import json
 from typing import Any
 
+from gateway_runtime.reports import EngineFault
+
 
 class FakeEngine:
-    """Keeps versions like the real engine; `refuse` holds (control plane id, version) pairs to reject."""
+    """Keeps versions like the real engine; `refuse` and `panic` hold (control plane id, version) pairs."""
 
     def __init__(self) -> None:
         self.held: dict[str, int] = {}
         self.applied: list[tuple[str, str, int]] = []
         self.refuse: set[tuple[str, int]] = set()
+        self.panic: set[tuple[str, int]] = set()
         self.started = False
         self.stopped_with: list[float] = []
 
@@ -25,6 +28,8 @@ class FakeEngine:
         document: dict[str, Any] = json.loads(update)
         key, kind, version = document["control_plane_id"], document["kind"], document["version"]
         errors: list[dict[str, Any]] = []
+        if (key, version) in self.panic:
+            raise EngineFault("the engine failed on this configuration")
         if kind == "delta" and self.held.get(key) != document["from_version"]:
             errors = [{"code": "version-gap", "message": "another version is held"}]
         elif (key, version) in self.refuse:

@@ -1,19 +1,26 @@
 import asyncio
+import errno
 import json
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway_runtime.acks import AckBox
 from gateway_runtime.cache import Frame, FrameKind, LastKnownGood
-from gateway_runtime.client import RequestRefused
+from gateway_runtime.client import ConfigUpdate, ControlPlaneUnavailable, RequestRefused
 from gateway_runtime.sync import Sync
 from tests.support.fake_control_plane import FakeControlPlane
 from tests.support.fake_engine import FakeEngine
 
 A = "aaaaaaaa-0000-4000-8000-000000000001"
 B = "bbbbbbbb-0000-4000-8000-000000000002"
+
+
+def frame(update: ConfigUpdate) -> Frame:
+    return Frame(FrameKind.SNAPSHOT, update.from_version, update.version, update.document)
 
 
 def derive(purpose: str, salt: bytes) -> bytes:
@@ -195,10 +202,10 @@ def test_serves_from_disk_without_a_control_plane(world: World) -> None:
 
 
 def test_loaded_from_disk_is_acknowledged_and_continued_by_delta(world: World) -> None:
-    document = {"kind": "snapshot", "organization_id": "o", "control_plane_id": A, "version": 6}
-    world.cache.store(A, Frame(FrameKind.SNAPSHOT, 0, 6, json.dumps(document).encode()))
-    world.restart()
     world.control_plane.versions = {A: 6}
+    world.cache.store(A, frame(asyncio.run(world.control_plane.fetch(A, None))))
+    world.control_plane.fetches.clear()
+    world.restart()
     world.sync.load_cache()
 
     async def scenario() -> None:
@@ -287,3 +294,216 @@ def test_a_refused_batch_does_not_hold_up_the_next(world: World) -> None:
 
     world.play(scenario)
     assert world.control_plane.acked == [(A, 2, True)]
+
+
+def test_one_result_that_nobody_takes_does_not_hold_up_the_others(world: World) -> None:
+    keys = [f"{number:08x}-0000-4000-8000-000000000003" for number in range(40)]
+    world.control_plane.versions = dict.fromkeys(keys, 1)
+    original = world.control_plane.acknowledge
+    bad = {keys[7]: RequestRefused("status 400"), keys[23]: ControlPlaneUnavailable("status 500")}
+
+    async def choosy(node_id: str, items: Sequence[dict[str, Any]]) -> None:
+        for item in items:
+            if item["control_plane_id"] in bad:
+                raise bad[item["control_plane_id"]]
+        await original(node_id, items)
+
+    world.control_plane.acknowledge = choosy  # type: ignore[method-assign]
+
+    async def scenario() -> None:
+        await until(lambda: world.control_plane.acks.keys() == set(keys) - bad.keys())
+
+    world.play(scenario)
+
+
+def test_other_hosts_are_fetched_although_the_version_is_the_same(world: World) -> None:
+    world.control_plane.versions = {A: 3}
+
+    async def scenario() -> None:
+        await world.sync.synced.wait()
+        world.control_plane.hosts[A] = ["new.test"]
+        world.control_plane.assign(A, 3)
+        await until(lambda: world.sync.tenants[A].hosts == ("new.test",))
+        await asyncio.sleep(0.02)
+
+    world.play(scenario)
+    assert world.control_plane.fetches == [(A, None), (A, 3)]
+
+
+def test_other_terms_are_fetched_although_the_version_is_the_same(world: World) -> None:
+    """An operator who forbids upstreams must not have to wait for each tenant's next change."""
+    world.control_plane.versions = {A: 3, B: 1}
+
+    async def scenario() -> None:
+        await world.sync.synced.wait()
+        before = world.sync.tenants[A].terms
+        world.control_plane.limits = {"max_body_bytes": 2}
+        world.control_plane.cut()
+        await until(lambda: all(tenant.terms != before for tenant in world.sync.tenants.values()))
+        await until(lambda: len(LastKnownGood(world.directory, derive).load(A)) == 2)
+
+    world.play(scenario)
+    assert sorted(world.control_plane.fetches, key=str) == sorted([(A, None), (A, 3), (B, None), (B, 1)], key=str)
+    terms = world.sync.tenants[A].terms
+    world.restart()
+    world.sync.load_cache()
+    assert world.sync.tenants[A].terms == terms, "what is on disk remembers its terms"
+
+
+def test_a_control_plane_that_went_back_is_followed(world: World) -> None:
+    world.control_plane.versions = {A: 9}
+
+    async def scenario() -> None:
+        await world.sync.synced.wait()
+        world.control_plane.versions[A] = 4
+        world.control_plane.cut()
+        await until(lambda: world.engine.held[A] == 4)
+        world.control_plane.bump(A, 5)
+        await until(lambda: world.engine.held[A] == 5)
+
+    world.play(scenario)
+    assert world.control_plane.fetches == [(A, None), (A, 9), (A, 4)]
+
+
+def test_what_is_not_known_here_is_reported_as_removed(world: World) -> None:
+    async def scenario() -> None:
+        await world.sync.synced.wait()
+        world.control_plane.say_removed(A)
+        await until(lambda: A in world.control_plane.acks)
+
+    world.play(scenario)
+    assert world.control_plane.acks[A]["removed"] is True
+
+
+def test_an_assignment_is_answered_with_a_report_even_if_nothing_is_new(world: World) -> None:
+    world.control_plane.versions = {A: 2}
+
+    async def scenario() -> None:
+        await until(lambda: A in world.control_plane.acks)
+        world.control_plane.acks.clear()
+        world.control_plane.assign(A, 2)
+        await until(lambda: A in world.control_plane.acks)
+
+    world.play(scenario)
+    assert world.control_plane.fetches == [(A, None)]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1000.0])
+def test_reports_are_repeated_after_a_long_loss_only(world: World, seconds: float, monkeypatch) -> None:
+    monkeypatch.setattr("gateway_runtime.sync.REPORT_AGAIN_SECONDS", seconds)
+    world.control_plane.versions = {A: 1, B: 1}
+    world.engine.refuse.add((B, 2))
+
+    async def scenario() -> None:
+        await world.sync.synced.wait()
+        world.control_plane.bump(B, 2)
+        await until(lambda: (A, 1, True) in world.control_plane.acked and (B, 2, False) in world.control_plane.acked)
+        world.control_plane.acked.clear()
+        world.control_plane.cut()
+        await until(lambda: not world.sync.connected)
+        await until(lambda: world.sync.connected)
+        await asyncio.sleep(0.05)
+
+    world.play(scenario)
+    assert sorted(world.control_plane.acked) == ([] if seconds else [(A, 1, True), (B, 2, False)])
+
+
+def test_nothing_is_fetched_while_the_control_plane_is_away(world: World) -> None:
+    world.control_plane.versions = {A: 1}
+
+    async def scenario() -> None:
+        await world.sync.synced.wait()
+        world.control_plane.down = True
+        world.control_plane.cut()
+        await until(lambda: not world.sync.connected)
+        fetched = len(world.control_plane.fetches)
+        world.sync.tenants[A].wanted = 2
+        for _ in range(5):
+            await world.sync.sweep()
+            await asyncio.sleep(0.01)
+        assert len(world.control_plane.fetches) == fetched
+        world.control_plane.versions[A] = 2
+        world.control_plane.down = False
+        await until(lambda: world.engine.held[A] == 2)
+
+    world.play(scenario)
+
+
+def test_a_bug_of_the_engine_stays_with_its_tenant(world: World) -> None:
+    world.control_plane.versions = {A: 1, B: 1}
+    world.engine.panic.add((A, 2))
+
+    async def scenario() -> None:
+        await world.sync.synced.wait()
+        world.control_plane.bump(A, 2)
+        await until(lambda: (A, 2, False) in world.control_plane.acked)
+        world.control_plane.bump(B, 2)
+        await until(lambda: world.engine.held == {A: 1, B: 2})
+
+    world.play(scenario)
+    assert world.control_plane.acks[A]["errors"][0]["code"] == "internal"
+
+
+def test_a_bug_of_the_engine_does_not_keep_the_gateway_from_starting(world: World) -> None:
+    world.control_plane.versions = {A: 1, B: 1}
+    world.play(lambda: until(lambda: world.engine.held == {A: 1, B: 1} and len(world.cache.control_planes()) == 2))
+    world.restart()
+    world.engine.panic.add((A, 1))
+
+    assert world.sync.load_cache() == 1
+
+    assert world.engine.held == {B: 1}
+
+
+def test_an_error_nobody_thought_of_stays_with_its_tenant(world: World) -> None:
+    world.control_plane.versions = {A: 1, B: 1}
+    fetch, failures = world.control_plane.fetch, 2
+
+    async def odd(control_plane_id: str, from_version: int | None) -> ConfigUpdate:
+        nonlocal failures
+        if control_plane_id == A and failures:
+            failures -= 1
+            raise ZeroDivisionError
+        return await fetch(control_plane_id, from_version)
+
+    world.control_plane.fetch = odd  # type: ignore[method-assign]
+
+    async def scenario() -> None:
+        await world.sync.synced.wait()
+        assert world.engine.held == {A: 1, B: 1}
+
+    world.play(scenario)
+
+
+def test_journals_that_no_assignment_stands_for_are_deleted(world: World) -> None:
+    world.control_plane.versions = {A: 1}
+    (world.directory / f"{B}.journal").write_bytes(b"not ours")
+
+    async def scenario() -> None:
+        await world.sync.synced.wait()
+        await world.sync.sweep()
+
+    world.play(scenario)
+    assert world.cache.control_planes() == [A]
+
+
+def test_what_a_full_disk_refused_is_written_later(world: World, monkeypatch) -> None:
+    world.control_plane.versions = {A: 1}
+    write = os.write
+
+    def full(_descriptor: int, _data: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def scenario() -> None:
+        await world.sync.synced.wait()
+        monkeypatch.setattr("gateway_runtime.cache.os.write", full)
+        world.control_plane.bump(A, 2)
+        await until(lambda: world.engine.held[A] == 2)
+        await until(lambda: world.cache.unwritten == {A})
+        await until(lambda: not world.sync.tenants[A].cache_wanted)
+        monkeypatch.setattr("gateway_runtime.cache.os.write", write)
+        await world.sync.sweep()
+        await until(lambda: world.cache.version(A) == 2)
+        assert world.cache.unwritten == set()
+
+    world.play(scenario)
