@@ -35,15 +35,15 @@ class Authority:
     def ensure(self, common_name: str) -> None:
         """Make it when missing. An existing one is kept for ever: others trust it.
 
-        Raises: Fault: one half is there and the other is not.
+        A key alone is what an interrupted first start leaves behind: it gets its certificate now.
+
+        Raises: Fault: the certificate is there and its key is not, or the key is unusable.
         """
-        there = self.certificate_file.exists(), self.key_file.exists()
-        if all(there):
+        if self.certificate_file.exists():
+            if not self.key_file.exists():
+                raise Fault(f"{self.key_file} is missing while its certificate is there: restore it, or remove both")
             return
-        if any(there):
-            missing = self.certificate_file if there[1] else self.key_file
-            raise Fault(f"{missing} is missing while its other half is there: restore it, or remove both")
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = self._key() if self.key_file.exists() else ec.generate_private_key(ec.SECP256R1())
         name = _name(common_name)
         certificate = (
             _builder(name, name, key.public_key(), _CA_DAYS)
@@ -64,8 +64,7 @@ class Authority:
         issuer = x509.load_pem_x509_certificate(self.certificate_file.read_bytes())
         if key_file.exists() and _still_good(certificate_file, issuer, wanted):
             return
-        issuer_key = serialization.load_pem_private_key(self.key_file.read_bytes(), password=None)
-        assert isinstance(issuer_key, ec.EllipticCurvePrivateKey)
+        issuer_key = self._key()
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
             _builder(_name("sluice-api"), issuer.subject, key.public_key(), _LEAF_DAYS)
@@ -79,6 +78,15 @@ class Authority:
         chain = certificate.public_bytes(serialization.Encoding.PEM) + self.certificate_file.read_bytes()
         write_private(key_file, _key_pem(key))
         write_private(certificate_file, chain)
+
+    def _key(self) -> ec.EllipticCurvePrivateKey:
+        try:
+            key = serialization.load_pem_private_key(self.key_file.read_bytes(), password=None)
+        except (OSError, ValueError, TypeError) as error:
+            raise Fault(f"{self.key_file} is not usable as a private key ({type(error).__name__})") from error
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise Fault(f"{self.key_file} is not an elliptic curve key")
+        return key
 
 
 def _still_good(certificate_file: Path, issuer: x509.Certificate, names: list[str]) -> bool:

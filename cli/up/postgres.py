@@ -12,6 +12,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -122,10 +123,11 @@ class EmbeddedPostgres:
         return _run([*argv, "-U", "postgres", "-d", "postgres", "-c", statement], None)
 
     def _initialise(self) -> None:
-        # In a directory of another name, renamed when whole: an interrupted first start leaves nothing half-made.
-        unfinished = self._data.with_name("postgres.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(mode=0o700)
+        # In a directory of another name, renamed when whole: an interrupted first start leaves nothing half-made. Each try
+        # has its own: the initdb of a `sluice up` that was killed may still be writing to the last one.
+        for leftover in self._data.parent.glob("postgres.unfinished*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        unfinished = Path(tempfile.mkdtemp(prefix="postgres.unfinished.", dir=self._data.parent))
         if self._user:
             shutil.chown(unfinished, self._user, self._user)
         # The socket's directory is the fence (see above), hence "trust" behind it and nothing over TCP.

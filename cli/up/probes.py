@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,6 +38,22 @@ async def http_ok(host: str, port: int, path: str) -> bool:
     except (OSError, TimeoutError):
         return False
     return status.split(b" ")[1:2] == [b"200"]
+
+
+async def gateway_progress(host: str, port: int) -> tuple[int, int] | None:
+    """How many control planes a gateway knows and how many of them it still has to fetch; None without an answer."""
+    try:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(f"GET /status HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+                body = (await reader.read()).partition(b"\r\n\r\n")[2]
+            finally:
+                writer.close()
+        tenants = json.loads(body)["tenants"]
+        return int(tenants["total"]), int(tenants["behind"])
+    except (OSError, TimeoutError, ValueError, KeyError, TypeError):
+        return None
 
 
 async def valkey_answers(path: Path) -> bool:

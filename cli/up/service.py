@@ -169,6 +169,7 @@ async def run_once(name: str, argv: Sequence[str], state: StateDir, environment:
         )
     finally:
         os.close(log)
+    records.write(state.services, name, process.pid)
     try:
         output, _ = await process.communicate()
     except asyncio.CancelledError:
@@ -176,6 +177,8 @@ async def run_once(name: str, argv: Sequence[str], state: StateDir, environment:
             process.kill()
         await process.wait()
         raise
+    finally:
+        records.forget(state.services, name)
     if process.returncode:
         raise Fault(f"{name} failed: {logs.last_line(state.logs, name)} [{state.logs / name}.log]")
     return output.decode()

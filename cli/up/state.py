@@ -146,16 +146,27 @@ def private_dir(path: Path, *, traversable: bool = False) -> None:
 
 
 def write_private(path: Path, content: str | bytes) -> None:
-    """Replace a file at once, readable by its owner only."""
+    """Replace a file at once, readable by its owner only; on disk when this returns, for no data outlives its key."""
     data = content.encode() if isinstance(content, str) else content
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         Path(name).replace(path)
+        _sync_directory(path.parent)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _version_key(version: str) -> tuple[int, ...]:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from core.settings import Settings
 
 _PACKAGES = Path(__file__).resolve().parents[2]
+_CHILDREN = ("postgres", "valkey-broker", "valkey-counters", "migrate", "bootstrap", "api", "worker", "beat")
+# A gateway that has lost its cache fetches every tenant anew: it may take long, but not without getting on.
 _GATEWAY_SECONDS = 60.0
 
 
@@ -68,7 +70,8 @@ class Supervisor:
         """End everything in order: who gives work, who serves, who stores."""
         await asyncio.gather(*(service.stop(hurry=hurry) for service in self._workers))
         await asyncio.gather(
-            asyncio.to_thread(stop_gateways, self._state, hurry=hurry), *(service.stop(hurry=hurry) for service in self._planes)
+            asyncio.to_thread(stop_gateways, self._state, hurry=hurry),
+            *(service.stop(hurry=hurry) for service in self._planes),
         )
         await asyncio.gather(*(service.stop() for service in self._servers))
         if not self._state.socket_dir().is_relative_to(self._state.root):
@@ -77,7 +80,7 @@ class Supervisor:
             self._rotation.cancel()
 
     async def _clean_up(self) -> None:
-        strays = await asyncio.to_thread(records.stop_strays, self._state.services)
+        strays = await asyncio.to_thread(records.stop_strays, self._state.services, self._state.logs, _CHILDREN)
         if strays:
             self._announce(f"ended what a killed `sluice up` left running: {', '.join(strays)}")
         await asyncio.to_thread(stop_gateways, self._state)
@@ -158,8 +161,13 @@ class Supervisor:
                     group.create_task(self._await_gateway(region.name, region.status_port))
 
     async def _await_gateway(self, region: str, status_port: int) -> None:
-        ready = await probes.until(lambda: probes.http_ok("127.0.0.1", status_port, "/status/ready"), _GATEWAY_SECONDS)
-        if not ready:
+        progress: tuple[int, int] | None = None
+        while not await probes.until(
+            lambda: probes.http_ok("127.0.0.1", status_port, "/status/ready"), _GATEWAY_SECONDS
+        ):
+            before, progress = progress, await probes.gateway_progress("127.0.0.1", status_port)
+            if progress is not None and progress != before:
+                continue
             reason = logs.last_line(self._state.logs, "worker")
             raise Fault(f"the gateway of region {region} is not ready after {_GATEWAY_SECONDS:.0f} s; worker: {reason}")
 

@@ -146,13 +146,33 @@ def test_strays_are_ended_and_strangers_with_their_pid_are_not(state: StateDir) 
             (state.services / "worker.pid").write_text(f"{stranger.pid} 1\n")
             (state.services / "beat.pid").write_text("torn")
             # A zombie counts as ended: this test is the parent that would have to reap it.
-            assert records.stop_strays(state.services) == ["api"]
+            assert records.stop_strays(state.services, state.logs, ("api", "worker")) == ["api"]
             assert stray.wait(5) == -signal.SIGTERM
             assert stranger.poll() is None
         finally:
             stray.kill()
             stranger.kill()
     assert list(state.services.iterdir()) == []
+
+
+def test_strays_without_a_record_are_known_by_their_log(state: StateDir) -> None:
+    """A `sluice up` that is killed right after it has started a child has not recorded it."""
+    argv = program("import time; time.sleep(60)")
+    with (
+        (state.logs / "api.log").open("w") as ours,
+        (state.logs / "gateway-us.log").open("w") as another,
+        subprocess.Popen(argv, stderr=ours) as stray,
+        subprocess.Popen(argv, stderr=another) as stranger,
+        subprocess.Popen(["tail", "-f", state.logs / "api.log"], stdout=subprocess.DEVNULL) as reader,
+    ):
+        try:
+            assert records.stop_strays(state.services, state.logs, ("api", "worker")) == ["api"]
+            assert stray.wait(5) == -signal.SIGTERM
+            assert stranger.poll() is None
+            assert reader.poll() is None
+        finally:
+            for process in (stray, stranger, reader):
+                process.kill()
 
 
 def test_embedded_servers_survive_being_killed(state: StateDir) -> None:

@@ -122,6 +122,34 @@ def test_a_killed_supervisor_is_cleaned_up_after(own_stack: Stack) -> None:
     assert stack.survivors() == []
 
 
+def test_a_first_start_may_be_killed_at_any_moment(own_stack: Stack) -> None:
+    """Each start is killed a step further than the one before it; the last one has to make do with what they left."""
+    moments: list[Callable[[], bool]] = [
+        lambda: any(own_stack.state.secrets.glob("node-ca.key")),
+        lambda: any(own_stack.state.data.glob("postgres.unfinished*")),
+        lambda: "postgres" in own_stack.processes(),
+        lambda: "migrate" in own_stack.processes(),
+        lambda: "bootstrap" in own_stack.processes(),
+        lambda: any(own_stack.state.logs.glob("gateway-us.log")),
+    ]
+    for moment in moments:
+        process = own_stack.launch()
+        deadline = time.monotonic() + 60
+        while not moment() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert process.poll() is None, own_stack.output
+        process.kill()
+        own_stack.stop()
+
+    own_stack.start()
+
+    assert set(own_stack.processes()) == EVERYTHING
+    assert me(own_stack).status_code == 200
+    own_stack.stop()
+    assert own_stack.survivors() == []
+    assert list(own_stack.state.data.glob("*unfinished*")) == []
+
+
 def test_an_interrupt_while_starting_leaves_nothing(own_stack: Stack) -> None:
     process = own_stack.launch()
     deadline = time.monotonic() + 30

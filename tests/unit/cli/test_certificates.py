@@ -71,6 +71,25 @@ def test_a_torn_certificate_is_replaced(authority: Authority, tmp_path: Path) ->
 
 def test_half_an_authority_is_not_replaced(authority: Authority) -> None:
     authority.key_file.unlink()
-    with pytest.raises(Fault, match=r"ca\.key is missing while its other half is there"):
+    with pytest.raises(Fault, match=r"ca\.key is missing while its certificate is there"):
         authority.ensure("Test CA")
     assert authority.certificate_file.exists()
+
+
+def test_an_interrupted_first_start_is_finished(authority: Authority, tmp_path: Path) -> None:
+    """The key is written first: killed after that, the next start must go on from there."""
+    key = authority.key_file.read_bytes()
+    authority.certificate_file.unlink()
+
+    authority.ensure("Test CA")
+
+    assert authority.key_file.read_bytes() == key
+    authority.ensure_server(tmp_path / "api.pem", tmp_path / "api.key", NAMES)
+    load(tmp_path / "api.pem").verify_directly_issued_by(load(authority.certificate_file))
+
+
+def test_an_unusable_key_is_one_line(authority: Authority) -> None:
+    authority.certificate_file.unlink()
+    authority.key_file.write_text("torn")
+    with pytest.raises(Fault, match=r"ca\.key is not usable"):
+        authority.ensure("Test CA")
