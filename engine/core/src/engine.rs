@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -19,6 +18,8 @@ use tokio_rustls::TlsAcceptor;
 use crate::clock::Clock;
 use crate::config::store::{Store, TenantTotals};
 use crate::config::update::Report;
+use crate::counts::{CountTotals, Counts};
+use crate::limits::{Bounds, LimitOptions, Timeouts};
 use crate::tls_server::{self, CertificateOptions};
 use crate::upstream::tls::ClientConfigs;
 use crate::worker::{Listener, Stop, Worker};
@@ -55,52 +56,6 @@ pub struct ListenerOptions {
     pub tls: bool,
 }
 
-/// Bounds that hold for all tenants. Times in milliseconds.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitOptions {
-    /// Largest request head in bytes.
-    pub max_head_bytes: usize,
-    /// Silence between requests.
-    pub idle_timeout_ms: u64,
-    /// First byte to the end of a head.
-    pub head_timeout_ms: u64,
-    /// Silence within a body.
-    pub body_timeout_ms: u64,
-    /// A client that takes nothing.
-    pub write_timeout_ms: u64,
-    /// TLS handshake.
-    pub handshake_timeout_ms: u64,
-}
-
-impl Default for LimitOptions {
-    fn default() -> Self {
-        Self {
-            max_head_bytes: 32 * 1024,
-            idle_timeout_ms: 75_000,
-            head_timeout_ms: 60_000,
-            body_timeout_ms: 60_000,
-            write_timeout_ms: 60_000,
-            handshake_timeout_ms: 15_000,
-        }
-    }
-}
-
-/// Bounds of time, as the workers use them.
-#[derive(Debug, Clone, Copy)]
-pub struct Timeouts {
-    /// Silence between requests.
-    pub idle: Duration,
-    /// First byte to the end of a head.
-    pub head: Duration,
-    /// Silence within a request body.
-    pub body: Duration,
-    /// A client that takes nothing.
-    pub write: Duration,
-    /// TLS handshake.
-    pub handshake: Duration,
-}
-
 /// What all threads share.
 pub struct Shared {
     /// Tenants.
@@ -111,31 +66,12 @@ pub struct Shared {
     pub tls_clients: ClientConfigs,
     /// Bounds of time.
     pub timeouts: Timeouts,
-    /// Largest request head.
-    pub max_head_bytes: usize,
+    /// Bounds of what is taken on.
+    pub bounds: Bounds,
     /// Value of `Server`.
     pub server: String,
     /// Counters of the process.
     pub counts: Counts,
-}
-
-/// Counters that belong to no tenant.
-#[derive(Debug, Default)]
-pub struct Counts {
-    opened: AtomicU64,
-    closed: AtomicU64,
-    malformed: AtomicU64,
-    without_tenant: AtomicU64,
-    panics: AtomicU64,
-}
-
-#[derive(Debug, Serialize)]
-struct CountTotals {
-    connections_total: u64,
-    connections_open: u64,
-    malformed_requests_total: u64,
-    requests_without_tenant_total: u64,
-    panics_total: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -143,39 +79,6 @@ struct Stats {
     #[serde(flatten)]
     process: CountTotals,
     tenants: BTreeMap<String, TenantTotals>,
-}
-
-impl Counts {
-    pub(crate) fn opened(&self) {
-        self.opened.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn closed(&self) {
-        self.closed.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn malformed(&self) {
-        self.malformed.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn panicked(&self) {
-        self.panics.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn without_tenant(&self) {
-        self.without_tenant.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn totals(&self) -> CountTotals {
-        let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        CountTotals {
-            connections_total: get(&self.opened),
-            connections_open: get(&self.opened).saturating_sub(get(&self.closed)),
-            malformed_requests_total: get(&self.malformed),
-            requests_without_tenant_total: get(&self.without_tenant),
-            panics_total: get(&self.panics),
-        }
-    }
 }
 
 /// Why an engine could not be made.
@@ -214,21 +117,17 @@ impl Engine {
         if options.limits.max_head_bytes < 1024 {
             return Err(InvalidOptions("limits.max_head_bytes: at least 1024".into()));
         }
+        if options.version.is_empty() || !options.version.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(InvalidOptions("version: not a version".into()));
+        }
         let acceptor = tls_server::acceptor(options.default_certificate.as_ref())
             .map_err(|error| InvalidOptions(format!("default_certificate: {error}")))?;
-        let limits = &options.limits;
         let shared = Arc::new(Shared {
             store: Store::new(options.threads),
             clock: Clock::new(),
             tls_clients: ClientConfigs::default(),
-            timeouts: Timeouts {
-                idle: Duration::from_millis(limits.idle_timeout_ms),
-                head: Duration::from_millis(limits.head_timeout_ms),
-                body: Duration::from_millis(limits.body_timeout_ms),
-                write: Duration::from_millis(limits.write_timeout_ms),
-                handshake: Duration::from_millis(limits.handshake_timeout_ms),
-            },
-            max_head_bytes: limits.max_head_bytes,
+            timeouts: options.limits.timeouts(),
+            bounds: options.limits.bounds(),
             server: format!("sluice/{}", options.version),
             counts: Counts::default(),
         });
@@ -262,6 +161,8 @@ impl Engine {
                     return;
                 };
                 runtime.block_on(Rc::new(Worker::new(shared, index)).run(listeners, stopped));
+                // A name that is still being looked up must not hold the end up.
+                runtime.shutdown_background();
             })?;
             threads.push(thread);
         }
@@ -331,9 +232,8 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use super::*;
+    use crate::clients::Presence;
 
     #[test]
     fn a_panic_ends_one_connection_only() {
@@ -341,8 +241,8 @@ mod tests {
         let runtime = Builder::new_current_thread().build_local(LocalOptions::default()).unwrap();
         runtime.block_on(async {
             let worker = Rc::new(Worker::new(engine.shared.clone(), 0));
-            let broken = worker.register(Rc::new(Cell::new(false)));
-            let healthy = worker.register(Rc::new(Cell::new(false)));
+            let broken = worker.register(Rc::new(Presence::default()));
+            let healthy = worker.register(Rc::new(Presence::default()));
             let task = tokio::task::spawn_local(async move {
                 let _registration = broken;
                 panic!("as a bug would");

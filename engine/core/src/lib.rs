@@ -5,14 +5,17 @@
 //! of Python; `engine/py` is a thin binding over [`engine::Engine`].
 #![forbid(unsafe_code)]
 
+pub mod clients;
 pub mod clock;
 pub mod config;
+pub mod counts;
 pub mod engine;
 pub mod error;
 pub mod expr;
 pub mod gateway;
 pub mod http1;
 pub mod http2;
+pub mod limits;
 pub mod message;
 pub mod net;
 pub mod phases;

@@ -3,17 +3,19 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::hash::BuildHasher;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
+use crate::clients::{Clients, Presence};
 use crate::clock::http_date;
 use crate::engine::Shared;
 use crate::gateway::decide::Peer;
@@ -29,6 +31,11 @@ use crate::upstream::resolve::Resolver;
 const SWEEP: Duration = Duration::from_secs(5);
 /// Pause after a failed accept, which mostly means that file descriptors have run out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// How long connections may take to notice that they are to end, once they are idle.
+const IDLE_GRACE: Duration = Duration::from_secs(1);
+/// Said to a client that is one too many.
+const REFUSAL: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n";
 
 /// What the connections of one thread share.
 pub struct Worker {
@@ -47,18 +54,6 @@ pub struct Worker {
     date: RefCell<(u64, Rc<str>)>,
 }
 
-/// The client connections of a thread.
-#[derive(Default)]
-struct Clients {
-    slots: Vec<Option<Client>>,
-    free: Vec<usize>,
-}
-
-struct Client {
-    task: Option<AbortHandle>,
-    idle: Rc<Cell<bool>>,
-}
-
 /// Takes a connection off the list, also when its task panics.
 pub(crate) struct Registration {
     worker: Rc<Worker>,
@@ -70,10 +65,25 @@ impl Drop for Registration {
         if std::thread::panicking() {
             self.worker.shared.counts.panicked();
         }
-        let mut clients = self.worker.clients.borrow_mut();
-        clients.slots[self.slot] = None;
-        clients.free.push(self.slot);
+        self.worker.clients.borrow_mut().remove(self.slot);
         self.worker.shared.counts.closed();
+    }
+}
+
+/// Counts a panic that it is dropped by, in a task that is no connection's own.
+pub(crate) struct Witness(Rc<Worker>);
+
+impl Witness {
+    pub(crate) fn new(worker: &Rc<Worker>) -> Self {
+        Self(worker.clone())
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.shared.counts.panicked();
+        }
     }
 }
 
@@ -144,9 +154,10 @@ impl Worker {
 
     /// Serves until told to stop, then until the last connection has ended or the time is over.
     pub async fn run(self: Rc<Self>, listeners: Vec<Listener>, mut stop: watch::Receiver<Stop>) {
-        let mut accepting = Vec::new();
+        let mut doors = Vec::new();
         for listener in listeners {
-            accepting.push(tokio::task::spawn_local(accept(self.clone(), listener)));
+            let door = Door::open(listener).map(Rc::new);
+            doors.extend(door.map(|door| (door.clone(), tokio::task::spawn_local(accept(self.clone(), door)))));
         }
         let mut sweep = tokio::time::interval(SWEEP);
         let deadline = loop {
@@ -160,19 +171,20 @@ impl Worker {
             }
         };
         self.stopping.set(true);
-        for task in accepting {
-            task.abort();
+        for (door, accepting) in doors {
+            accepting.abort();
+            door.admit_waiting(&self);
         }
         self.pool.borrow_mut().clear();
-        // New connections may still be registering; idle ones are looked for until none is left.
-        while self.close_idle() > 0 && Instant::now() < deadline {
+        self.clients.borrow().dismiss();
+        let patience = Instant::now() + IDLE_GRACE;
+        while self.clients.borrow().len() > 0 && Instant::now() < deadline {
+            if Instant::now() > patience {
+                self.clients.borrow().abort(true);
+            }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        for client in self.clients.borrow().slots.iter().flatten() {
-            if let Some(task) = &client.task {
-                task.abort();
-            }
-        }
+        self.clients.borrow().abort(false);
         tokio::task::yield_now().await;
     }
 
@@ -184,48 +196,75 @@ impl Worker {
         .await;
     }
 
-    /// Ends the connections that wait for a request; returns how many others there are.
-    fn close_idle(&self) -> usize {
-        let mut busy = 0;
-        for client in self.clients.borrow().slots.iter().flatten() {
-            match &client.task {
-                Some(task) if client.idle.get() => task.abort(),
-                _ => busy += 1,
-            }
-        }
-        busy
-    }
-
-    pub(crate) fn register(self: &Rc<Self>, idle: Rc<Cell<bool>>) -> Registration {
-        let mut clients = self.clients.borrow_mut();
-        let slot = clients.free.pop().unwrap_or(clients.slots.len());
-        if slot == clients.slots.len() {
-            clients.slots.push(None);
-        }
-        clients.slots[slot] = Some(Client { task: None, idle });
+    pub(crate) fn register(self: &Rc<Self>, presence: Rc<Presence>) -> Registration {
+        let slot = self.clients.borrow_mut().add(presence);
         self.shared.counts.opened();
         Registration { worker: self.clone(), slot }
     }
+
+    /// Whether another client may come in. If there are too many, one that is idle leaves for it.
+    fn has_room(&self) -> bool {
+        self.shared.counts.open() < self.shared.bounds.connections || self.clients.borrow_mut().make_room()
+    }
 }
 
-async fn accept(worker: Rc<Worker>, listener: Listener) {
-    let Ok(socket) = TcpListener::from_std(listener.socket) else { return };
-    let Ok(local) = socket.local_addr() else { return };
-    loop {
-        match socket.accept().await {
-            Ok((stream, peer)) => {
-                let idle = Rc::new(Cell::new(false));
-                let registration = worker.register(idle.clone());
-                let slot = registration.slot;
-                let tls = listener.tls.clone();
-                let task = tokio::task::spawn_local(client(registration, stream, peer, local, tls, idle));
-                if let Some(Some(client)) = worker.clients.borrow_mut().slots.get_mut(slot) {
-                    client.task = Some(task.abort_handle());
-                }
+/// A listener within the thread's runtime.
+struct Door {
+    socket: TcpListener,
+    local: SocketAddr,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Door {
+    fn open(listener: Listener) -> Option<Self> {
+        let socket = TcpListener::from_std(listener.socket).ok()?;
+        let local = socket.local_addr().ok()?;
+        Some(Self { socket, local, tls: listener.tls })
+    }
+
+    /// Lets a client in, or turns it away.
+    fn admit(&self, worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
+        if !worker.has_room() {
+            worker.shared.counts.refused();
+            if self.tls.is_none() {
+                // As much as the socket takes at once; nobody is waited for here.
+                let _ = SockRef::from(&stream).send(REFUSAL);
             }
+            return;
+        }
+        let presence = Rc::new(Presence::default());
+        let registration = worker.register(presence.clone());
+        let slot = registration.slot;
+        let task = tokio::task::spawn_local(client(registration, stream, peer, self.local, self.tls.clone(), presence));
+        worker.clients.borrow_mut().set_task(slot, task.abort_handle());
+    }
+
+    /// Lets everyone in who has connected already: closing the listener would reset them.
+    fn admit_waiting(&self, worker: &Rc<Worker>) {
+        while let Ok((socket, peer)) = SockRef::from(&self.socket).accept() {
+            let stream: std::net::TcpStream = socket.into();
+            let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+            if let (Ok(stream), Some(peer)) = (stream, peer.as_socket()) {
+                self.admit(worker, stream, peer);
+            }
+        }
+    }
+}
+
+async fn accept(worker: Rc<Worker>, door: Rc<Door>) {
+    loop {
+        match door.socket.accept().await {
+            Ok((stream, peer)) => door.admit(&worker, stream, peer),
+            // A client that left while it waited is no reason to keep others waiting.
+            Err(error) if is_peers_fault(&error) => {}
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     }
+}
+
+fn is_peers_fault(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, PermissionDenied};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | PermissionDenied)
 }
 
 async fn client(
@@ -234,7 +273,7 @@ async fn client(
     peer: SocketAddr,
     local: SocketAddr,
     tls: Option<TlsAcceptor>,
-    idle: Rc<Cell<bool>>,
+    presence: Rc<Presence>,
 ) {
     let worker = registration.worker.clone();
     if stream.set_nodelay(true).is_err() {
@@ -252,11 +291,11 @@ async fn client(
             let http2 = session.alpn_protocol() == Some(b"h2");
             let stream = Stream::Tls(Box::new(TlsStream::Server(stream)));
             if http2 {
-                return http2::serve(worker, stream, Buffer::default(), facts, idle).await;
+                return http2::serve(worker, stream, Buffer::default(), facts, presence).await;
             }
             stream
         }
     };
-    Connection::new(worker, stream, facts, idle).serve().await;
+    Connection::new(worker, stream, facts, presence).serve().await;
     drop(registration);
 }

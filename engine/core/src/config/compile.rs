@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 
 use super::entities::{ConsumerSpec, PluginSpec, ServiceSpec};
-use super::tenant::{Address, Chain, ResponseHeaders, Route, Service, Tenant};
+use super::tenant::{Address, Chain, Grpc, ResponseHeaders, Route, Service, Tenant};
 use super::update::{Limits, Settings};
 use crate::error::ConfigError;
 use crate::message::Scheme;
@@ -18,6 +18,9 @@ use crate::plugins::{self, Registration};
 use crate::router::{RouteSpec, Router};
 use crate::stats::Counters;
 use crate::upstream::tls::TlsIdentity;
+
+/// Protocols of routes that requests can match.
+const HTTP_PROTOCOLS: [&str; 4] = ["http", "https", "grpc", "grpcs"];
 
 /// All entities of a tenant by type and id. Cloning shares the entities.
 #[derive(Debug, Clone, Default)]
@@ -93,7 +96,7 @@ fn error(entity: &str, id: &str, name: Option<&str>, field: &str, message: impl 
     }
 }
 
-/// The routes that can match: HTTP ones whose service is not switched off.
+/// The routes that can match: those of HTTP and gRPC whose service is not switched off.
 fn routable(entities: &EntitySet, errors: &mut Vec<ConfigError>) -> Vec<Arc<RouteSpec>> {
     let mut specs = Vec::new();
     for spec in entities.routes.values() {
@@ -103,7 +106,7 @@ fn routable(entities: &EntitySet, errors: &mut Vec<ConfigError>) -> Vec<Arc<Rout
                 errors.push(error("route", &spec.id, spec.name.as_deref(), "service.id", "no such service"));
             }
             Some(Some(service)) if !service.enabled => {}
-            _ if spec.protocols.iter().any(|protocol| protocol == "http" || protocol == "https") => {
+            _ if spec.protocols.iter().any(|protocol| HTTP_PROTOCOLS.contains(&protocol.as_str())) => {
                 specs.push(spec.clone());
             }
             _ => {}
@@ -211,6 +214,11 @@ fn compile_route(spec: &RouteSpec, services: &BTreeMap<String, Arc<Service>>, in
     Route {
         http: speaks("http"),
         https: speaks("https"),
+        grpc: match (speaks("grpc"), speaks("grpcs")) {
+            (true, _) => Some(Grpc::Any),
+            (false, true) => Some(Grpc::SecureOnly),
+            (false, false) => None,
+        },
         redirect_status: spec.https_redirect_status_code,
         strip_path: spec.strip_path.unwrap_or(true),
         preserve_host: spec.preserve_host,

@@ -70,6 +70,8 @@ pub struct Route {
     pub http: bool,
     /// Whether HTTPS is served.
     pub https: bool,
+    /// Whether the route is for gRPC.
+    pub grpc: Option<Grpc>,
     /// Answer to plain HTTP if only HTTPS is served.
     pub redirect_status: u16,
     /// Whether the matched prefix is left out of the upstream path.
@@ -82,6 +84,15 @@ pub struct Route {
     pub http_chain: Chain,
     /// Plugins for HTTPS.
     pub https_chain: Chain,
+}
+
+/// How a route takes gRPC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grpc {
+    /// With TLS or without.
+    Any,
+    /// With TLS only.
+    SecureOnly,
 }
 
 impl Route {

@@ -3,11 +3,14 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::config::tenant::{HostTable, Route, Tenant};
-use crate::message::{Request, RequestHead, Response, Scheme};
+use crate::config::tenant::{Grpc, HostTable, Route, Tenant};
+use crate::message::{Request, RequestHead, Response, ResponseBody, Scheme, Version};
 use crate::net::address::canonical;
 use crate::phases::Flow;
 use crate::router::{MatchInput, normalise, upstream_path};
+
+/// Beginning of the media types of gRPC.
+const GRPC_TYPE: &str = "application/grpc";
 
 /// What is known of the connection that a request came on.
 #[derive(Debug, Clone)]
@@ -83,8 +86,13 @@ pub fn route(
         return Err(Refusal { tenant: Some(tenant), response: Response::message(404, NO_ROUTE) });
     };
     let route = &tenant.routes[found.route];
-    if !route.http && peer.scheme == Scheme::Http && !(trusted && forwarded_https(&request.head)) {
-        let response = to_https(route.redirect_status, trusted, request);
+    let secure = peer.scheme == Scheme::Https || (trusted && forwarded_https(&request.head));
+    let refusal = if route.https && !route.http && !secure {
+        Some(to_https(route.redirect_status, trusted, request))
+    } else {
+        route.grpc.and_then(|grpc| not_grpc(grpc, secure, &request.head))
+    };
+    if let Some(response) = refusal {
         return Err(Refusal { tenant: Some(tenant), response });
     }
     let service_path = route.service.as_ref().and_then(|service| service.path.as_deref());
@@ -132,6 +140,30 @@ fn forwarded_https(head: &RequestHead) -> bool {
     head.headers.get("x-forwarded-proto").is_some_and(|value| value.eq_ignore_ascii_case(b"https"))
 }
 
+/// The answer to a request that is none that a gRPC route takes.
+fn not_grpc(route: Grpc, secure: bool, head: &RequestHead) -> Option<Response> {
+    let is_grpc = head.headers.get("content-type").is_some_and(|value| {
+        value.get(..GRPC_TYPE.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC_TYPE.as_bytes()))
+    });
+    if !is_grpc {
+        return Some(Response::message(415, "Non-gRPC request matched gRPC route"));
+    }
+    if head.version != Version::Http2 {
+        let response = Response::message(426, "Please use HTTP2 protocol");
+        return Some(response.with_header("Connection", "Upgrade").with_header("Upgrade", "HTTP/2"));
+    }
+    let refused = route == Grpc::SecureOnly && !secure;
+    refused.then(|| Response {
+        status: 200,
+        headers: vec![
+            ("Content-Type".into(), GRPC_TYPE.into()),
+            ("grpc-status".into(), b"1".into()),
+            ("grpc-message".into(), b"gRPC request matched gRPCs route".into()),
+        ],
+        body: ResponseBody::Empty,
+    })
+}
+
 /// The answer to plain HTTP on a route that only speaks HTTPS.
 fn to_https(status: u16, trusted: bool, request: &Request) -> Response {
     if status == 426 {
@@ -139,14 +171,19 @@ fn to_https(status: u16, trusted: bool, request: &Request) -> Response {
             .with_header("Connection", "Upgrade")
             .with_header("Upgrade", "TLS/1.2, HTTP/1.1");
     }
+    let host = request.host.as_bytes();
     let forwarded = if trusted { request.head.headers.get("x-forwarded-host") } else { None };
     let mut location = b"https://".to_vec();
-    location.extend_from_slice(forwarded.unwrap_or(request.host.as_bytes()));
+    let host = forwarded.unwrap_or(host);
+    if host.is_empty() {
+        // Without a host the path would be read as one.
+        return Response::failure(400, "Bad request");
+    }
+    location.extend_from_slice(host);
     location.extend_from_slice(request.head.path());
     if let Some(query) = request.head.query() {
         location.push(b'?');
         location.extend_from_slice(query);
     }
-    Response { body: crate::message::ResponseBody::Empty, ..Response::message(status, "") }
-        .with_header("Location", location)
+    Response { body: ResponseBody::Empty, ..Response::message(status, "") }.with_header("Location", location)
 }

@@ -11,7 +11,7 @@ use super::request::RequestFraming;
 use crate::config::tenant::{ResponseHeaders, Tenant};
 use crate::gateway::errors::render;
 use crate::gateway::forward::{Digits, line};
-use crate::message::{RequestHead, Response, Version};
+use crate::message::{Headers, RequestHead, Response, Version};
 
 /// Headers on responses without a tenant.
 const NO_TENANT: ResponseHeaders = ResponseHeaders {
@@ -47,16 +47,15 @@ impl Connection {
         let mut out = std::mem::take(&mut self.down.out);
         out.clear();
         self.write_own_head(&mut out, response, added, &rendered.content_type, rendered.body.len(), keep_alive);
-        let is_head = self.request.head.method() == b"HEAD";
-        if !is_head {
+        let bodiless = self.request.head.method() == b"HEAD" || matches!(response.status, 100..200 | 204 | 304);
+        if !bodiless {
             out.extend_from_slice(&rendered.body);
         }
         let sent = self.write_all(&out).await;
         self.down.out = out;
         if let Some(tenant) = tenant {
-            tenant.counters.answered(self.worker.index, response.status, 0, rendered.body.len() as u64);
-        } else {
-            self.worker.shared.counts.without_tenant();
+            let sent_bytes = if bodiless { 0 } else { rendered.body.len() as u64 };
+            tenant.counters.answered(self.worker.index, response.status, self.kept_bytes, sent_bytes);
         }
         match sent {
             Err(_) => After::Close,
@@ -86,7 +85,7 @@ impl Connection {
         if response.status >= 200 && response.status != 204 {
             line(out, b"Content-Length", Digits::default().of(length as u64));
         }
-        for (name, value) in &response.headers {
+        for (name, value) in response.headers.iter().filter(|(name, value)| is_sendable(name, value)) {
             if keep_alive || !name.eq_ignore_ascii_case("connection") {
                 line(out, name.as_bytes(), value);
             }
@@ -129,10 +128,18 @@ impl Connection {
                     Poll::Pending => return deadline.poll(cx).map(|()| Err(std::io::ErrorKind::TimedOut.into())),
                 }
             }
-            stream.poll_flush(cx)
+            match stream.poll_flush(cx) {
+                Poll::Pending => deadline.poll(cx).map(|()| Err(std::io::ErrorKind::TimedOut.into())),
+                flushed @ Poll::Ready(_) => flushed,
+            }
         })
         .await
     }
+}
+
+/// Whether a header that a plugin made is one; anything else would be read as part of another.
+fn is_sendable(name: &str, value: &[u8]) -> bool {
+    Headers::new().append(name, value).is_ok()
 }
 
 /// Writes a status line.

@@ -17,6 +17,8 @@ use crate::net::buffer::Buffer;
 use crate::net::stream::Stream;
 use crate::upstream::pool;
 
+/// Interim responses that may come before a response.
+const MOST_INTERIM: usize = 32;
 /// Largest response head.
 const LARGEST_HEAD: usize = 64 * 1024;
 
@@ -28,10 +30,9 @@ impl Connection {
         service: &Service,
         now: Instant,
     ) -> Result<(), Failure> {
-        self.deadline.set(now + service.write_timeout.min(service.read_timeout));
-        let mut upload_failed = false;
-        loop {
-            let length = self.read_response_head(upstream, service, &mut upload_failed).await?;
+        let (mut upload_failed, mut since) = (false, now);
+        for _ in 0..=MOST_INTERIM {
+            let length = self.read_response_head(upstream, service, &mut upload_failed, since).await?;
             let bytes = upstream.buffer.data().get(..length).unwrap_or_default();
             let to_head = self.request.method() == b"HEAD";
             response::parse(bytes, to_head, &mut self.response, &mut self.response_framing)
@@ -46,9 +47,9 @@ impl Connection {
                     self.response.headers.iter().for_each(|(name, value)| line(&mut out, name, value));
                     out.extend_from_slice(b"\r\n");
                     self.write_all(&out).await.map_err(|_| Failure::ClientGone)?;
-                    self.deadline.set(Instant::now() + service.read_timeout);
+                    since = Instant::now();
                 }
-                100..200 => {}
+                100..200 => since = Instant::now(),
                 _ => {
                     if upload_failed {
                         self.framing.keep_alive = false;
@@ -57,6 +58,7 @@ impl Connection {
                 }
             }
         }
+        Err(Failure::Invalid)
     }
 
     async fn read_response_head(
@@ -64,6 +66,7 @@ impl Connection {
         upstream: &mut pool::Connection,
         service: &Service,
         upload_failed: &mut bool,
+        since: Instant,
     ) -> Result<usize, Failure> {
         let (mut scanned, mut polls) = (0, 0_u32);
         let body_timeout = self.worker.shared.timeouts.body;
@@ -101,14 +104,14 @@ impl Connection {
                 }
             }
             let waits_for_client = !self.up.is_finished() && !*upload_failed && self.up.waiting == Waiting::Source;
-            // The first poll just wrote what the deadline was set for.
-            if progress && polls > 0 {
+            // Nothing has been waited for before the first poll ends, so that poll needs no clock.
+            if progress || polls == 0 {
                 let timeout = match (self.up.is_finished(), waits_for_client) {
                     (false, true) => body_timeout,
                     (false, false) => service.write_timeout,
                     (true, _) => service.read_timeout,
                 };
-                self.deadline.set(Instant::now() + timeout);
+                self.deadline.set(if polls == 0 { since } else { Instant::now() } + timeout);
             }
             polls += 1;
             let late = if waits_for_client { Failure::ClientTimeout } else { Failure::Timeout };

@@ -4,23 +4,49 @@ use super::head::{Framing, Malformed};
 
 /// Bytes that the extensions of one chunk, or the size digits, may have.
 const LONGEST_SIZE_LINE: u16 = 512;
+/// Digits of a chunk size: more than a `u64` has are padding at best.
+const MOST_SIZE_DIGITS: u16 = 16;
+/// Bytes of extensions in a whole body: nobody needs them, and they make a small body an expensive one.
+const LONGEST_EXTENSIONS: u32 = 16 * 1024;
 /// Bytes of all trailer lines.
 const LONGEST_TRAILERS: usize = 8 * 1024;
-/// Trailers that would change what the message or the connection is, if a reader merged them with the headers.
-const FORBIDDEN_TRAILERS: [&str; 12] = [
-    "transfer-encoding",
-    "content-length",
-    "host",
+/// Trailers that would change what the message or the connection is, who sent it or who may do what, if a reader merged
+/// them with the headers (RFC 9110 section 6.5.1).
+const FORBIDDEN_TRAILERS: [&str; 30] = [
+    "age",
+    "authorization",
+    "cache-control",
     "connection",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "expect",
+    "expires",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "location",
+    "max-forwards",
+    "pragma",
+    "proxy",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "set-cookie",
     "te",
     "trailer",
+    "transfer-encoding",
     "upgrade",
-    "authorization",
-    "content-encoding",
-    "content-type",
-    "keep-alive",
-    "expect",
+    "vary",
+    "via",
+    "www-authenticate",
 ];
+/// Beginnings of the names of headers that say who a request comes from: what the gateway writes into the head must not
+/// be contradicted by the client after the body.
+const FORBIDDEN_BEGINNINGS: [&str; 6] = ["if-", "x-forwarded-", "x-real-ip", "x-consumer-", "x-credential-", "x-kong-"];
 
 /// What the decoder found at the start of the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +69,7 @@ pub enum Step {
 pub struct Decoder {
     state: State,
     line: u16,
+    extensions: u32,
     trailers: Vec<u8>,
 }
 
@@ -72,7 +99,7 @@ impl Decoder {
             Framing::Chunked => State::SizeStart,
             Framing::UntilClose => State::UntilClose,
         };
-        Self { state, line: 0, trailers: Vec::new() }
+        Self { state, line: 0, extensions: 0, trailers: Vec::new() }
     }
 
     /// Whether the whole body has been seen.
@@ -134,7 +161,7 @@ impl Decoder {
             return Err(Malformed("trailers"));
         };
         for line in lines {
-            if !FORBIDDEN_TRAILERS.iter().any(|name| line.name.eq_ignore_ascii_case(name)) {
+            if may_trail(line.name) {
                 kept.extend_from_slice(line.name.as_bytes());
                 kept.extend_from_slice(b": ");
                 kept.extend_from_slice(line.value);
@@ -150,12 +177,18 @@ impl Decoder {
                 self.line = 0;
                 State::Size(hex(byte))
             }
-            (State::Size(size), _) if byte.is_ascii_hexdigit() => {
+            (State::Size(size), _) if byte.is_ascii_hexdigit() && self.line < MOST_SIZE_DIGITS => {
                 State::Size(size.checked_mul(16).ok_or(Malformed("chunk size"))? + hex(byte))
             }
-            (State::Size(size), b';') => State::Extension(size),
+            (State::Size(size), b';') => {
+                self.extensions += 1;
+                State::Extension(size)
+            }
             (State::Size(size) | State::Extension(size), b'\r') => State::SizeLf(size),
-            (State::Extension(size), _) if byte == b'\t' || (byte >= 0x20 && byte != 0x7f) => State::Extension(size),
+            (State::Extension(size), _) if byte == b'\t' || (byte >= 0x20 && byte != 0x7f) => {
+                self.extensions += 1;
+                State::Extension(size)
+            }
             (State::SizeLf(0), b'\n') => State::Trailers,
             (State::SizeLf(size), b'\n') => State::Data(size),
             (State::DataCr, b'\r') => State::DataLf,
@@ -163,8 +196,8 @@ impl Decoder {
             _ => return Err(Malformed("chunk framing")),
         };
         self.line += 1;
-        if self.line > LONGEST_SIZE_LINE {
-            return Err(Malformed("chunk size line too long"));
+        if self.line > LONGEST_SIZE_LINE || self.extensions > LONGEST_EXTENSIONS {
+            return Err(Malformed("chunk extensions too long"));
         }
         Ok(next)
     }
@@ -177,6 +210,8 @@ impl Decoder {
             }
             self.trailers.push(*byte);
             if self.trailers == b"\r\n" || self.trailers.ends_with(b"\r\n\r\n") {
+                // What would break the next reader's parsing is refused, whether or not it is sent on.
+                self.trailers()?;
                 self.state = State::Done;
                 return Ok(index + 1);
             }
@@ -186,6 +221,13 @@ impl Decoder {
         }
         Ok(input.len())
     }
+}
+
+/// Whether a field may follow the body. Upstreams that make variables of names take `_` for `-`.
+fn may_trail(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace('_', "-");
+    !FORBIDDEN_TRAILERS.contains(&name.as_str())
+        && !FORBIDDEN_BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }
 
 /// Splits `left` bytes that are to come by how many are here.
@@ -288,8 +330,18 @@ mod tests {
         }
         let long = [b"1;".to_vec(), vec![b'a'; 600]].concat();
         assert!(decode(Framing::Chunked, &long, 1000).is_err());
+        let padded = [vec![b'0'; 16], b"1\r\n".to_vec()].concat();
+        assert!(decode(Framing::Chunked, &padded, 100).is_err());
+        let flood = b"1;aaaaaaaaaaaaaaa\r\nx\r\n".repeat(2000);
+        assert!(decode(Framing::Chunked, &flood, 1000).is_err());
         let long = [b"0\r\nx: ".to_vec(), vec![b'a'; 9000]].concat();
         assert!(decode(Framing::Chunked, &long, 10000).is_err());
+    }
+
+    #[test]
+    fn trailers_cannot_say_who_asks() {
+        let input = b"0\r\nX_Forwarded_For: 1\r\nX-Consumer-Id: 2\r\nCookie: 3\r\nETag: 4\r\nIf-Match: 5\r\n\r\n";
+        assert_eq!(decode(Framing::Chunked, input, 100).unwrap().1, b"ETag: 4\r\n");
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! A client's HTTP/1 connection: one request after the other, in one task.
 
-use std::cell::Cell;
-use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr};
 use std::rc::Rc;
 use std::time::Instant;
@@ -11,6 +9,8 @@ use super::pump::Pump;
 use super::receive::{NoBody, NoHead};
 use super::request::{self, RequestFraming};
 use super::response::ResponseFraming;
+use crate::clients::Presence;
+use crate::counts::Share;
 use crate::gateway::decide::{Peer, Refusal, Routed, needs_body, route, run_plugins};
 use crate::http2;
 use crate::message::{Request, RequestHead, Response, ResponseHead, Version};
@@ -33,6 +33,8 @@ pub(crate) enum After {
     Close,
     /// The end, but the client may still be sending.
     Linger,
+    /// The end, in the middle of a message that would look complete otherwise.
+    Reset,
 }
 
 /// A client's connection with everything that is reused from request to request.
@@ -57,14 +59,18 @@ pub struct Connection {
     pub(crate) kept_bytes: u64,
     /// The protocol that the client speaks, where it is not this one.
     pub(crate) front: Version,
-    pub(crate) served: bool,
-    pub(crate) idle: Rc<Cell<bool>>,
+    /// The part of the memory for request bodies that this request's body takes.
+    pub(super) buffered: Option<Share>,
+    /// When the connection was made.
+    pub(super) opened: Instant,
+    pub(super) served: bool,
+    pub(super) presence: Rc<Presence>,
 }
 
 impl Connection {
-    /// A connection; `idle` tells the worker when it may be closed.
+    /// A connection; through `presence` the worker learns when it may be closed.
     #[must_use]
-    pub fn new(worker: Rc<Worker>, stream: Stream, peer: Peer, idle: Rc<Cell<bool>>) -> Self {
+    pub fn new(worker: Rc<Worker>, stream: Stream, peer: Peer, presence: Rc<Presence>) -> Self {
         let scheme = peer.scheme;
         let deadline = Deadline::after(worker.shared.timeouts.idle);
         let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -86,8 +92,10 @@ impl Connection {
             latency: None,
             kept_bytes: 0,
             front: Version::Http11,
+            buffered: None,
+            opened: Instant::now(),
             served: false,
-            idle,
+            presence,
         }
     }
 
@@ -96,35 +104,46 @@ impl Connection {
         loop {
             let after = match self.read_head().await {
                 Ok(length) => self.serve_one(length).await,
-                Err(NoHead::Gone) => return,
+                Err(NoHead::Gone) => After::Close,
                 Err(NoHead::Refused(status, message)) => self.refuse(status, message).await,
                 Err(NoHead::Http2) => {
-                    let served = http2::serve(self.worker, self.stream, self.buffer, self.peer, self.idle);
+                    let served = http2::serve(self.worker, self.stream, self.buffer, self.peer, self.presence);
                     return Box::pin(served).await;
                 }
             };
             match after {
-                After::KeepAlive if !self.worker.stopping.get() => self.buffer.shrink(READ_BUFFER),
-                After::Linger => return self.linger().await,
-                _ => {
-                    let _ = poll_fn(|cx| self.stream.poll_shutdown(cx)).await;
-                    return;
-                }
+                After::KeepAlive if !self.worker.stopping.get() => self.release(),
+                After::KeepAlive | After::Close => return self.close(false).await,
+                After::Linger => return self.close(true).await,
+                After::Reset => return self.reset(),
             }
         }
+    }
+
+    /// Gives back what a large exchange has left allocated, before the connection may lie idle.
+    fn release(&mut self) {
+        self.buffer.shrink(READ_BUFFER);
+        self.up.release();
+        self.down.release();
+        self.request.start();
+        self.buffered = None;
     }
 
     async fn serve_one(&mut self, length: usize) -> After {
         self.started = Instant::now();
         self.latency = None;
+        self.kept_bytes = 0;
         self.worker.request_id(&mut self.request_id);
         let bytes = self.buffer.data().get(..length).unwrap_or_default();
         self.request.scheme = self.peer.scheme;
-        self.request.start();
         let parsed = request::parse(bytes, &mut self.request.head, &mut self.framing, &mut self.request.host);
         self.buffer.consume(length);
         if parsed.is_err() {
             return self.refuse(400, "Bad request").await;
+        }
+        // A tunnel is nothing that a route could lead to, and a trace would show the client what plugins added.
+        if matches!(self.request.head.method(), b"CONNECT" | b"TRACE") {
+            return self.refuse(405, "Method not allowed").await;
         }
         if self.front == Version::Http2 {
             self.request.head.version = Version::Http2;
@@ -132,7 +151,12 @@ impl Connection {
         let hosts = &self.worker.shared.store.hosts;
         match route(hosts, &self.peer, self.framing.host_port, &mut self.request, &mut self.prefix) {
             Ok(routed) => self.serve_routed(&routed).await,
-            Err(Refusal { tenant, response }) => self.respond(tenant.as_ref(), &response).await,
+            Err(Refusal { tenant, response }) => {
+                if tenant.is_none() {
+                    self.worker.shared.counts.without_tenant();
+                }
+                self.respond(tenant.as_ref(), &response).await
+            }
         }
     }
 

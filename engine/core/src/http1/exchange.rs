@@ -2,7 +2,6 @@
 //! connection's own task.
 
 use std::future::{Future, poll_fn};
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
@@ -10,15 +9,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::asking::is_gone;
 use super::connection::{After, Connection};
 use super::head::Framing;
 use super::pump::Coding;
 use crate::config::tenant::{Address, Service};
+use crate::counts::Share;
 use crate::gateway::decide::Routed;
 use crate::gateway::forward::{Forwarding, write_request};
 use crate::message::Response;
 use crate::net::address::canonical;
-use crate::net::stream::Stream;
 use crate::upstream::connect::{NoAddress, addresses, open};
 use crate::upstream::pool::{self, PoolKey};
 
@@ -30,6 +30,8 @@ const KEPT_BODY: usize = 16 * 1024;
 pub(super) enum Failure {
     /// No connection.
     Connect,
+    /// No connection, because there are too many already.
+    Exhausted,
     /// No connection in time.
     ConnectTimeout,
     /// The connection ended before the first byte of a response.
@@ -218,25 +220,41 @@ impl Connection {
         if may_reuse {
             let take = |cx: &mut Context<'_>| worker.pool.borrow_mut().take(key, now, cx);
             while let Some(idle) = poll_fn(|cx| Poll::Ready(take(cx))).await {
-                if !careful || is_open(&idle.stream) {
+                if !careful || idle.stream.is_silent() {
                     return Ok(idle);
                 }
             }
         }
         self.deadline.set(Instant::now() + service.connect_timeout);
-        let mut opening = pin!(open(&worker, key));
-        let deadline = &mut self.deadline;
+        let Some(share) = self.share_of_connections() else { return Err(Failure::Exhausted) };
+        let mut opening = pin!(open(&worker, key, share));
+        let Self { stream, buffer, deadline, .. } = self;
         poll_fn(|cx| match opening.as_mut().poll(cx) {
             Poll::Ready(result) => Poll::Ready(result.map_err(|_| Failure::Connect)),
+            Poll::Pending if is_gone(cx, stream, buffer) => Poll::Ready(Err(Failure::ClientGone)),
             Poll::Pending => deadline.poll(cx).map(|()| Err(Failure::ConnectTimeout)),
         })
         .await
     }
 
+    /// The right to one more upstream connection. If there are too many, this thread's idle ones make room.
+    fn share_of_connections(&self) -> Option<Share> {
+        let shared = &self.worker.shared;
+        let take = || shared.counts.upstream(shared.bounds.upstream_connections);
+        take().or_else(|| {
+            self.worker.pool.borrow_mut().clear();
+            take()
+        })
+    }
+
     /// Answers the client when there is no response to pass on.
     async fn report(&mut self, routed: &Routed, failure: Failure) -> After {
         let tenant = &routed.tenant;
-        if !matches!(failure, Failure::ClientGone | Failure::ClientMalformed | Failure::ClientTooLarge) {
+        let upstreams_fault = !matches!(
+            failure,
+            Failure::ClientGone | Failure::ClientMalformed | Failure::ClientTooLarge | Failure::ClientTimeout
+        );
+        if upstreams_fault {
             tenant.counters.upstream_error(self.worker.index);
         }
         let response = match failure {
@@ -247,15 +265,13 @@ impl Connection {
             Failure::Connect | Failure::Died | Failure::Invalid => {
                 Response::failure(502, "An invalid response was received from the upstream server")
             }
+            Failure::Exhausted => Response::failure(503, "The upstream server is currently unavailable"),
             Failure::ConnectTimeout | Failure::Timeout => Response::failure(504, "The upstream server is timing out"),
             Failure::ClientMalformed => Response::failure(400, "Bad request"),
             Failure::ClientTooLarge => Response::failure(413, "Payload too large"),
             Failure::ClientTimeout => Response::failure(408, "Request timeout"),
         };
-        if !matches!(
-            failure,
-            Failure::Connect | Failure::Died | Failure::Invalid | Failure::ConnectTimeout | Failure::Timeout
-        ) {
+        if !upstreams_fault || failure == Failure::Exhausted {
             self.latency = None;
         }
         // A body that was read to its end leaves the connection usable.
@@ -264,14 +280,6 @@ impl Connection {
         }
         self.respond(Some(tenant), &response).await
     }
-}
-
-/// Asks the system whether the peer has closed a connection or sent anything, at the price of a system call.
-fn is_open(stream: &Stream) -> bool {
-    let mut byte = [std::mem::MaybeUninit::uninit()];
-    let Some(tcp) = stream.tcp() else { return false };
-    let result = socket2::SockRef::from(tcp).peek(&mut byte);
-    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 fn millis(duration: Duration) -> u64 {

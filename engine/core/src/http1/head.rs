@@ -11,6 +11,9 @@ pub(crate) const FEW_LINES: usize = 64;
 /// Lines that a head may have.
 pub(crate) const MOST_LINES: usize = 1024;
 
+/// Headers that `Connection` may name; looking for thousands in a head of hundreds would cost milliseconds.
+const MOST_NOMINATED: usize = 32;
+
 /// How the length of a body is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Framing {
@@ -134,7 +137,7 @@ impl ConnectionOptions {
         self.nominated.clear();
     }
 
-    pub(crate) fn add(&mut self, value: &[u8]) {
+    pub(crate) fn add(&mut self, value: &[u8]) -> Result<(), Malformed> {
         for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
             if token.eq_ignore_ascii_case(b"keep-alive") {
                 self.keep_alive = true;
@@ -145,9 +148,13 @@ impl ConnectionOptions {
             } else if let Ok(name) = std::str::from_utf8(token)
                 && !name.is_empty()
             {
+                if self.nominated.len() == MOST_NOMINATED {
+                    return Err(Malformed("too many connection options"));
+                }
                 self.nominated.push(name.into());
             }
         }
+        Ok(())
     }
 
     /// Takes the nominated headers out of a list.

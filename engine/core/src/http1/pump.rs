@@ -64,7 +64,8 @@ pub struct Pump {
     limit: u64,
     /// What `poll` waited for when it was last pending.
     pub waiting: Waiting,
-    /// Set whenever bytes moved; the owner clears it.
+    /// Set whenever bytes of the body moved, or anything was written; the owner clears it. Framing alone is no progress:
+    /// a peer that sends nothing but an endless chunk header is silent.
     pub progress: bool,
 }
 
@@ -82,6 +83,14 @@ impl Pump {
         self.progress = false;
     }
 
+    /// Gives back what a large message has left allocated.
+    pub fn release(&mut self) {
+        if self.out.capacity() > KEPT_OUTPUT {
+            self.out = Vec::new();
+            self.written = 0;
+        }
+    }
+
     /// Whether everything has been written and flushed.
     #[must_use]
     pub fn is_finished(&self) -> bool {
@@ -91,7 +100,8 @@ impl Pump {
     /// Whether the source has delivered its whole body.
     #[must_use]
     pub fn source_is_done(&self) -> bool {
-        self.decoder.is_done()
+        // The end may be known before the last bytes are taken: they still lie in the source's buffer.
+        self.decoder.is_done() && self.direct == 0
     }
 
     /// Whether the whole message is in `out`, so that `rewind` can send it again.
@@ -149,8 +159,13 @@ impl Pump {
                 }
                 continue;
             }
-            if let Poll::Ready(Err(error)) = destination.poll_flush(cx) {
-                return Poll::Ready(Err(PumpError::Destination(error)));
+            let flushed = match destination.poll_flush(cx) {
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(PumpError::Destination(error))),
+                flushed => flushed.is_ready(),
+            };
+            if self.ended && !flushed {
+                self.waiting = Waiting::Destination;
+                return Poll::Pending;
             }
             if self.ended {
                 self.finished = true;
@@ -161,7 +176,7 @@ impl Pump {
             }
             match source.poll_read(cx, buffer) {
                 Poll::Pending => {
-                    self.waiting = Waiting::Source;
+                    self.waiting = if flushed { Waiting::Source } else { Waiting::Destination };
                     return Poll::Pending;
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(PumpError::Source(error))),
@@ -169,7 +184,7 @@ impl Pump {
                 Poll::Ready(Ok(0)) => {
                     return Poll::Ready(Err(PumpError::Source(io::ErrorKind::UnexpectedEof.into())));
                 }
-                Poll::Ready(Ok(_)) => self.progress = true,
+                Poll::Ready(Ok(_)) => {}
             }
         }
     }
@@ -198,6 +213,7 @@ impl Pump {
             }
             Step::Data { skip, len } => {
                 buffer.consume(skip);
+                self.progress = true;
                 self.body_bytes += len as u64;
                 if self.body_bytes > self.limit {
                     return Err(PumpError::TooLarge);
@@ -227,5 +243,44 @@ impl Pump {
             write_last_chunk(&mut self.out, if with_trailers { &trailers } else { b"" });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pipe(size: usize) -> (Stream, Stream) {
+        let (near, far) = tokio::io::duplex(size);
+        (Stream::Pipe(near), Stream::Pipe(far))
+    }
+
+    #[test]
+    fn a_body_that_was_not_taken_is_not_done() {
+        let (mut client, mut source) = pipe(100);
+        let (mut destination, _upstream) = pipe(10);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut buffer = Buffer::with_size(100);
+        let mut pump = Pump::default();
+        pump.start(Framing::Length(100), Coding::Identity, u64::MAX);
+        assert!(client.poll_write(&mut cx, &[b'x'; 100], b"").is_ready());
+        assert!(pump.poll(&mut cx, &mut source, &mut buffer, &mut destination).is_pending());
+        assert_eq!((buffer.len(), pump.waiting), (90, Waiting::Destination));
+        assert!(!pump.source_is_done());
+    }
+
+    #[test]
+    fn framing_is_no_progress() {
+        let (mut client, mut source) = pipe(100);
+        let (mut destination, _upstream) = pipe(100);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut buffer = Buffer::with_size(100);
+        let mut pump = Pump::default();
+        pump.start(Framing::Chunked, Coding::Chunked(false), u64::MAX);
+        for (piece, progress) in [(&b"5;a"[..], false), (b"=b\r\nab", true), (b"cde\r\n0", true), (b"\r\nx: ", false)] {
+            assert!(client.poll_write(&mut cx, piece, b"").is_ready());
+            assert!(pump.poll(&mut cx, &mut source, &mut buffer, &mut destination).is_pending());
+            assert_eq!(std::mem::take(&mut pump.progress), progress, "{piece:?}");
+        }
     }
 }

@@ -2,13 +2,18 @@
 
 use std::future::poll_fn;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::body::{Decoder, Step};
 use super::connection::Connection;
 use super::head::{Framing, find_end};
 use crate::http2;
 use crate::message::Version;
+
+/// How long a client that has just connected may take to send its request if the connection is to end.
+const FIRST_REQUEST: Duration = Duration::from_millis(300);
+/// By how many bytes the share of the memory for bodies grows.
+const SHARE_STEP: u64 = 64 * 1024;
 
 /// Why there is no further request.
 pub(super) enum NoHead {
@@ -30,11 +35,12 @@ impl Connection {
     /// Waits for a complete head in the buffer and returns its length.
     pub(super) async fn read_head(&mut self) -> Result<usize, NoHead> {
         let (shared, mut scanned) = (self.worker.shared.clone(), 0);
-        let waits_from = Instant::now();
-        self.deadline.set(waits_from + shared.timeouts.idle);
+        let most = shared.bounds.head_bytes;
+        self.deadline.set(Instant::now() + shared.timeouts.idle);
         let mut begun = false;
-        let may_be_http2 = !std::mem::replace(&mut self.served, true) && self.front == Version::Http11;
-        let Self { stream, buffer, deadline, idle, .. } = self;
+        let first = !std::mem::replace(&mut self.served, true);
+        let may_be_http2 = first && self.front == Version::Http11;
+        let Self { stream, buffer, deadline, presence, opened, .. } = self;
         poll_fn(move |cx| {
             loop {
                 // Empty lines before a request are tolerated (RFC 9112 section 2.2).
@@ -46,27 +52,38 @@ impl Connection {
                         Ok(Some(_)) if may_be_http2 && buffer.data().starts_with(http2::PREFACE) => {
                             return Poll::Ready(Err(NoHead::Http2));
                         }
-                        Ok(Some(end)) if end <= shared.max_head_bytes => {
-                            idle.set(false);
+                        Ok(Some(end)) if end <= most => {
+                            presence.busy();
                             return Poll::Ready(Ok(end));
                         }
-                        Ok(None) if buffer.len() < shared.max_head_bytes => {}
+                        Ok(None) if buffer.len() < most => {}
                         Ok(_) => return Poll::Ready(Err(NoHead::Refused(400, "Request header or cookie too large"))),
                         Err(_) => return Poll::Ready(Err(NoHead::Refused(400, "Bad request"))),
                     }
                 }
                 if !buffer.is_empty() && !begun {
                     begun = true;
+                    presence.busy();
                     deadline.set(Instant::now() + shared.timeouts.head);
                 }
-                idle.set(!begun);
                 if buffer.len() == buffer.size() {
-                    buffer.grow((buffer.size() * 2).min(shared.max_head_bytes));
+                    buffer.grow((buffer.size() * 2).min(most));
                 }
                 match stream.poll_read(cx, buffer) {
                     Poll::Ready(Ok(count)) if count > 0 => {}
                     Poll::Ready(_) => return Poll::Ready(Err(NoHead::Gone)),
                     Poll::Pending => break,
+                }
+            }
+            if !begun {
+                presence.rest(cx);
+                if presence.is_leaving() {
+                    let until = *opened + FIRST_REQUEST;
+                    if first && Instant::now() < until {
+                        deadline.set(until);
+                    } else if stream.is_silent() {
+                        return Poll::Ready(Err(NoHead::Gone));
+                    }
                 }
             }
             if deadline.poll(cx).is_pending() {
@@ -82,6 +99,7 @@ impl Connection {
         self.send_continue().await.map_err(|_| NoBody::Gone)?;
         let mut decoder = Decoder::new(self.framing.framing);
         let mut body = Vec::new();
+        let (mut reserved, mut moved) = (0, false);
         let timeout = self.worker.shared.timeouts.body;
         self.deadline.set(Instant::now() + timeout);
         loop {
@@ -95,18 +113,32 @@ impl Connection {
                     if (body.len() + len) as u64 > limit {
                         return Err(NoBody::Refused(413, "Payload too large"));
                     }
+                    let length = (body.len() + len) as u64;
+                    if length > reserved {
+                        let more = (length - reserved).next_multiple_of(SHARE_STEP);
+                        let most = self.worker.shared.bounds.buffered_bytes;
+                        if !self.buffered.get_or_insert_with(|| self.worker.shared.counts.buffered()).grow(more, most) {
+                            return Err(NoBody::Refused(503, "The upstream server is currently unavailable"));
+                        }
+                        reserved += more;
+                    }
                     body.extend_from_slice(self.buffer.data().get(skip..skip + len).unwrap_or_default());
                     self.buffer.consume(skip + len);
+                    moved = true;
                 }
                 Ok(Step::More(used)) => {
                     self.buffer.consume(used);
+                    // Framing alone is no progress.
+                    if std::mem::take(&mut moved) {
+                        self.deadline.set(Instant::now() + timeout);
+                    }
                     let Self { stream, buffer, deadline, .. } = self;
                     let read = poll_fn(|cx| match stream.poll_read(cx, buffer) {
                         Poll::Pending => deadline.poll(cx).map(|()| None),
                         Poll::Ready(result) => Poll::Ready(Some(result)),
                     });
                     match read.await {
-                        Some(Ok(count)) if count > 0 => self.deadline.set(Instant::now() + timeout),
+                        Some(Ok(count)) if count > 0 => {}
                         Some(_) => return Err(NoBody::Gone),
                         None => return Err(NoBody::Refused(408, "Request timeout")),
                     }

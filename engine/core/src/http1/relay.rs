@@ -5,14 +5,22 @@ use std::task::Poll;
 use std::time::Instant;
 
 use super::answer::{write_connection, write_status};
+use super::asking::is_gone;
 use super::connection::{After, Connection};
 use super::head::Framing;
-use super::pump::{Coding, Waiting};
+use super::pump::{Coding, PumpError, Waiting};
 use crate::config::tenant::Service;
 use crate::gateway::decide::Routed;
 use crate::gateway::forward::{Exchange, line, number_line, response_headers};
 use crate::message::Version;
 use crate::upstream::pool::{self, PoolKey};
+
+/// Who broke a response off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Client,
+    Upstream,
+}
 
 impl Connection {
     /// Sends the response's head and body, and the rest of the request's body if the upstream answered early.
@@ -26,9 +34,20 @@ impl Connection {
         let http10 = self.request.head.version == Version::Http10;
         let framing = self.response_framing.framing;
         let unbounded = matches!(framing, Framing::Chunked | Framing::UntilClose);
+        let has_body = framing != Framing::None;
+        // A plugin may have made another method of HEAD, or HEAD of another: the client knows of the one it sent only.
+        let to_head = self.request.head.method() == b"HEAD";
+        if !to_head && self.request.method() == b"HEAD" && self.response.status != 304 {
+            self.response.headers.remove("content-length");
+        }
         let coding = if unbounded && !http10 { Coding::Chunked(self.framing.takes_trailers) } else { Coding::Identity };
-        let keep_alive = self.framing.keep_alive && !self.worker.stopping.get() && !(unbounded && http10);
-        self.down.start(framing, coding, u64::MAX);
+        let ends_visibly = !(unbounded && http10) || to_head;
+        let keep_alive = self.framing.keep_alive && !self.worker.stopping.get() && ends_visibly;
+        if to_head {
+            self.down.start(Framing::None, Coding::Identity, u64::MAX);
+        } else {
+            self.down.start(framing, coding, u64::MAX);
+        }
         self.write_response_head(routed, keep_alive, coding);
 
         let now = Instant::now();
@@ -44,8 +63,13 @@ impl Connection {
             }
             match self.down.poll(cx, &mut upstream.stream, &mut upstream.buffer, &mut self.stream) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(())),
+                Poll::Ready(Err(PumpError::Destination(_))) => return Poll::Ready(Err(Fault::Client)),
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(Fault::Upstream)),
                 Poll::Pending => {}
+            }
+            let waits_for_upstream = upload_over && self.down.waiting == Waiting::Source;
+            if waits_for_upstream && is_gone(cx, &mut self.stream, &mut self.buffer) {
+                return Poll::Ready(Err(Fault::Client));
             }
             if progress | std::mem::take(&mut self.down.progress) {
                 let timeout = match self.down.waiting {
@@ -54,19 +78,23 @@ impl Connection {
                 };
                 self.deadline.set(Instant::now() + timeout);
             }
-            self.deadline.poll(cx).map(|()| Err(()))
+            let late = if self.down.waiting == Waiting::Source { Fault::Upstream } else { Fault::Client };
+            self.deadline.poll(cx).map(|()| Err(late))
         })
         .await;
 
         let counters = &routed.tenant.counters;
         let uploaded = self.up.is_finished();
         counters.answered(self.worker.index, self.response.status, self.received_bytes(), self.down.body_bytes());
-        if result.is_err() {
+        if let Err(fault) = result {
             // The client cannot be told any more but by a body that visibly ends too early.
-            counters.upstream_error(self.worker.index);
-            return After::Close;
+            if fault == Fault::Upstream {
+                counters.upstream_error(self.worker.index);
+            }
+            return if ends_visibly { After::Close } else { After::Reset };
         }
-        if uploaded && self.response_framing.keep_alive && upstream.buffer.is_empty() && !self.worker.stopping.get() {
+        let read_up = upstream.buffer.is_empty() && !(to_head && has_body);
+        if uploaded && self.response_framing.keep_alive && read_up && !self.worker.stopping.get() {
             self.worker.pool.borrow_mut().put(key, upstream, now);
         }
         match (uploaded, keep_alive) {
@@ -96,7 +124,7 @@ impl Connection {
         let status = self.response.status;
         match self.response_framing.framing {
             Framing::Length(length) => number_line(out, "Content-Length", length),
-            Framing::None if self.request.method() == b"HEAD" || matches!(status, 100..200 | 204 | 304) => {}
+            Framing::None if self.request.head.method() == b"HEAD" || matches!(status, 100..200 | 204 | 304) => {}
             Framing::None => number_line(out, "Content-Length", 0),
             Framing::Chunked | Framing::UntilClose if coding != Coding::Identity => {
                 line(out, b"Transfer-Encoding", b"chunked");

@@ -36,12 +36,14 @@ pub fn parse(
     let mut few: Lines<'_, FEW_LINES> = [const { MaybeUninit::uninit() }; FEW_LINES];
     let mut request = httparse::Request::new(&mut []);
     match request.parse_with_uninit_headers(bytes, &mut few) {
-        Ok(httparse::Status::Complete(_)) => fill(bytes, &request, head, framing, host),
+        Ok(httparse::Status::Complete(length)) if length == bytes.len() => fill(bytes, &request, head, framing, host),
         Err(httparse::Error::TooManyHeaders) => {
             let mut many = vec![MaybeUninit::uninit(); MOST_LINES];
             let mut request = httparse::Request::new(&mut []);
             match request.parse_with_uninit_headers(bytes, &mut many) {
-                Ok(httparse::Status::Complete(_)) => fill(bytes, &request, head, framing, host),
+                Ok(httparse::Status::Complete(length)) if length == bytes.len() => {
+                    fill(bytes, &request, head, framing, host)
+                }
                 _ => Err(Malformed("head")),
             }
         }
@@ -90,11 +92,14 @@ fn fill(
                 continue;
             }
             10 if name.eq_ignore_ascii_case("connection") => {
-                framing.connection.add(value);
+                framing.connection.add(value)?;
                 continue;
             }
             10 if name.eq_ignore_ascii_case("keep-alive") => continue,
             14 if name.eq_ignore_ascii_case("content-length") => lengths.content_length(value)?,
+            // To an upstream that makes variables of names these are the real ones.
+            14 if name.eq_ignore_ascii_case("content_length") => return Err(Malformed("Content_Length")),
+            17 if name.eq_ignore_ascii_case("transfer_encoding") => return Err(Malformed("Transfer_Encoding")),
             16 if name.eq_ignore_ascii_case("proxy-connection") => continue,
             17 if name.eq_ignore_ascii_case("transfer-encoding") => {
                 lengths.transfer_encoding(value)?;
@@ -109,7 +114,7 @@ fn fill(
     if http10 && framing.framing == Framing::Chunked {
         return Err(Malformed("Transfer-Encoding in HTTP/1.0"));
     }
-    framing.websocket &= framing.connection.upgrade && framing.framing == Framing::None;
+    framing.websocket &= framing.connection.upgrade && framing.framing == Framing::None && method == "GET";
     framing.keep_alive = !framing.connection.close && (!http10 || framing.connection.keep_alive);
     framing.expects_continue &= framing.framing != Framing::None;
     framing.host_port = read_host(host_header, http10, host)?;
@@ -197,7 +202,7 @@ mod tests {
     }
 
     fn with(lines: &str) -> Result<(RequestHead, RequestFraming, String), Malformed> {
-        read(&format!("POST /a HTTP/1.1\r\nHost: h\r\n{lines}\r\n"))
+        read(&format!("GET /a HTTP/1.1\r\nHost: h\r\n{lines}\r\n"))
     }
 
     #[test]
@@ -223,6 +228,8 @@ mod tests {
     fn websocket_needs_both_headers() {
         assert!(with("Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n").unwrap().1.websocket);
         assert!(!with("Upgrade: websocket\r\n").unwrap().1.websocket);
+        let post = "POST / HTTP/1.1\r\nHost: h\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+        assert!(!read(post).unwrap().1.websocket);
         assert!(!with("Connection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 3\r\n").unwrap().1.websocket);
     }
 
@@ -237,6 +244,12 @@ mod tests {
     fn many_headers_pass() {
         let lines: Vec<String> = (0..500).map(|n| format!("x-{n}: {n}\r\n")).collect();
         assert_eq!(with(&lines.concat()).unwrap().0.headers.len(), 501);
+    }
+
+    #[test]
+    fn connection_options_are_bounded() {
+        let options = |count: usize| with(&format!("Connection: {}\r\n", "x,".repeat(count)));
+        assert!(options(32).is_ok() && options(33).is_err());
     }
 
     #[test]
@@ -257,6 +270,8 @@ mod tests {
             "Transfer-Encoding:\x0bchunked\r\n",
             "X: a\r\n b\r\n",
             "Host: other\r\n",
+            "Content_Length: 5\r\n",
+            "Transfer_encoding: chunked\r\n",
             "X: a\rb\r\n",
             "X: a\0b\r\n",
             " X: a\r\n",

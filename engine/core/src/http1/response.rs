@@ -29,12 +29,16 @@ pub fn parse(
     let config = httparse::ParserConfig::default();
     let mut response = httparse::Response::new(&mut []);
     match config.parse_response_with_uninit_headers(&mut response, bytes, &mut few) {
-        Ok(httparse::Status::Complete(_)) => fill(bytes, to_head, &response, head, framing),
+        Ok(httparse::Status::Complete(length)) if length == bytes.len() => {
+            fill(bytes, to_head, &response, head, framing)
+        }
         Err(httparse::Error::TooManyHeaders) => {
             let mut many = vec![MaybeUninit::uninit(); MOST_LINES];
             let mut response = httparse::Response::new(&mut []);
             match config.parse_response_with_uninit_headers(&mut response, bytes, &mut many) {
-                Ok(httparse::Status::Complete(_)) => fill(bytes, to_head, &response, head, framing),
+                Ok(httparse::Status::Complete(length)) if length == bytes.len() => {
+                    fill(bytes, to_head, &response, head, framing)
+                }
                 _ => Err(Malformed("response head")),
             }
         }
@@ -72,7 +76,7 @@ fn fill(
                 continue;
             }
             10 if name.eq_ignore_ascii_case("connection") => {
-                framing.connection.add(value);
+                framing.connection.add(value)?;
                 continue;
             }
             10 if name.eq_ignore_ascii_case("keep-alive") => continue,
@@ -98,7 +102,9 @@ fn fill(
     framing.framing = if bodiless { Framing::None } else { declared.unwrap_or(Framing::UntilClose) };
     framing.keep_alive = !framing.connection.close
         && (!head.http10 || framing.connection.keep_alive)
-        && framing.framing != Framing::UntilClose;
+        && framing.framing != Framing::UntilClose
+        // Whoever announces a body where there can be none may well send it.
+        && (status != 204 || matches!(declared, None | Some(Framing::None)));
     framing.websocket = status == 101 && upgrade;
     framing.connection.strip(&mut head.headers);
     Ok(())
@@ -121,6 +127,8 @@ mod tests {
         assert_eq!(framing(with_length, true), Ok((Framing::None, true)));
         assert_eq!(framing("HTTP/1.1 304 x\r\nContent-Length: 5\r\n\r\n", false), Ok((Framing::None, true)));
         assert_eq!(framing("HTTP/1.1 204 x\r\n\r\n", false), Ok((Framing::None, true)));
+        assert_eq!(framing("HTTP/1.1 204 x\r\nContent-Length: 0\r\n\r\n", false), Ok((Framing::None, true)));
+        assert_eq!(framing("HTTP/1.1 204 x\r\nContent-Length: 5\r\n\r\n", false), Ok((Framing::None, false)));
         assert_eq!(framing("HTTP/1.1 200 x\r\n\r\n", false), Ok((Framing::UntilClose, false)));
         assert_eq!(framing("HTTP/1.0 200 x\r\ncontent-length: 1\r\n\r\n", false), Ok((Framing::Length(1), false)));
         assert_eq!(

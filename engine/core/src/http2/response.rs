@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use hyper::body::{Bytes, Frame, SizeHint};
@@ -11,7 +12,7 @@ use hyper::{HeaderMap, StatusCode};
 use tokio::io::{AsyncRead, DuplexStream, ReadBuf, ReadHalf};
 use tokio::task::AbortHandle;
 
-use super::Active;
+use super::stream::Active;
 use crate::http1::body::{Decoder, Step};
 use crate::http1::head::{Framing, find_end};
 use crate::http1::response::{ResponseFraming, parse};
@@ -35,7 +36,7 @@ struct Pipe {
     read: ReadHalf<DuplexStream>,
     buffer: Buffer,
     upload: AbortHandle,
-    _active: Active,
+    active: Rc<Active>,
 }
 
 impl Drop for Pipe {
@@ -79,9 +80,9 @@ pub(super) async fn receive(
     read: ReadHalf<DuplexStream>,
     to_head: bool,
     upload: AbortHandle,
-    active: Active,
+    active: Rc<Active>,
 ) -> hyper::Response<Body> {
-    let mut pipe = Pipe { read, buffer: Buffer::with_size(READ_BUFFER), upload, _active: active };
+    let mut pipe = Pipe { read, buffer: Buffer::with_size(READ_BUFFER), upload, active };
     let (mut head, mut framing) = (ResponseHead::default(), ResponseFraming::default());
     let length = pipe.read_head().await;
     let bytes = length.and_then(|length| pipe.buffer.data().get(..length));
@@ -98,6 +99,10 @@ pub(super) async fn receive(
         Framing::Chunked | Framing::UntilClose => None,
     };
     let decoder = Decoder::new(framing.framing);
+    if decoder.is_done() {
+        // Nobody will ask for the body.
+        pipe.active.complete();
+    }
     let mut response = hyper::Response::new(Body { pipe, decoder, length: declared, trailers_sent: false });
     *response.status_mut() = StatusCode::from_u16(head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     copy(response.headers_mut(), &head.headers);
@@ -121,6 +126,8 @@ impl hyper::body::Body for Body {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let Self { pipe, decoder, trailers_sent, .. } = &mut *self;
+        // Whoever asks for more has room for it.
+        pipe.active.took();
         loop {
             match decoder.step(pipe.buffer.data()) {
                 Err(_) => return Poll::Ready(Some(Err(io::ErrorKind::InvalidData.into()))),
@@ -128,10 +135,13 @@ impl hyper::body::Body for Body {
                     let data = pipe.buffer.data().get(skip..skip + len).unwrap_or_default();
                     let data = Bytes::copy_from_slice(data);
                     pipe.buffer.consume(skip + len);
+                    pipe.active.owes();
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Ok(Step::End(used)) => {
                     pipe.buffer.consume(used);
+                    pipe.active.owes();
+                    pipe.active.complete();
                     return Poll::Ready(trailers(decoder, trailers_sent).map(Ok));
                 }
                 Ok(Step::More(used)) => {

@@ -83,6 +83,16 @@ impl Stream {
         }
     }
 
+    /// Whether the peer has neither closed the connection nor sent anything that was not read yet. Asks the system, so
+    /// the answer is true of this moment, at the price of a call. A pipe counts as not silent.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        let Some(tcp) = self.tcp() else { return false };
+        let result = socket2::SockRef::from(tcp).peek(&mut byte);
+        matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// The TCP connection below, if there is one.
     #[must_use]
     pub fn tcp(&self) -> Option<&TcpStream> {

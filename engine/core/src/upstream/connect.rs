@@ -8,15 +8,16 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 
 use super::pool::{Connection, PoolKey};
-use super::resolve::look_up;
+use super::resolve::resolve;
 use crate::config::tenant::{Address, Service, Tenant};
+use crate::counts::Share;
 use crate::net::address::may_connect;
 use crate::net::buffer::Buffer;
 use crate::net::stream::Stream;
 use crate::worker::Worker;
 
-/// Size of an upstream connection's read buffer.
-const READ_BUFFER: usize = 16 * 1024;
+/// Size of an upstream connection's read buffer while it is idle.
+pub(super) const READ_BUFFER: usize = 16 * 1024;
 
 /// Why a service has no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,17 +29,11 @@ pub enum NoAddress {
 }
 
 /// The addresses of a service that its tenant may connect to, in order of preference.
-pub async fn addresses(worker: &Worker, tenant: &Tenant, service: &Service) -> Result<Rc<[IpAddr]>, NoAddress> {
+pub async fn addresses(worker: &Rc<Worker>, tenant: &Tenant, service: &Service) -> Result<Rc<[IpAddr]>, NoAddress> {
     let Address::Name(name) = &service.address else {
         return Err(NoAddress::Refused);
     };
-    let known = worker.resolver.borrow().known(name, &worker.shared.clock);
-    let all = if let Some(known) = known {
-        known
-    } else {
-        let result = look_up(name).await;
-        worker.resolver.borrow_mut().learn(name, result, &worker.shared.clock)
-    };
+    let all = resolve(worker, tenant.number, name, service.connect_timeout).await;
     if all.is_empty() {
         return Err(NoAddress::Unresolved);
     }
@@ -51,7 +46,7 @@ pub async fn addresses(worker: &Worker, tenant: &Tenant, service: &Service) -> R
 }
 
 /// Opens a connection to an address, with TLS if the key says so. The caller bounds the time.
-pub async fn open(worker: &Worker, key: &PoolKey) -> io::Result<Connection> {
+pub async fn open(worker: &Worker, key: &PoolKey, share: Share) -> io::Result<Connection> {
     let tcp = TcpStream::connect(SocketAddr::new(key.address.ip(), key.address.port())).await?;
     tcp.set_nodelay(true)?;
     let stream = match &key.tls {
@@ -62,5 +57,5 @@ pub async fn open(worker: &Worker, key: &PoolKey) -> io::Result<Connection> {
             Stream::Tls(Box::new(TlsStream::Client(tls)))
         }
     };
-    Ok(Connection { stream, buffer: Buffer::with_size(READ_BUFFER), reused: false })
+    Ok(Connection { stream, buffer: Buffer::with_size(READ_BUFFER), reused: false, share })
 }

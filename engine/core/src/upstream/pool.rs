@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::{Duration, Instant};
 
+use super::connect::READ_BUFFER;
 use super::tls::TlsIdentity;
+use crate::counts::Share;
 use crate::net::buffer::Buffer;
 use crate::net::stream::Stream;
 
@@ -38,6 +40,8 @@ pub struct Connection {
     pub buffer: Buffer,
     /// Whether it has carried a request before.
     pub reused: bool,
+    /// The right to the connection.
+    pub share: Share,
 }
 
 #[derive(Debug)]
@@ -72,6 +76,7 @@ impl Pool {
             return;
         }
         connection.reused = true;
+        connection.buffer.shrink(READ_BUFFER);
         let idle = Idle { connection, since: now };
         match self.idle.get_mut(key) {
             Some(list) if list.len() >= MOST_PER_KEY => return,

@@ -6,7 +6,10 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::clock::Clock;
+use crate::worker::Worker;
 
 /// How long an answer is used. The system's resolver tells no TTL.
 const FRESH: Duration = Duration::from_secs(10);
@@ -14,6 +17,8 @@ const FRESH: Duration = Duration::from_secs(10);
 const STALE: Duration = Duration::from_secs(300);
 /// How long a failure is remembered.
 const FAILED: Duration = Duration::from_secs(1);
+/// Look-ups that a tenant may have under way.
+const MOST_FLIGHTS: usize = 16;
 /// Names remembered; the least recently resolved ones make room.
 const MOST: usize = 4096;
 
@@ -24,10 +29,18 @@ struct Entry {
     retry_after: Duration,
 }
 
+/// A look-up that is under way.
+#[derive(Debug)]
+struct Flight {
+    tenant: u64,
+    landed: Rc<Notify>,
+}
+
 /// The name cache of one thread.
 #[derive(Debug, Default)]
 pub struct Resolver {
     names: HashMap<Box<str>, Entry>,
+    flights: HashMap<Box<str>, Flight>,
 }
 
 impl Resolver {
@@ -67,8 +80,47 @@ impl Resolver {
     }
 }
 
+/// The addresses of a name; none if it has none, or if that is not known in time. All who ask for a name wait for the
+/// same look-up: the system's resolver holds a thread for as long as it takes, so a name server that does not answer
+/// must not be asked once per request, and a tenant with many such names must not keep the others from asking.
+pub async fn resolve(worker: &Rc<Worker>, tenant: u64, name: &str, patience: Duration) -> Rc<[IpAddr]> {
+    let clock = &worker.shared.clock;
+    let known = worker.resolver.borrow().known(name, clock);
+    if let Some(known) = known {
+        return known;
+    }
+    let Some(landed) = board(worker, tenant, name) else { return Rc::new([]) };
+    let notified = landed.notified();
+    if tokio::time::timeout(patience, notified).await.is_err() {
+        return Rc::new([]);
+    }
+    worker.resolver.borrow().known(name, clock).unwrap_or_default()
+}
+
+/// Joins the look-up of a name or begins it; `None` if the tenant has too many under way.
+fn board(worker: &Rc<Worker>, tenant: u64, name: &str) -> Option<Rc<Notify>> {
+    let mut resolver = worker.resolver.borrow_mut();
+    if let Some(flight) = resolver.flights.get(name) {
+        return Some(flight.landed.clone());
+    }
+    if resolver.flights.values().filter(|flight| flight.tenant == tenant).count() >= MOST_FLIGHTS {
+        return None;
+    }
+    let landed = Rc::new(Notify::new());
+    resolver.flights.insert(name.into(), Flight { tenant, landed: landed.clone() });
+    let (worker, name, lands) = (worker.clone(), name.to_owned(), landed.clone());
+    drop(tokio::task::spawn_local(async move {
+        let result = look_up(&name).await;
+        let mut resolver = worker.resolver.borrow_mut();
+        resolver.learn(&name, result, &worker.shared.clock);
+        resolver.flights.remove(name.as_str());
+        lands.notify_waiters();
+    }));
+    Some(landed)
+}
+
 /// Asks the system, in the order in which it prefers the addresses.
-pub async fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
+async fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
     let mut addresses = Vec::new();
     for address in tokio::net::lookup_host((name, 0)).await? {
         if !addresses.contains(&address.ip()) {

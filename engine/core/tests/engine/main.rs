@@ -1,11 +1,14 @@
 //! The engine with real sockets: raw bytes in, raw bytes out.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests fail by panicking")]
 
+mod abuse;
 mod configuration;
+mod desync;
 mod forwarding;
 mod framing;
 mod http2;
 mod lifecycle;
 mod streaming;
+mod strict;
 mod support;
 mod upstreams;
