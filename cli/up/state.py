@@ -103,7 +103,8 @@ class StateDir:
         Raises: Fault: another one holds it, or it is not writable.
         """
         try:
-            self.run.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)  # a mode is for the last directory only
+            self.run.mkdir(exist_ok=True, mode=0o700)
             lock = (self.run / "up.lock").open("a+")
         except OSError as error:
             raise Fault(f"cannot use state directory {self.root}: {error.strerror}") from error

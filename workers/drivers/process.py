@@ -57,7 +57,8 @@ class ProcessDriver:
     def prepare(self, pool: Pool) -> None:
         home = self._home(pool.region)
         try:
-            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            home.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # a mode is for the last directory only
+            home.mkdir(mode=0o700, exist_ok=True)
             node = Node(_node_id(home), pool.region)
             if self._node_ca.ensure_files(node, home / "node.crt", home / "node.key", self._clock.now()):
                 log.info("node_certificate.issued", region=pool.region, node_id=str(node.node_id))

@@ -246,6 +246,44 @@ def _until_somebody_waits(session: SystemSession) -> None:
         time.sleep(0.01)
 
 
+def test_reports_from_before_an_assignment_count_no_more(
+    put: Put, reconcile: Reconcile, show: Show, database: Database, control_plane: dict[str, Any]
+) -> None:
+    """Ended and wanted again while the gateways still let go: they have to confirm anew."""
+    us = Runtime(database, "us")
+    identifier = put("us").json()["id"]
+    reconcile(identifier)
+    us.report(control_plane["id"])
+    reconcile(identifier)
+    put()
+    reconcile(identifier)
+    with database.system() as session:
+        statement = "update dataplane_groups set state = 'initializing' where configuration_id = %s"
+        session.connection().exec_driver_sql(statement, (UUID(identifier),))
+
+    reconcile(identifier)
+    assert show(identifier)["us"]["state"] == "initializing"
+    us.report(control_plane["id"])
+    reconcile(identifier)
+    assert show(identifier)["us"]["state"] == "ready"
+
+
+def test_configurations_that_have_waited_long_are_looked_at_now_and_then(
+    put: Put, database: Database, tenant: Tenant
+) -> None:
+    put("us")
+    with database.system() as session:
+        for table in ("gateway_configurations", "dataplane_groups"):
+            statement = f"update {table} set updated_at = now() - interval '1 hour' where org_id = %s"
+            session.connection().exec_driver_sql(statement, (tenant.organization_id,))
+
+    def found(chance: float) -> int:
+        with database.system() as session:
+            return sum(item[0] == tenant.organization_id for item in pools.unconverged(session, 1000, chance))
+
+    assert (found(0.0), found(1.0)) == (0, 1)
+
+
 def test_withdrawn_group_waits_for_live_nodes_only(
     put: Put, reconcile: Reconcile, show: Show, database: Database, control_plane: dict[str, Any]
 ) -> None:

@@ -6,18 +6,22 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from api import runtime_feed
+from core.clock import SystemClock
 from core.db.engine import Database
+from core.runtime import acks, nodes
 from gateway_runtime.acks import AckBox
 from gateway_runtime.cache import LastKnownGood
 from gateway_runtime.client import (
     Assigned,
     Assignments,
+    ConfigUpdate,
     ControlPlaneUnavailable,
     HttpControlPlane,
     Removed,
@@ -110,6 +114,59 @@ def test_changes_are_heard_at_once(runtime_api: RuntimeApi, plane: Plane, client
         assert time.monotonic() - started < runtime_feed.QUIET_SECONDS
 
     listening(runtime_api, "us", scenario)
+
+
+def test_the_list_says_under_which_terms(runtime_api: RuntimeApi, plane: Plane) -> None:
+    plane.assign("us")
+
+    async def scenario(listener: Listener) -> None:
+        first = listener.heard[0]
+        assert isinstance(first, Assignments)
+        with runtime_api.client("us") as node:
+            update = node.get(f"/control-planes/{plane.id}/config")
+        assert first.terms == ConfigUpdate.read(update.content).terms
+
+    listening(runtime_api, "us", scenario)
+
+
+def test_a_node_is_reminded_of_what_it_is_on_record_for(
+    runtime_api: RuntimeApi, new_plane: Callable[[], Plane], database: Database, tmp_path: Path
+) -> None:
+    """A gateway that dies while it lets go of a control plane forgets it; the record of it must not stay for ever."""
+    served, ended = new_plane(), new_plane()
+    served.assign("us")
+    ended.assign("us")
+    node, identity = runtime_api.identity("us")
+
+    def record() -> None:
+        with database.system() as session:
+            nodes.record_sign_of_life(session, node)
+            items = [acks.Ack(plane.id, 0, accepted=True, errors=[], config_hash="") for plane in (served, ended)]
+            acks.record(session, node, items, SystemClock().now())
+
+    def on_record() -> set[UUID]:
+        with database.system() as session:
+            statement = "select control_plane_id from runtime_acks where node_id = %s"
+            return set(session.connection().exec_driver_sql(statement, (str(node.node_id),)).scalars())
+
+    record()
+    ended.withdraw("us")
+    assert on_record() == {served.id, ended.id}
+
+    async def body() -> None:
+        async with contextlib.aclosing(HttpControlPlane(runtime_api.url, identity.assertion)) as control_plane:
+            cache = LastKnownGood(tmp_path, identity.derive_key)
+            sync = Sync(FakeEngine(), control_plane, cache, AckBox(str(node.node_id), control_plane))
+            agent = asyncio.create_task(sync.run())
+            async with asyncio.timeout(10):
+                while ended.id in await asyncio.to_thread(on_record):  # noqa: ASYNC110 - the agent makes it true
+                    await asyncio.sleep(0.005)
+            agent.cancel()
+            await asyncio.gather(agent, return_exceptions=True)
+            cache.close()
+
+    asyncio.run(body())
+    assert served.id in on_record()
 
 
 def test_deleting_the_control_plane_is_heard(runtime_api: RuntimeApi, plane: Plane, client: TestClient) -> None:

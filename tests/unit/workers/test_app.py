@@ -1,4 +1,9 @@
+from contextlib import nullcontext, suppress
+from types import SimpleNamespace
+from uuid import UUID
+
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import SecretStr
 
 from core.errors import SettingsError
@@ -48,3 +53,28 @@ def test_missing_settings_are_named() -> None:
         create_app(Settings())
     with pytest.raises(SettingsError, match="SLUICE_NODE_CA_CERT_FILE"):
         ToolboxSource(SETTINGS.with_changes(driver="process"))
+
+
+class TestSweep:
+    """One configuration that always fails does not keep the others from being looked at."""
+
+    def sweep(self, monkeypatch: pytest.MonkeyPatch, failure: Exception) -> list[int]:
+        looked_at: list[int] = []
+
+        def reconcile(_database: object, _clock: object, _org_id: UUID, configuration_id: UUID) -> int:
+            looked_at.append(configuration_id.int)
+            if configuration_id.int == 1:
+                raise failure
+            return 0
+
+        monkeypatch.setattr(tasks.pools, "unconverged", lambda *_: [(UUID(int=9), UUID(int=key)) for key in range(3)])
+        monkeypatch.setattr(tasks.gateway_configuration, "reconcile", reconcile)
+        with suppress(SoftTimeLimitExceeded):
+            tasks._sweep_configurations(SimpleNamespace(database=SimpleNamespace(system=nullcontext), clock=None))  # type: ignore[arg-type]
+        return looked_at
+
+    def test_a_failure_is_passed_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.sweep(monkeypatch, ZeroDivisionError()) == [0, 1, 2]
+
+    def test_the_time_limit_is_not(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.sweep(monkeypatch, SoftTimeLimitExceeded()) == [0, 1]
