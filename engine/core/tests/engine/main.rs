@@ -7,6 +7,7 @@ mod desync;
 mod forwarding;
 mod framing;
 mod http2;
+mod http2_abuse;
 mod lifecycle;
 mod streaming;
 mod strict;
