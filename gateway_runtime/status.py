@@ -56,7 +56,8 @@ class StatusServer:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
             async with asyncio.timeout(HEAD_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(self._respond(head))
+                # In a thread: metrics of thousands of tenants take long enough to hold up a change of configuration.
+                writer.write(await asyncio.to_thread(self._respond, head))
                 await writer.drain()
         writer.close()
         with contextlib.suppress(OSError):

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -20,10 +21,12 @@ log = structlog.stdlib.get_logger(__name__)
 HEARTBEAT_SECONDS: Final = 5.0
 MOST_LABELLED_TENANTS: Final = 1000
 """Tenants beyond this many are summed up under the label `other`, so that scrapes stay bounded."""
+STATS_SHARE: Final = 0.01
+"""Most of the time that the engine's counters are read for `/status`; in between it shows those of before."""
 
 
 class Telemetry:
-    """Answers of the status listener and the heartbeat loop of one runtime."""
+    """Answers of the status listener and the heartbeat loop of one runtime. Answers may be asked for from any thread."""
 
     def __init__(self, spec: GatewaySpec, version: str, engine: TenantEngine, sync: Sync) -> None:
         self._spec = spec
@@ -31,6 +34,8 @@ class Telemetry:
         self._engine = engine
         self._sync = sync
         self._started_at = datetime.now(UTC)
+        self._totals: dict[str, Any] = {}
+        self._totals_due = 0.0
         self.stopping = False
         self.serving = False
 
@@ -58,8 +63,8 @@ class Telemetry:
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
     def status(self) -> Answer:
-        """`/status`: what runs here, with the engine's counters."""
-        tenants = self._sync.tenants.values()
+        """`/status`: what runs here, with the engine's counters; cheap however many tenants there are."""
+        tenants = list(self._sync.tenants.values())
         return Answer.json(
             200,
             {
@@ -74,9 +79,19 @@ class Telemetry:
                     "refused": sum(item.refused is not None for item in tenants),
                 },
                 "cache": {"writer": self._sync.cache.is_writer, "unwritten": len(self._sync.cache.unwritten)},
-                "engine": json.loads(self._engine.stats()),
+                "engine": self._engine_totals(),
             },
         )
+
+    def _engine_totals(self) -> dict[str, Any]:
+        """The process's counters, without the tenants'. Watchdogs and probes ask every few seconds."""
+        began = time.monotonic()
+        if began >= self._totals_due:
+            stats: dict[str, Any] = json.loads(self._engine.stats())
+            self._totals = {name: value for name, value in stats.items() if name != "tenants"}
+            now = time.monotonic()
+            self._totals_due = now + (now - began) / STATS_SHARE
+        return self._totals
 
     def readiness(self) -> Answer:
         """`/status/ready`: 200 or 503."""
@@ -89,7 +104,7 @@ class Telemetry:
         return Answer(200, PROMETHEUS, exposition(self._collect(json.loads(self._engine.stats()))))
 
     def _collect(self, stats: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Iterable[Sample]]]:
-        tenants = self._sync.tenants
+        tenants = dict(self._sync.tenants)
         info = {"version": self._version, "region": self._spec.region, "node_id": str(self._spec.node_id)}
         yield "sluice_runtime_info", "gauge", "The runtime; always 1.", [Sample(info, 1)]
         connected = Sample({}, self._sync.connected)
@@ -142,7 +157,7 @@ class Telemetry:
             yield f"sluice_{name}", _kind(name), "Counted by the engine, per control plane.", samples
 
     def _shown(self) -> Iterator[tuple[str, Any]]:
-        for _, item in zip(range(MOST_LABELLED_TENANTS), self._sync.tenants.items(), strict=False):
+        for _, item in zip(range(MOST_LABELLED_TENANTS), list(self._sync.tenants.items()), strict=False):
             yield item
 
     def _labels(self, control_plane_id: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,24 @@ def test_heartbeats_go_on_after_a_failure(telemetry: Telemetry, monkeypatch: pyt
     asyncio.run(scenario())
     assert control_plane.heartbeats[0]["node_id"] == GOOD["node_id"]
     assert control_plane.heartbeats[0]["tenants"] == 0
+
+
+def test_status_stays_small_and_rests_between_readings(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = telemetry._engine
+    assert isinstance(engine, FakeEngine)
+    engine.held = {str(number): 1 for number in range(1000)}
+    readings, stats = 0, engine.stats
+
+    def slow() -> bytes:
+        nonlocal readings
+        readings += 1
+        time.sleep(0.01)
+        return stats()
+
+    monkeypatch.setattr(engine, "stats", slow)
+
+    answers = [telemetry.status() for _ in range(20)]
+
+    assert all(len(answer.body) < 2000 for answer in answers)
+    assert json.loads(answers[-1].body)["engine"]["connections_open"] == 4
+    assert readings == 1
