@@ -6,6 +6,7 @@ mod configuration;
 mod desync;
 mod forwarding;
 mod framing;
+mod hostile;
 mod http2;
 mod http2_abuse;
 mod lifecycle;
