@@ -58,8 +58,10 @@ def register(app: Celery, toolboxes: ToolboxSource) -> None:
 
     def sweep_pools() -> None:
         tools = toolboxes.get()
-        for region in tools.settings.regions:
-            send(app, RECONCILE_POOL, [region.name], expires_seconds=KEPT_SECONDS)
+        for region in tools.settings.listening_regions:
+            # A region each, for a start takes seconds; but a task only where there is something to do.
+            if not pool.is_settled(tools.driver, pool.wanted(tools.settings, region)):
+                send(app, RECONCILE_POOL, [region.name], expires_seconds=KEPT_SECONDS)
         pool.end_unwanted(tools.database, tools.driver, tools.settings)
 
     def prune() -> None:

@@ -51,6 +51,14 @@ def wanted(settings: Settings, region: RegionSettings) -> Pool:
     )
 
 
+def is_settled(driver: Driver, pool: Pool) -> bool:
+    """Whether there is nothing to do for the pool. Takes no lease and changes nothing."""
+    try:
+        return not plan(driver.observe(pool))
+    except DriverError:
+        return False
+
+
 def reconcile(database: Database, driver: Driver, pool: Pool) -> bool:
     """Bring one region's pool about. Safe to run twice, late or at once.
 

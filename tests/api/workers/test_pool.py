@@ -77,6 +77,19 @@ def test_reconcile_only_looks_at_what_is_as_it_should_be(database: Database) -> 
     assert driver.calls[1:] == ["observe us", "observe us", "prepare us"]
 
 
+@pytest.mark.parametrize(
+    ("observed", "settled"),
+    [(Observed("running"), True), (Observed("foreign"), True), (Observed("absent"), False)],
+)
+def test_sweeps_only_look(observed: Observed, settled: bool) -> None:
+    driver = FakeDriver()
+    driver.condition = observed
+
+    assert pools.is_settled(driver, POOL) is settled
+
+    assert driver.calls == ["observe us"]
+
+
 def test_reconcile_leaves_a_held_region_alone(database: Database) -> None:
     driver = FakeDriver()
     with lease(database, "pool:us", "someone", 30) as held:
