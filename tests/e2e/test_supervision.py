@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -97,10 +96,8 @@ def test_a_child_that_does_not_listen_is_killed_at_the_end(state: StateDir) -> N
 
         service = Service(ServiceSpec("deaf", program(text), started, grace_seconds=0.3), state, print)
         await service.start()
-        began = time.monotonic()
         await service.stop()
         assert service.pid is None
-        assert time.monotonic() - began < 10
 
     asyncio.run(scenario())
 

@@ -310,13 +310,11 @@ def test_stop_all_kills_what_is_stuck(place: Place, monkeypatch: pytest.MonkeyPa
     begin(place)
     (watchdog,) = place.watchdogs()
     os.kill(watchdog.pid, signal.SIGSTOP)
-    monkeypatch.setattr(process, "KILL_AFTER_SECONDS", 60.0 if hurry else 0.2)
-    began = time.monotonic()
+    monkeypatch.setattr(process, "KILL_AFTER_SECONDS", 3600.0 if hurry else 0.2)
 
     assert stop_all(place.state, hurry=hurry) == ["us"]
 
     assert not watchdog.alive
-    assert time.monotonic() - began < 5
 
 
 def test_stop_all_names_what_ran(place: Place) -> None:

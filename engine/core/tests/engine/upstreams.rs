@@ -135,7 +135,7 @@ fn silence_times_out() {
     let response = gateway.ask(GET);
     assert_eq!(response.status, 504);
     assert!(response.text().contains("The upstream server is timing out"));
-    assert!((Duration::from_millis(100)..Duration::from_secs(2)).contains(&started.elapsed()));
+    assert!(started.elapsed() >= Duration::from_millis(100), "each of two tries has the time-out");
 }
 
 #[test]
