@@ -17,8 +17,9 @@ class Engine:
         Args:
             options: JSON object with `listeners` (list of `{"address": "127.0.0.1:8000", "tls": false}`), `threads` (0 = one per
                 core), `default_certificate` (`{"cert": PEM, "key": PEM}`; null makes a self-signed one), `version`, and optional
-                `limits` (`max_head_bytes`, and in milliseconds `idle_timeout_ms`, `head_timeout_ms`, `body_timeout_ms`,
-                `write_timeout_ms`, `handshake_timeout_ms`).
+                `limits`: `max_head_bytes`, `max_buffered_bytes`, `max_connections` and `max_upstream_connections` (0 = half of the
+                process's descriptors), and in milliseconds `idle_timeout_ms`, `head_timeout_ms`, `body_timeout_ms`,
+                `write_timeout_ms`, `handshake_timeout_ms`.
 
         Raises: ValueError: unreadable options, an unknown member, or a bad certificate.
         """

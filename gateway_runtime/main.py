@@ -6,6 +6,7 @@ plane is gone serves what it knew, and no client meets an empty router that is a
 
 import asyncio
 import contextlib
+import resource
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -137,6 +138,12 @@ async def serve(spec: GatewaySpec, make_engine: Callable[[bytes], GatewayEngine]
         await Gateway(spec, engine, client, cache).run(stop)
 
 
+def _raise_descriptor_limit() -> None:
+    """Take all the descriptors the system allows: every connection is one, and the engine derives its caps from them."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def run(spec_path: Path | None) -> int:
     """Entry of `sluice gateway`: settings from the file, if one is named, and from `SLUICE_GATEWAY_*`.
 
@@ -145,6 +152,7 @@ def run(spec_path: Path | None) -> int:
     from gateway_runtime.engine import Engine  # the compiled module; tests run without it
 
     logs.configure()
+    _raise_descriptor_limit()
     try:
         spec = GatewaySpec.load(spec_path)
         asyncio.run(serve(spec, Engine))
