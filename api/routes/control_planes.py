@@ -130,7 +130,7 @@ class ControlPlanes(ResponseBody):
 
 
 async def _service(caller: Caller, session: TenantDb, services: ServicesDep) -> ControlPlaneService:
-    return ControlPlaneService(session, caller, services.settings, services.clock, services.notices)
+    return ControlPlaneService(session, caller, services.settings, services.clock)
 
 
 Service = Annotated[ControlPlaneService, Depends(_service, scope="function")]

@@ -13,7 +13,7 @@ from core import audit
 from core.actor import Actor
 from core.clock import Clock
 from core.control_planes.repository import ControlPlaneRepository
-from core.db.notices import ASSIGNMENTS_CHANNEL, NoticeBus
+from core.db.notices import publish_assignment
 from core.db.outbox import Outbox
 from core.db.sessions import TenantSession
 from core.errors import InvalidInput, NameTaken, NotFound
@@ -66,15 +66,12 @@ class ControlPlaneChanges:
 class ControlPlaneService:
     """Control planes of the caller's organization."""
 
-    def __init__(
-        self, session: TenantSession, actor: Actor, settings: Settings, clock: Clock, notices: NoticeBus
-    ) -> None:
+    def __init__(self, session: TenantSession, actor: Actor, settings: Settings, clock: Clock) -> None:
         self._session = session
         self._repository = ControlPlaneRepository(session)
         self._actor = actor
         self._settings = settings
         self._clock = clock
-        self._notices = notices
 
     def get(self, control_plane_id: UUID) -> ControlPlane:
         """One control plane. Raises NotFound."""
@@ -148,7 +145,7 @@ class ControlPlaneService:
         for configuration_id in configurations:
             outbox.put(RECONCILE_CONFIGURATION, self._session.org_id, configuration_id)
         for region in regions:
-            self._notices.publish(self._session, ASSIGNMENTS_CHANNEL, region)
+            publish_assignment(self._session, region, control_plane_id)
         self._record("control_plane.deleted", control_plane)
 
     def proxy_urls(self, control_planes: Sequence[ControlPlane]) -> dict[UUID, list[Document]]:

@@ -44,11 +44,7 @@ class Notice:
 
 
 class NoticeBus(Protocol):
-    """How processes tell each other to look."""
-
-    def publish(self, session: Session, channel: str, payload: str) -> None:
-        """Tell listeners of `channel` once the session's transaction has committed."""
-        ...
+    """How processes hear that they should look; telling is part of a transaction (`publish`)."""
 
     def listen(self, channels: Sequence[str], quiet_seconds: float) -> Generator[Notice | None]:
         """Notices as they come; None when some may have been missed or nothing came for `quiet_seconds`: look then."""
@@ -74,9 +70,6 @@ class PostgresNotices:
 
     def __init__(self, url: str) -> None:
         self._conninfo = driver_url(url)
-
-    def publish(self, session: Session, channel: str, payload: str) -> None:
-        publish(session, channel, payload)
 
     def listen(self, channels: Sequence[str], quiet_seconds: float) -> Generator[Notice | None]:
         """See NoticeBus. Starts with None (look once now) and never ends; the consumer stops by closing it."""

@@ -96,7 +96,11 @@ def test_first_line_is_the_complete_list(runtime_api: RuntimeApi, new_plane: Cal
     listening(runtime_api, "us", scenario)
 
 
-def test_changes_are_heard_at_once(runtime_api: RuntimeApi, plane: Plane, client: TestClient) -> None:
+def test_changes_are_heard_by_notices_alone(
+    runtime_api: RuntimeApi, plane: Plane, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.runtime_feed.POLL_SECONDS", 3600.0)
+
     async def scenario(listener: Listener) -> None:
         await asyncio.to_thread(plane.assign, "us")
         await listener.until(concerns(plane, Assigned))
