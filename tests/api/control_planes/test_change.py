@@ -149,7 +149,7 @@ class TestDelete:
 
         heard = {next(notices), next(notices)}
         notices.close()
-        assert heard == {Notice(ASSIGNMENTS_CHANNEL, "us"), Notice(ASSIGNMENTS_CHANNEL, "eu")}
+        assert heard == {Notice(ASSIGNMENTS_CHANNEL, f"{region} {control_plane_id}") for region in ("us", "eu")}
         with database.tenant(tenant.organization_id) as session:
             for model in (ControlPlane, GatewayConfiguration, DataplaneGroup, ConfigChange):
                 assert session.scalar(select(func.count()).select_from(model)) == 0
