@@ -21,8 +21,8 @@ from core.db.notices import NoticeBus, PostgresNotices
 from core.iam.authentication import Authenticator
 from core.iam.passwords import Passwords
 from core.settings import Settings
-from core.version import VERSION
 from schema.registry import registry
+from schema.version import VERSION
 
 _CONSOLE: Final = Path(__file__).parent.parent / "console"
 

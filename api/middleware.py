@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import http_error, internal_error
 from core import logging
-from core.version import PRODUCT
+from schema.version import PRODUCT
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SERVER: Final = (b"server", PRODUCT.encode())

@@ -16,7 +16,7 @@ from cli.faults import Fault
 from cli.up import postgres, records, valkey
 from cli.up.ports import taken
 from cli.up.state import StateDir
-from cli.version import version
+from schema.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ def examine() -> bool:
 
 def _findings(given: Settings, settings: Settings, state: StateDir, *, running: bool) -> Iterator[Finding]:
     """`given` is what the environment says; `settings` adds what the local installation has."""
-    yield Finding("ok", "sluice", f"{version()} on Python {sys.version.split()[0]}")
+    yield Finding("ok", "sluice", f"{VERSION} on Python {sys.version.split()[0]}")
     yield _tool("cargo", "needed to build the engine from source")
     yield _engine()
     yield _embedded("postgres", given.database_url is None, postgres.binaries)
@@ -105,7 +105,7 @@ def _state(state: StateDir) -> Finding:
     if not state.root.exists():
         return Finding("note", "state", f"{state.root} is not there yet")
     try:
-        state.refuse_newer(version())
+        state.refuse_newer(VERSION)
     except Fault as fault:
         return Finding("bad", "state", str(fault))
     if not os.access(state.root, os.W_OK):

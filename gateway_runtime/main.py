@@ -10,7 +10,6 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +27,7 @@ from gateway_runtime.status import StatusServer
 from gateway_runtime.sync import Sync
 from gateway_runtime.telemetry import Telemetry
 from gateway_runtime.watchdog import GATEWAY_ROLE, RUN_DIRECTORY
+from schema.version import VERSION
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -47,7 +47,7 @@ class Gateway:
         self._cache = cache
         self._acks = AckBox(str(spec.node_id), control_plane)
         self._sync = Sync(engine, control_plane, cache, self._acks)
-        self.telemetry = Telemetry(spec, product_version(), engine, self._sync)
+        self.telemetry = Telemetry(spec, VERSION, engine, self._sync)
         self.addresses: list[str] = []
         self.status_address: tuple[str, int] | None = None
 
@@ -113,21 +113,13 @@ def _forget(run_directory: Path) -> None:
         record_path(run_directory, GATEWAY_ROLE).unlink(missing_ok=True)
 
 
-def product_version() -> str:
-    """The installed version of the product."""
-    try:
-        return version("sluice")
-    except PackageNotFoundError:
-        return "0.0.0"
-
-
 async def serve(spec: GatewaySpec, make_engine: Callable[[bytes], GatewayEngine]) -> None:
     """Run one gateway in the current event loop until SIGTERM or SIGINT.
 
     Raises: SpecError, IdentityError: bad settings. OSError: a listener cannot be bound.
     """
     identity = NodeIdentity(spec.node_id, spec.node_certificate_file, spec.node_key_file)
-    engine = make_engine(spec.engine_options(product_version()))
+    engine = make_engine(spec.engine_options(VERSION))
     cache = LastKnownGood(spec.state_dir / "cache", identity.derive_key)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

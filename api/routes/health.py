@@ -7,7 +7,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.deps import ServicesDep
 from core.errors import DatabaseUnreachable
-from core.version import VERSION
+from schema.version import VERSION
 
 router = APIRouter(redirect_slashes=False, include_in_schema=False)
 

@@ -8,7 +8,7 @@ import contextlib
 from cli.configuration import read_settings
 from cli.up.state import StateDir
 from cli.up.supervisor import supervise
-from cli.version import version
+from schema.version import VERSION
 
 
 def run_up() -> None:
@@ -18,10 +18,10 @@ def run_up() -> None:
     """
     settings = read_settings()
     state = StateDir.at(settings.state_dir)
-    state.refuse_newer(version())
+    state.refuse_newer(VERSION)
     with state.locked():
-        state.prepare(version())
-        announce(f"Sluice {version()}, state in {state.root}")
+        state.prepare(VERSION)
+        announce(f"Sluice {VERSION}, state in {state.root}")
         asyncio.run(supervise(settings, state, announce))
     announce("stopped")
 

@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 from core import logging
 from core.clock import Clock
 from core.runtime.node_ca import Node, NodeCa, write_private
-from core.version import VERSION
+from schema.version import VERSION
 from workers.drivers.base import DriverError, Observed, Pool
 from workers.drivers.records import Record, find_started, read_alive
 
