@@ -121,9 +121,9 @@ class Stack:
     def processes(self) -> dict[str, int]:
         """Name -> pid of everything that runs: api, worker, beat, postgres, valkey-*, watchdog-<region>, gateway-<region>."""
         found = {record.name: record.pid for record in records.read_all(self.state.services) if record.alive()}
-        for path in self.state.root.rglob("*.json"):
+        for path in self.state.root.glob("gateways/*/run/*.json"):
             role = path.name.partition(".")[0]
-            if path.parent.name == "run" and role in {"watchdog", "gateway"}:
+            if role in {"watchdog", "gateway"}:
                 pid, started = _json_record(path)
                 if pid and start_time(pid) == started:
                     found[f"{role}-{path.parent.parent.name}"] = pid
