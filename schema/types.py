@@ -106,12 +106,6 @@ def length(minimum: int, maximum: int) -> Rule:
     return Rule(check, {"minLength": minimum, "maxLength": maximum})
 
 
-def one_of(*choices: Any) -> Rule:
-    """One of a fixed list of values."""
-    text = "expected one of: " + ", ".join(str(choice) for choice in choices)
-    return Rule(lambda value: None if value in choices else text, {"enum": list(choices)})
-
-
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _NAME = re.compile(r"[0-9a-zA-Z.\-_~\u0080-\U0010ffff]+")
 _NAME_RULE = "the only accepted ascii characters are alphanumerics or ., -, _, and ~"
