@@ -55,7 +55,7 @@ class Service(Entity):
                 ("https", "tls", "grpcs", "wss"),
                 negate=True,
             ),
-            RuleWhen("host", "protocol", ("https",), tls_host_fault),
+            RuleWhen("host", "protocol", ("https", "tls", "grpcs", "wss"), tls_host_fault),
         ),
     )
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 
 use super::entities::{ConsumerSpec, PluginSpec, ServiceSpec};
+use super::protocol::Protocol;
 use super::tenant::{Address, Chain, Grpc, ResponseHeaders, Route, Service, Tenant};
 use super::update::{Limits, Settings};
 use crate::error::ConfigError;
@@ -140,13 +141,9 @@ fn compile_services(
     services
 }
 
-/// `None` for a protocol that is not proxied over HTTP/1: its routes answer as routes without a service do.
+/// `None` for a protocol that the engine does not speak: its routes answer as routes without a service do.
 fn compile_service(spec: &ServiceSpec, limits: &Limits) -> Result<Option<Service>, (&'static str, &'static str)> {
-    let secure = match spec.protocol.as_str() {
-        "http" => false,
-        "https" => true,
-        _ => return Ok(None),
-    };
+    let Some(protocol) = Protocol::named(&spec.protocol) else { return Ok(None) };
     let bare = spec.host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&spec.host);
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
     if spec.host.is_empty() || !spec.host.bytes().all(valid) {
@@ -158,16 +155,17 @@ fn compile_service(spec: &ServiceSpec, limits: &Limits) -> Result<Option<Service
         None => Address::Name(spec.host.as_str().into()),
     };
     let name = bare.trim_end_matches('.').to_owned();
-    let tls = if secure {
+    let tls = if protocol.is_secure() {
         let name = ServerName::try_from(name).map_err(|_| ("host", "invalid host"))?;
         Some(Arc::new(TlsIdentity { name, verify: spec.tls_verify.unwrap_or(true) }))
     } else {
         None
     };
-    let standard = if secure { 443 } else { 80 };
     let authority = if matches!(literal, Some(IpAddr::V6(_))) { format!("[{bare}]") } else { spec.host.clone() };
-    let host_header = if spec.port == standard { authority } else { format!("{authority}:{}", spec.port) };
+    let host_header =
+        if spec.port == protocol.standard_port() { authority } else { format!("{authority}:{}", spec.port) };
     Ok(Some(Service {
+        protocol,
         address,
         port: spec.port,
         host_header: host_header.into_bytes(),
@@ -211,6 +209,7 @@ fn compile_plugins(entities: &EntitySet, errors: &mut Vec<ConfigError>) -> Vec<I
 
 fn compile_route(spec: &RouteSpec, services: &BTreeMap<String, Arc<Service>>, instances: &[Instance]) -> Route {
     let speaks = |protocol: &str| spec.protocols.iter().any(|own| own == protocol);
+    let service = spec.service.as_ref().and_then(|service| services.get(&service.id));
     Route {
         http: speaks("http"),
         https: speaks("https"),
@@ -222,7 +221,7 @@ fn compile_route(spec: &RouteSpec, services: &BTreeMap<String, Arc<Service>>, in
         redirect_status: spec.https_redirect_status_code,
         strip_path: spec.strip_path.unwrap_or(true),
         preserve_host: spec.preserve_host,
-        service: spec.service.as_ref().and_then(|service| services.get(&service.id)).cloned(),
+        service: service.filter(|service| service.protocol.takes_requests()).cloned(),
         http_chain: chain(spec, Scheme::Http, instances),
         https_chain: chain(spec, Scheme::Https, instances),
     }

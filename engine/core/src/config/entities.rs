@@ -14,7 +14,7 @@ pub struct ServiceSpec {
     pub id: String,
     /// Unique name.
     pub name: Option<String>,
-    /// `http` or `https`; requests to services of other protocols are answered with 503.
+    /// What it speaks; requests to services of unknown protocols are answered with 503.
     pub protocol: String,
     /// Name or address.
     pub host: String,

@@ -2,6 +2,7 @@
 
 pub mod compile;
 pub mod entities;
+pub mod protocol;
 pub mod store;
 pub mod tenant;
 pub mod update;

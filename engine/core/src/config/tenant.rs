@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use ipnet::IpNet;
 
+use super::protocol::Protocol;
 use super::update::Limits;
 use crate::message::Scheme;
 use crate::phases::Plugin;
@@ -118,6 +119,8 @@ pub enum Address {
 /// A service with everything that its requests need.
 #[derive(Debug)]
 pub struct Service {
+    /// What it speaks.
+    pub protocol: Protocol,
     /// Where it is.
     pub address: Address,
     /// Its port.
