@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 
-use super::entities::{ConsumerSpec, PluginSpec, ServiceSpec};
+use super::entities::{EntitySet, PluginSpec, ServiceSpec};
 use super::protocol::Protocol;
 use super::tenant::{Address, Chain, Grpc, ResponseHeaders, Route, Service, Tenant};
 use super::update::{Limits, Settings};
@@ -22,19 +22,6 @@ use crate::upstream::tls::TlsIdentity;
 
 /// Protocols of routes that requests can match.
 const HTTP_PROTOCOLS: [&str; 4] = ["http", "https", "grpc", "grpcs"];
-
-/// All entities of a tenant by type and id. Cloning shares the entities.
-#[derive(Debug, Clone, Default)]
-pub struct EntitySet {
-    /// Services.
-    pub services: BTreeMap<String, Arc<ServiceSpec>>,
-    /// Routes.
-    pub routes: BTreeMap<String, Arc<RouteSpec>>,
-    /// Plugins.
-    pub plugins: BTreeMap<String, Arc<PluginSpec>>,
-    /// Consumers.
-    pub consumers: BTreeMap<String, Arc<ConsumerSpec>>,
-}
 
 struct Instance {
     registration: &'static Registration,
@@ -56,7 +43,7 @@ pub fn compile(
     let instances = compile_plugins(entities, &mut errors);
     check_flavor(settings, &mut errors);
 
-    let specs = routable(entities, &mut errors);
+    let specs = routable(entities);
     let router = Router::compile(&specs).map_err(|found| errors.extend(found)).ok();
     let compiled_routes = specs.iter().map(|spec| compile_route(spec, &services, &instances)).collect();
     match router {
@@ -98,22 +85,13 @@ fn error(entity: &str, id: &str, name: Option<&str>, field: &str, message: impl 
 }
 
 /// The routes that can match: those of HTTP and gRPC whose service is not switched off.
-fn routable(entities: &EntitySet, errors: &mut Vec<ConfigError>) -> Vec<Arc<RouteSpec>> {
-    let mut specs = Vec::new();
-    for spec in entities.routes.values() {
-        let service = spec.service.as_ref().map(|reference| entities.services.get(&reference.id));
-        match service {
-            Some(None) => {
-                errors.push(error("route", &spec.id, spec.name.as_deref(), "service.id", "no such service"));
-            }
-            Some(Some(service)) if !service.enabled => {}
-            _ if spec.protocols.iter().any(|protocol| HTTP_PROTOCOLS.contains(&protocol.as_str())) => {
-                specs.push(spec.clone());
-            }
-            _ => {}
-        }
-    }
-    specs
+fn routable(entities: &EntitySet) -> Vec<Arc<RouteSpec>> {
+    let routable = |spec: &&Arc<RouteSpec>| {
+        let service = spec.service.as_ref().and_then(|reference| entities.services.get(reference.id.as_str()));
+        service.is_none_or(|service| service.enabled)
+            && spec.protocols.iter().any(|protocol| HTTP_PROTOCOLS.contains(&protocol.as_str()))
+    };
+    entities.routes.values().filter(routable).cloned().collect()
 }
 
 fn compile_services(
@@ -182,14 +160,8 @@ fn compile_plugins(entities: &EntitySet, errors: &mut Vec<ConfigError>) -> Vec<I
     let mut instances = Vec::new();
     for spec in entities.plugins.values() {
         let name = Some(spec.name.as_str());
-        let references = [
-            ("service.id", spec.service.as_ref().map(|to| entities.services.contains_key(&to.id))),
-            ("route.id", spec.route.as_ref().map(|to| entities.routes.contains_key(&to.id))),
-            ("consumer.id", spec.consumer.as_ref().map(|to| entities.consumers.contains_key(&to.id))),
-            ("consumer_group.id", spec.consumer_group.as_ref().map(|_| false)),
-        ];
-        for (field, _) in references.iter().filter(|(_, exists)| *exists == Some(false)) {
-            errors.push(error("plugin", &spec.id, name, field, "no such entity"));
+        if spec.consumer_group.is_some() {
+            errors.push(error("plugin", &spec.id, name, "consumer_group.id", "not available on this engine"));
         }
         let Some(registration) = plugins::find(&spec.name) else {
             errors.push(error("plugin", &spec.id, name, "name", format!("plugin '{}' is not known", spec.name)));

@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
-use super::compile::{EntitySet, compile};
+use super::compile::compile;
+use super::entities::{Draft, EntitySet};
 use super::tenant::{HostTable, Slot};
 use super::update::{Change, Delta, FORMAT, Limits, Report, Settings, Snapshot, Update, reported, whole};
 use crate::error::ConfigError;
@@ -45,7 +44,7 @@ struct Proposal {
     hosts: Vec<String>,
     settings: Settings,
     limits: Limits,
-    entities: EntitySet,
+    draft: Draft,
 }
 
 /// The tenants. Writers take turns; readers only look at the [`HostTable`].
@@ -109,16 +108,10 @@ impl Store {
     }
 
     fn snapshot(&self, snapshot: Snapshot) -> Report {
-        let mut entities = EntitySet::default();
-        let mut errors = Vec::new();
-        for (plural, documents) in snapshot.entities {
-            for document in documents {
-                let id = document.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-                if let Err(error) = put(&mut entities, &plural, &id, document) {
-                    errors.push(error);
-                }
-            }
-        }
+        let mut state = self.lock();
+        let held = state.tenants.get(&snapshot.control_plane_id);
+        let mut draft = Draft::of(held.map(|held| held.entities.clone()).unwrap_or_default());
+        draft.replace_all(snapshot.entities);
         let proposal = Proposal {
             organization_id: snapshot.organization_id,
             control_plane_id: snapshot.control_plane_id,
@@ -126,9 +119,9 @@ impl Store {
             hosts: snapshot.hosts,
             settings: snapshot.settings,
             limits: snapshot.limits,
-            entities,
+            draft,
         };
-        self.install(&mut self.lock(), snapshot.format, proposal, errors)
+        self.install(&mut state, snapshot.format, proposal)
     }
 
     fn delta(&self, delta: Delta) -> Report {
@@ -145,37 +138,36 @@ impl Store {
             hosts: delta.hosts,
             settings: delta.settings.unwrap_or_else(|| held.settings.clone()),
             limits: delta.limits.unwrap_or_else(|| held.limits.clone()),
-            entities: held.entities.clone(),
+            draft: Draft::of(held.entities.clone()),
         };
-        let mut errors = Vec::new();
         for change in delta.changes {
-            let result = match change {
-                Change::Put { r#type, id, entity } => put(&mut proposal.entities, &r#type, &id, entity),
-                Change::Delete { r#type, id } => delete(&mut proposal.entities, &r#type, &id),
-            };
-            errors.extend(result.err());
+            match change {
+                Change::Put { r#type, id, entity } => proposal.draft.put(&r#type, &id, entity),
+                Change::Delete { r#type, id } => proposal.draft.delete(&r#type, &id),
+            }
         }
-        self.install(&mut state, delta.format, proposal, errors)
+        self.install(&mut state, delta.format, proposal)
     }
 
-    fn install(&self, state: &mut State, format: u32, proposal: Proposal, mut errors: Vec<ConfigError>) -> Report {
+    fn install(&self, state: &mut State, format: u32, mut proposal: Proposal) -> Report {
         let (id, version) = (proposal.control_plane_id.clone(), proposal.version);
         if format != FORMAT {
             return Report::refused(&id, version, Some("format"), format!("this engine reads format {FORMAT} only"));
         }
-        check_owner(state, &proposal, &mut errors);
+        let mut errors = check_owner(state, &proposal);
         let earlier = state.tenants.get(&id);
         let number = earlier.map_or(state.numbered + 1, |held| held.number);
         let counters = earlier.map_or_else(|| Arc::new(Counters::new(self.threads)), |held| held.counters.clone());
-        // Entities that could not be read would make others' references look broken; report the cause alone.
-        let compiled = if errors.is_empty() {
-            compile(number, version, &proposal.settings, &proposal.limits, &proposal.entities, counters.clone())
-        } else {
-            Err(errors)
-        };
-        let tenant = match compiled {
-            Ok(tenant) => Arc::new(tenant),
-            Err(errors) => return Report { control_plane_id: id, version, accepted: false, errors: reported(errors) },
+        let compiled = std::mem::take(&mut proposal.draft).finish().and_then(|(entities, _)| {
+            let (settings, limits) = (&proposal.settings, &proposal.limits);
+            compile(number, version, settings, limits, &entities, counters.clone()).map(|tenant| (tenant, entities))
+        });
+        let (tenant, entities) = match compiled {
+            Ok((tenant, entities)) if errors.is_empty() => (Arc::new(tenant), entities),
+            found => {
+                errors.extend(found.err().into_iter().flatten());
+                return Report { control_plane_id: id, version, accepted: false, errors: reported(errors) };
+            }
         };
         let (slot, before) = match state.tenants.get(&id) {
             Some(held) => {
@@ -193,7 +185,7 @@ impl Store {
             hosts: proposal.hosts,
             settings: proposal.settings,
             limits: proposal.limits,
-            entities: proposal.entities,
+            entities,
             slot,
             counters,
         };
@@ -219,7 +211,8 @@ impl Store {
 }
 
 /// A control plane keeps its organization, and a host belongs to one control plane only.
-fn check_owner(state: &State, proposal: &Proposal, errors: &mut Vec<ConfigError>) {
+fn check_owner(state: &State, proposal: &Proposal) -> Vec<ConfigError> {
+    let mut errors = Vec::new();
     let mut refuse = |field: &str, message: String| {
         errors.push(whole(&proposal.control_plane_id, Some(field), message));
     };
@@ -235,39 +228,7 @@ fn check_owner(state: &State, proposal: &Proposal, errors: &mut Vec<ConfigError>
             refuse("hosts", format!("'{host}' belongs to another control plane"));
         }
     }
-}
-
-fn put(entities: &mut EntitySet, plural: &str, id: &str, document: Value) -> Result<(), ConfigError> {
-    let name = ["name", "username"].iter().find_map(|key| document.get(key)?.as_str()).map(str::to_owned);
-    let singular = plural.strip_suffix('s').unwrap_or(plural);
-    let result = match plural {
-        "services" => parse(document).map(|spec| drop(entities.services.insert(id.to_owned(), spec))),
-        "routes" => parse(document).map(|spec| drop(entities.routes.insert(id.to_owned(), spec))),
-        "plugins" => parse(document).map(|spec| drop(entities.plugins.insert(id.to_owned(), spec))),
-        "consumers" => parse(document).map(|spec| drop(entities.consumers.insert(id.to_owned(), spec))),
-        _ => Err("this engine does not know this type of entity".to_owned()),
-    };
-    result.map_err(|message| ConfigError { entity: singular.into(), id: id.into(), name, field: None, message })
-}
-
-/// Deleting what is not there is fine: an entity may have come and gone between two versions.
-fn delete(entities: &mut EntitySet, plural: &str, id: &str) -> Result<(), ConfigError> {
-    match plural {
-        "services" => drop(entities.services.remove(id)),
-        "routes" => drop(entities.routes.remove(id)),
-        "plugins" => drop(entities.plugins.remove(id)),
-        "consumers" => drop(entities.consumers.remove(id)),
-        _ => {
-            let entity = plural.strip_suffix('s').unwrap_or(plural).into();
-            let message = "this engine does not know this type of entity".into();
-            return Err(ConfigError { entity, id: id.into(), name: None, field: None, message });
-        }
-    }
-    Ok(())
-}
-
-fn parse<T: DeserializeOwned>(document: Value) -> Result<Arc<T>, String> {
-    serde_json::from_value(document).map(Arc::new).map_err(|error| error.to_string())
+    errors
 }
 
 /// Where a document breaks off, without its content: updates hold secrets.

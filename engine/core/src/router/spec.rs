@@ -34,7 +34,7 @@ pub struct AddressSpec {
 }
 
 /// A route with all defaults filled in; what is unset is `None`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteSpec {
     /// Id.

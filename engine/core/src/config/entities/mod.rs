@@ -1,0 +1,176 @@
+//! The types of entities, as they come from the control plane: complete, with defaults filled in.
+//!
+//! A type is one line of the table below and one file with its spec. Everything else that reads, stores or compares
+//! entities goes through the table.
+
+mod consumer;
+mod draft;
+mod plugin;
+mod relation;
+mod route;
+mod service;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use serde::de::DeserializeOwned;
+
+pub use consumer::ConsumerSpec;
+pub use draft::Draft;
+pub use plugin::PluginSpec;
+pub use relation::Relation;
+pub use service::ServiceSpec;
+
+use crate::router::RouteSpec;
+
+/// Id of an entity, shared by whatever knows it.
+pub type Id = Arc<str>;
+
+/// Entities of one type by id. Persistent: a clone costs nothing, and a change copies one path of the tree.
+pub type Table<T> = OrdMap<Id, Arc<T>>;
+
+/// What every type of entity tells about itself.
+pub trait Entity: DeserializeOwned + PartialEq {
+    /// Id.
+    fn id(&self) -> &str;
+
+    /// What users call it, for error messages.
+    fn name(&self) -> Option<&str>;
+
+    /// Names every entity that this one refers to: the field (dotted, as users see it), the type and the id. What is
+    /// named here has to exist, and finds its referrers through [`EntitySet::referrers`].
+    fn references(&self, visit: &mut dyn FnMut(&str, Kind, &str));
+}
+
+/// One entity before and after an update.
+#[derive(Debug)]
+pub struct Change<T> {
+    /// As it was; `None` if it is new.
+    pub before: Option<Arc<T>>,
+    /// As it is now; `None` if it is gone.
+    pub after: Option<Arc<T>>,
+}
+
+/// The entities of one type that an update makes different, by id.
+pub type Changed<T> = BTreeMap<Id, Change<T>>;
+
+/// Declares the types: `plural, Kind, "singular": Spec;`.
+macro_rules! entity_types {
+    ($($plural:ident, $kind:ident, $singular:literal: $spec:ty;)+) => {
+        /// A type of entities.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[allow(missing_docs, reason = "the names say it")]
+        pub enum Kind {
+            $($kind,)+
+        }
+
+        impl Kind {
+            /// Every type.
+            pub const ALL: &[Self] = &[$(Self::$kind,)+];
+
+            /// As a member of `entities` in an update.
+            #[must_use]
+            pub fn plural(self) -> &'static str {
+                match self {
+                    $(Self::$kind => stringify!($plural),)+
+                }
+            }
+
+            /// As in error messages.
+            #[must_use]
+            pub fn singular(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $singular,)+
+                }
+            }
+        }
+
+        /// All entities of a tenant. Persistent like its tables.
+        #[derive(Debug, Clone, Default)]
+        #[allow(missing_docs, reason = "the names say it")]
+        pub struct EntitySet {
+            $(pub $plural: Table<$spec>,)+
+            /// Who refers to whom.
+            pub referrers: Relation,
+        }
+
+        /// What an update makes different. An entity that was put as it was before is not in here.
+        #[derive(Debug, Default)]
+        #[allow(missing_docs, reason = "the names say it")]
+        pub struct Changes {
+            $(pub $plural: Changed<$spec>,)+
+        }
+
+        impl EntitySet {
+            /// Whether there is such an entity.
+            #[must_use]
+            pub fn contains(&self, kind: Kind, id: &str) -> bool {
+                match kind {
+                    $(Kind::$kind => self.$plural.contains_key(id),)+
+                }
+            }
+
+            /// The ids of a type, in order.
+            #[must_use]
+            pub fn ids(&self, kind: Kind) -> Vec<Id> {
+                match kind {
+                    $(Kind::$kind => self.$plural.keys().cloned().collect(),)+
+                }
+            }
+
+            /// Names the references of an entity, if there is such an entity, with the name that users gave it.
+            pub(super) fn visit(&self, kind: Kind, id: &str, visit: &mut dyn FnMut(Option<&str>, &str, Kind, &str)) {
+                match kind {
+                    $(Kind::$kind => {
+                        if let Some(spec) = self.$plural.get(id) {
+                            spec.references(&mut |field, kind, id| visit(spec.name(), field, kind, id));
+                        }
+                    })+
+                }
+            }
+        }
+
+        impl Changes {
+            /// Type, id, and whether it is there now, of everything that is different.
+            pub fn iter(&self) -> impl Iterator<Item = (Kind, &Id, bool)> {
+                let all = std::iter::empty();
+                $(let all = all.chain(self.$plural.iter().map(|(id, change)| (Kind::$kind, id, change.after.is_some())));)+
+                all
+            }
+        }
+
+        impl Draft {
+            fn put_document(&mut self, kind: Kind, id: &Id, document: serde_json::Value) -> Result<(), String> {
+                match kind {
+                    $(Kind::$kind => {
+                        let spec: $spec = draft::parse(id, document)?;
+                        let slot = (&mut self.entities.$plural, &mut self.changes.$plural);
+                        draft::replace(Kind::$kind, slot, &mut self.entities.referrers, id, Some(spec));
+                    })+
+                }
+                Ok(())
+            }
+
+            fn delete_entity(&mut self, kind: Kind, id: &Id) {
+                match kind {
+                    $(Kind::$kind => {
+                        let slot = (&mut self.entities.$plural, &mut self.changes.$plural);
+                        draft::replace(Kind::$kind, slot, &mut self.entities.referrers, id, None);
+                    })+
+                }
+            }
+
+            fn drop_what_is_the_same(&mut self) {
+                $(self.changes.$plural.retain(|_, change| change.before != change.after);)+
+            }
+        }
+    };
+}
+
+entity_types! {
+    services, Service, "service": ServiceSpec;
+    routes, Route, "route": RouteSpec;
+    plugins, Plugin, "plugin": PluginSpec;
+    consumers, Consumer, "consumer": ConsumerSpec;
+}
