@@ -159,7 +159,7 @@ class _Mount:
 
 def _mount_reverse(router: APIRouter, child: type[Entity], target: type[Entity], reference: ReferenceField) -> None:
     def get_target(request: Request, store: Store) -> Response:
-        return JSONResponse(store.read_target(child, request.path_params[_variable(child)], reference.name))
+        return JSONResponse(store.read_referent(child, request.path_params[_variable(child)], reference.name))
 
     sentence = f"Look at the {target.spec.singular} that a {child.spec.singular} refers to."
     router.add_api_route(

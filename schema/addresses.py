@@ -2,10 +2,12 @@
 
 import ipaddress
 import re
+from typing import Final
 from urllib.parse import urlsplit
 
 _LABEL = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
+_DOTTED = re.compile(r"[0-9]{1,8}(\.[0-9]{1,8}){3}", re.ASCII)
 _PREFIX_LENGTH = re.compile(r"0|[1-9][0-9]{0,2}", re.ASCII)
 
 
@@ -108,3 +110,51 @@ def url_fault(value: str) -> str | None:
     except ValueError:
         return "missing host in url"
     return None if parts.hostname and port_fits else "missing host in url"
+
+
+DEFAULT_TARGET_PORT: Final = 8000
+
+
+def normal_target(value: str) -> str | None:
+    """`host:port` in its one form: IPv4 without leading zeros, IPv6 in full and in brackets, port 8000 unless given.
+
+    None for what is no host name or address with an optional port.
+    """
+    split = split_port(value)
+    if split is None:
+        return None
+    host, port = split
+    address = _address(host)
+    if address is None and not is_host_name(host):
+        return None
+    shown = host if address is None else f"[{address.exploded}]" if address.version == 6 else str(address)
+    return f"{shown}:{DEFAULT_TARGET_PORT if port is None else port}"
+
+
+def target_fault(value: str) -> str | None:
+    known = normal_target(value) is not None
+    return None if known else f"Invalid target ('{value}'); not a valid hostname or ip address"
+
+
+def upstream_name_fault(value: str) -> str | None:
+    split = split_port(value)
+    if split is not None and _address(split[0]) is not None:
+        return f"Invalid name ('{value}'); no ip addresses allowed"
+    if split is None or not is_host_name(split[0]):
+        return f"Invalid name ('{value}'); must be a valid hostname"
+    return None if split[1] is None else f"Invalid name ('{value}'); no port allowed"
+
+
+def host_with_port_fault(value: str) -> str | None:
+    split = split_port(value)
+    known = split is not None and (is_ip(split[0]) or is_host_name(split[0]))
+    return None if known else f"invalid value: {value}"
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a text stands for. Leading zeros of IPv4 are decimal, as everywhere in Kong's configuration."""
+    if _DOTTED.fullmatch(host):
+        host = ".".join(str(int(part)) for part in host.split("."))
+    if not is_ip(host):
+        return None
+    return ipaddress.ip_address(host[1:-1] if host.startswith("[") else host)

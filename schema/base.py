@@ -68,7 +68,8 @@ class Variant:
 class EntitySpec:
     """Facts about an entity that its fields do not say.
 
-    `natural_key` is the field that stands in for the id in paths and references. `filters` are the fields that
+    `natural_key` is the field that stands in for the id in paths and references (below the parent only, where it is
+    unique there only). `filters` are the fields that
     `filter[field][eq|contains]` accepts.
     """
 
@@ -80,6 +81,14 @@ class EntitySpec:
     filters: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
     variant: Variant | None = None
+
+    @property
+    def key_below(self) -> str | None:
+        """The reference within which the natural key is unique; None: it is unique in the whole scope."""
+        for unique in self.unique:
+            if self.natural_key in unique.fields:
+                return next((name for name in unique.fields if name != self.natural_key), None)
+        return None
 
     @property
     def title(self) -> str:
@@ -141,6 +150,11 @@ class Entity(Record):
         """Fill defaults that depend on other fields or on other declarations, in a whole document."""
         del catalog
         return document, []
+
+    @classmethod
+    def normal_key(cls, key: str) -> str:
+        """The stored form of a natural key that a path names."""
+        return key
 
     @classmethod
     def nested_records(cls) -> frozenset[str]:

@@ -191,3 +191,75 @@ class Needs:
     def violations(self, document: Mapping[str, Any]) -> Iterable[Violation]:
         if _given(document, self.name) and not _given(document, self.other):
             yield Violation(self.name, f"can only be set together with '{self.other}'")
+
+
+@dataclass(frozen=True, slots=True)
+class RequiredWhen:
+    """`names` must be set when the scalar `switch` is one of `values`."""
+
+    names: tuple[str, ...]
+    switch: str
+    values: tuple[str, ...]
+
+    @property
+    def fields(self) -> frozenset[str]:
+        return frozenset({self.switch, *self.names})
+
+    def violations(self, document: Mapping[str, Any]) -> Iterable[Violation]:
+        if document.get(self.switch) not in self.values:
+            return
+        missing = [name for name in self.names if document.get(name) is None]
+        for name in missing:
+            yield Violation(name, "required field missing")
+        if missing:
+            yield Violation("", f"failed conditional validation given value of field '{self.switch}'")
+
+
+@dataclass(frozen=True, slots=True)
+class OneOfWhen:
+    """The scalar `name` must be one of `allowed` when the scalar `switch` is one of `values`."""
+
+    name: str
+    switch: str
+    values: tuple[str, ...]
+    allowed: tuple[str, ...]
+
+    @property
+    def fields(self) -> frozenset[str]:
+        return frozenset({self.name, self.switch})
+
+    def violations(self, document: Mapping[str, Any]) -> Iterable[Violation]:
+        if document.get(self.switch) in self.values and document.get(self.name) not in self.allowed:
+            yield Violation(self.name, f"expected one of: {', '.join(self.allowed)}")
+            yield Violation("", f"failed conditional validation given value of field '{self.switch}'")
+
+
+@dataclass(frozen=True, slots=True)
+class DistinctValues:
+    """Of these fields no two may be set to the same."""
+
+    names: tuple[str, ...]
+
+    @property
+    def fields(self) -> frozenset[str]:
+        return frozenset(self.names)
+
+    def violations(self, document: Mapping[str, Any]) -> Iterable[Violation]:
+        given = [document[name] for name in self.names if document.get(name) is not None]
+        if len(set(given)) < len(given):
+            yield Violation("", f"values of these fields must be distinct: {_quoted(self.names)}")
+
+
+@dataclass(frozen=True, slots=True)
+class AllOrNoneOf:
+    """These fields are set together or not at all."""
+
+    names: tuple[str, ...]
+
+    @property
+    def fields(self) -> frozenset[str]:
+        return frozenset(self.names)
+
+    def violations(self, document: Mapping[str, Any]) -> Iterable[Violation]:
+        if len({document.get(name) is None for name in self.names}) > 1:
+            yield Violation("", f"all or none of these fields must be set: {_quoted(self.names)}")

@@ -19,7 +19,7 @@ def entity_components(entity: type[Entity]) -> dict[str, JsonSchema]:
     read, nested = _split(entity)
     written = _copy(read)
     _describe_read(read, entity)
-    _describe_written(written)
+    _describe_written(written, entity)
     written["title"] = f"{title}Input"
     return {**nested, title: read, f"{title}Input": written}
 
@@ -57,10 +57,13 @@ def _describe_read(schema: JsonSchema, entity: type[Entity]) -> None:
     schema["title"] = entity.spec.title
 
 
-def _describe_written(schema: JsonSchema) -> None:
-    """What a request may hold: null is the same as leaving a field out."""
+def _describe_written(schema: JsonSchema, entity: type[Entity]) -> None:
+    """What a request may hold: null is the same as leaving a field out, and so is the parent that the path names."""
     properties: dict[str, JsonSchema] = schema["properties"]
-    required = set(schema.get("required", []))
+    parents = {reference.name for reference in entity.references() if reference.ref.nested}
+    required = set(schema.get("required", [])) - parents
+    if "required" in schema:
+        schema["required"] = [name for name in schema["required"] if name in required]
     for name, part in properties.items():
         if name not in required and not _nullable(part):
             kept = {key: part.pop(key) for key in ("default", "description") if key in part}

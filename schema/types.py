@@ -152,6 +152,17 @@ HttpMethod = Annotated[
     length(1, 64),
     Rule(lambda value: None if _METHOD.fullmatch(value) else f"invalid value: {value}", {"pattern": "^[A-Z]+$"}),
 ]
+CookieName = Annotated[
+    str,
+    length(1, 256),
+    Rule(
+        lambda value: (
+            None
+            if is_header_name(value)
+            else f"bad cookie name '{value}', allowed characters are A-Z, a-z, 0-9, '_', and '-'"
+        )
+    ),
+]
 HeaderName = Annotated[
     str, length(1, 256), Rule(lambda value: None if is_header_name(value) else f"'{value}' is not a valid header")
 ]
@@ -176,6 +187,9 @@ def between(low: int, high: int, unit: str | None = None) -> Rule:
 
 
 Integer = Annotated[int, BeforeValidator(_integral)]
+Number = Annotated[int | float, BeforeValidator(_integral)]
+"""Whole ones stay whole: clients read them into integers."""
+HttpStatus = Annotated[Integer, between(100, 999)]
 Port = Annotated[Integer, between(0, 65535)]
 Milliseconds = Annotated[Integer, between(1, 2_147_483_646, unit="milliseconds")]
 
@@ -211,6 +225,14 @@ RouteHost = Annotated[str, length(1, 260), Rule(addresses.route_host_fault)]
 Sni = Annotated[str, length(1, 255), Rule(addresses.sni_fault)]
 Cidr = Annotated[str, length(1, 64), Rule(addresses.cidr_fault)]
 Url = Annotated[str, length(1, 4096), Rule(addresses.url_fault)]
+HostWithPort = Annotated[str, length(1, 260), Rule(addresses.host_with_port_fault)]
+UpstreamName = Annotated[str, length(1, MAX_KEY_LENGTH), Rule(addresses.upstream_name_fault)]
+TargetAddress = Annotated[
+    str,
+    length(1, MAX_KEY_LENGTH),
+    Rule(addresses.target_fault),
+    Normal(lambda value: addresses.normal_target(value) or value),
+]
 
 MAX_PATH_LENGTH: Final = 1024
 HttpPath = Annotated[str, length(1, MAX_PATH_LENGTH), Rule(paths.path_fault)]

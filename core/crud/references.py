@@ -27,17 +27,27 @@ class References:
         """The row with this id."""
         return self._session.get(ENTITY_ROWS[plural], (self._org_id, self._control_plane_id, identifier))
 
-    def by_key(self, plural: str, key: str) -> EntityRow | None:
-        """The row that a path segment means: an id if it looks like one, else the natural key."""
+    def by_key(self, plural: str, key: str, below: tuple[str, UUID] | None = None) -> EntityRow | None:
+        """The row that a path segment means: an id if it looks like one, else the natural key.
+
+        `below` is the reference that the path goes through, with its value: some keys are unique only there.
+        """
         if is_uuid(key):
             return self.by_id(plural, UUID(key))
-        natural = self._declarations.entities[plural].spec.natural_key
+        entity = self._declarations.entities[plural]
+        natural, scope = entity.spec.natural_key, entity.spec.key_below
         if natural is None or not key or "\x00" in key:
             return None
         row = ENTITY_ROWS[plural]
         statement = select(row).where(
-            row.org_id == self._org_id, row.control_plane_id == self._control_plane_id, row.column(natural) == key
+            row.org_id == self._org_id,
+            row.control_plane_id == self._control_plane_id,
+            row.column(natural) == entity.normal_key(key),
         )
+        if scope is not None:
+            if below is None or below[0] != scope:
+                return None
+            statement = statement.where(row.column(reference_column(scope)) == below[1])
         return self._session.scalars(statement).one_or_none()
 
     def referring(self, plural: str, field: str, identifier: UUID) -> Sequence[EntityRow]:

@@ -35,8 +35,8 @@ def document_of(row: EntityRow) -> Document:
     for name in row.key_fields:
         stored[name] = getattr(row, name)
     for reference in row.reference_fields:
-        target: UUID | None = getattr(row, reference_column(reference.name))
-        stored[reference.name] = None if target is None else {"id": str(target)}
+        referent: UUID | None = getattr(row, reference_column(reference.name))
+        stored[reference.name] = None if referent is None else {"id": str(referent)}
     return {name: stored[name] if name in stored else _default(row.entity, name) for name in _fields(row.entity)}
 
 
@@ -47,7 +47,7 @@ def write(row: EntityRow, document: Mapping[str, Any]) -> None:
     for name in row.key_fields:
         setattr(row, name, document[name])
     for reference in row.reference_fields:
-        target = document[reference.name]
+        referent = document[reference.name]
         columns.add(reference.name)
-        setattr(row, reference_column(reference.name), None if target is None else UUID(target["id"]))
+        setattr(row, reference_column(reference.name), None if referent is None else UUID(referent["id"]))
     row.doc = {name: value for name, value in document.items() if name not in columns}

@@ -77,15 +77,15 @@ class EntityStore:
         """One entity by id or natural key; below a parent only if it belongs to that parent."""
         return self._shown(self._require(entity, key, self._parent_id(parent), parent))
 
-    def read_target(self, entity: type[Entity], key: str, field: str) -> Document:
+    def read_referent(self, entity: type[Entity], key: str, field: str) -> Document:
         """The entity that a reference of another one points at. Raises NotFound also when it points nowhere."""
         row = self._require(entity, key, None, None)
         reference = next(reference for reference in row.reference_fields if reference.name == field)
         identifier: UUID | None = getattr(row, reference_column(field))
-        target = None if identifier is None else self._references.by_id(reference.ref.to, identifier)
-        if target is None:
+        referent = None if identifier is None else self._references.by_id(reference.ref.to, identifier)
+        if referent is None:
             raise NotFound(self._declarations.entities[reference.ref.to].spec.singular, key)
-        return self._shown(target)
+        return self._shown(referent)
 
     def list(self, entity: type[Entity], query: ListQuery, parent: Parent | None = None) -> Page:
         """One page in order of creation. Raises InvalidRequest for a cursor that is none of ours."""
@@ -118,14 +118,15 @@ class EntityStore:
 
         def run(log: ChangeLog) -> Document:
             document = self._below(body, parent)
-            row = self._references.by_key(entity.spec.plural, key)
+            parent_id = self._parent_id(parent)
+            row = self._references.by_key(entity.spec.plural, key, _place(parent, parent_id))
             if row is None and not is_uuid(key):
                 raise InvalidRequest(f"'{key[:200]}' is not a valid uuid")
             identifier = UUID(key) if row is None else row.id
             _require_same_id(document, identifier)
             if row is None:
                 return self._insert(entity, document, identifier, log)
-            self._require_child(row, self._parent_id(parent), parent)
+            self._require_child(row, parent_id, parent)
             return self._update(row, self._parse(entity, document), log)
 
         return self._write(run)
@@ -193,7 +194,7 @@ class EntityStore:
         return row.id
 
     def _require(self, entity: type[Entity], key: str, parent_id: UUID | None, parent: Parent | None) -> EntityRow:
-        row = self._references.by_key(entity.spec.plural, key)
+        row = self._references.by_key(entity.spec.plural, key, _place(parent, parent_id))
         if row is None:
             raise NotFound(entity.spec.singular, key)
         self._require_child(row, parent_id, parent)
@@ -261,6 +262,10 @@ class EntityStore:
         return {name: value for name, value in document.items() if name not in hidden}
 
 
+def _place(parent: Parent | None, parent_id: UUID | None) -> tuple[str, UUID] | None:
+    return None if parent is None or parent_id is None else (parent.field, parent_id)
+
+
 def _require_same_id(body: object, identifier: UUID) -> None:
     if isinstance(body, dict):
         members: dict[Any, Any] = body
@@ -278,7 +283,7 @@ def _refusal(error: IntegrityError, entity: type[Entity], document: Document) ->
     if fields is None:
         return error
     if constraint.startswith("fk_"):
-        target = next(reference.ref.to for reference in entity.references() if reference.name == fields[0])
-        return ReferenceMissing([MissingTarget(fields[0], target, document[fields[0]]["id"])])
+        referent = next(reference.ref.to for reference in entity.references() if reference.name == fields[0])
+        return ReferenceMissing([MissingTarget(fields[0], referent, document[fields[0]]["id"])])
     values = {name: document[name] for name in fields}
     return KeyTaken(entity.spec.plural, values)

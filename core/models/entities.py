@@ -77,7 +77,7 @@ def _build(entity: type[Entity], declarations: Registry) -> type[EntityRow]:
     for reference in references:
         column = columns_of[reference.name]
         target = reference.ref.to.replace("-", "_")
-        attributes[column] = mapped_column(Uuid, nullable=True)
+        attributes[column] = mapped_column(Uuid, nullable=not entity.model_fields[reference.name].is_required())
         name = f"fk_{table}_{reference.name}"
         # no ON DELETE: the engine deletes children itself, for each of them is a change that runtimes must hear of
         constraints.append(

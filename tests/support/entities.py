@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
 from starlette.testclient import TestClient
 
+from schema.registry import registry
 from tests.support.tenants import Tenant
 
 # The smallest valid body of each kind, as a function of a number that keeps natural keys apart.
@@ -14,6 +15,8 @@ SAMPLES: dict[str, Callable[[int], dict[str, Any]]] = {
     "routes": lambda n: {"name": f"r-{n}", "paths": [f"/{n}"]},
     "consumers": lambda n: {"username": f"u-{n}"},
     "plugins": lambda n: {"name": "request-transformer", "instance_name": f"p-{n}", "enabled": True},
+    "upstreams": lambda n: {"name": f"u-{n}"},
+    "targets": lambda n: {"target": f"t-{n}:80"},
 }
 # A field and a value other than its default, for changes.
 CHANGES: dict[str, tuple[str, Any]] = {
@@ -21,12 +24,20 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "routes": ("preserve_host", True),
     "consumers": ("custom_id", "c-1"),
     "plugins": ("enabled", False),
+    "upstreams": ("slots", 11),
+    "targets": ("weight", 5),
+}
+# Kinds that cannot be without a parent: the parent's kind and body.
+PARENTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "targets": ("upstreams", {"name": "parent"}),
 }
 
 
 def natural_key(plural: str) -> str:
     """The field that stands in for the id."""
-    return {"services": "name", "routes": "name", "consumers": "username", "plugins": "instance_name"}[plural]
+    key = registry().entities[plural].spec.natural_key
+    assert key is not None
+    return key
 
 
 class Entities:
@@ -37,6 +48,7 @@ class Entities:
         self.headers = dict(headers)
         self.control_plane_id = control_plane_id
         self.base = f"/v2/control-planes/{control_plane_id}/core-entities"
+        self._parents: set[str] = set()
 
     @classmethod
     def of(cls, client: TestClient, tenant: Tenant, name: str = "cp", **fields: Any) -> "Entities":
@@ -62,10 +74,21 @@ class Entities:
         assert response.status_code == 200, response.text
         return response.json()
 
+    def path(self, plural: str) -> str:
+        """Where a kind is written to: below a parent, which is made with the first call, if it needs one."""
+        if plural not in PARENTS:
+            return plural
+        parent, body = PARENTS[plural]
+        identifier = str(uuid5(NAMESPACE_OID, parent))
+        if parent not in self._parents:
+            self._parents.add(parent)
+            self.create(parent, {**body, "id": identifier})
+        return f"{parent}/{identifier}/{plural}"
+
     def sample(self, plural: str, number: int = 1) -> dict[str, Any]:
         """Create one. Two plugins must differ in scope, so each is put on a service of its own."""
         body = SAMPLES[plural](number)
         if plural == "plugins":
             service = self.create("services", {"host": "upstream.test", "name": f"for-plugin-{number}"})
             body["service"] = {"id": service["id"]}
-        return self.create(plural, body)
+        return self.create(self.path(plural), body)

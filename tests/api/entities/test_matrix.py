@@ -1,6 +1,7 @@
 """What holds for every declared entity."""
 
 import json
+import re
 from uuid import UUID, uuid4
 
 import pytest
@@ -25,37 +26,48 @@ def assert_status(response, status, message):
     return body["details"]
 
 
+def number_in(key):
+    """The number that a sample's natural key was made with."""
+    return re.findall(r"-(\d+)", key)[-1]
+
+
 def fields_of(details):
     assert all(detail["@type"].endswith("kong.admin.model.v1.ErrorDetail") for detail in details)
     return {detail.get("field"): detail["messages"] for detail in details}
 
 
+@pytest.fixture
+def path(entities: Entities, plural: str) -> str:
+    """Where entities of this kind are created, listed and found."""
+    return entities.path(plural)
+
+
 @pytest.mark.parametrize("plural", KINDS)
 class TestEveryEntity:
-    def test_create_and_read_by_id_and_name(self, entities: Entities, plural):
+    def test_create_and_read_by_id_and_name(self, entities: Entities, plural, path):
         created = entities.sample(plural)
         UUID(created["id"])
         assert type(created["created_at"]) is type(created["updated_at"]) is int
         assert created["tags"] is None
-        assert entities.get(f"{plural}/{created['id']}") == created
-        assert entities.get(f"{plural}/{created['id'].upper()}") == created
-        assert entities.get(f"{plural}/{created[natural_key(plural)]}") == created
-        assert entities.get(plural)["data"] == [created]
+        assert entities.get(f"{path}/{created['id']}") == created
+        assert entities.get(f"{path}/{created['id'].upper()}") == created
+        assert entities.get(f"{path}/{created[natural_key(plural)]}") == created
+        assert entities.get(path)["data"] == [created]
 
-    def test_create_with_an_id(self, entities: Entities, plural):
+    def test_create_with_an_id(self, entities: Entities, plural, path):
         identifier = str(uuid4())
         body = {**SAMPLES[plural](1), "id": identifier, "created_at": 5, "updated_at": 6}
-        created = entities.create(plural, body)
+        created = entities.create(path, body)
         assert created["id"] == identifier
         assert created["created_at"] > 1_000_000_000
         again = {**SAMPLES[plural](2), "id": identifier}
         if plural == "plugins":
             again["service"] = {"id": entities.sample("services")["id"]}
-        details = assert_status(entities.call("POST", plural, json=again), 400, "data constraint error")
+        details = assert_status(entities.call("POST", path, json=again), 400, "data constraint error")
         assert details[0]["type"] == "ERROR_TYPE_REFERENCE"
         assert "(type: unique)" in fields_of(details)["id"][0]
 
-    def test_explicit_nulls_and_absence_are_the_same(self, entities: Entities, plural):
+    def test_explicit_nulls_and_absence_are_the_same(self, entities: Entities, plural, path):
         entity = registry().entities[plural]
         nulls = {
             name: None
@@ -63,76 +75,78 @@ class TestEveryEntity:
             if name not in {*SAMPLES[plural](1), "protocols", "config"} and not info.is_required()
         }
         sample = SAMPLES[plural](1)
-        with_nulls = entities.create(plural, {**nulls, **sample})
-        assert entities.call("DELETE", f"{plural}/{with_nulls['id']}").status_code == 204
-        without = entities.create(plural, sample)
+        with_nulls = entities.create(path, {**nulls, **sample})
+        assert entities.call("DELETE", f"{path}/{with_nulls['id']}").status_code == 204
+        without = entities.create(path, sample)
         volatile = {"id", "created_at", "updated_at"}
         assert {k: v for k, v in with_nulls.items() if k not in volatile} == {
             k: v for k, v in without.items() if k not in volatile
         }
 
-    def test_what_is_read_can_be_written_back(self, entities: Entities, plural):
+    def test_what_is_read_can_be_written_back(self, entities: Entities, plural, path):
         created = entities.sample(plural)
-        response = entities.call("PUT", f"{plural}/{created['id']}", json=created)
+        response = entities.call("PUT", f"{path}/{created['id']}", json=created)
         assert response.status_code == 200, response.text
         assert {**response.json(), "updated_at": 0} == {**created, "updated_at": 0}
 
-    def test_put_creates_and_replaces(self, entities: Entities, plural):
+    def test_put_creates_and_replaces(self, entities: Entities, plural, path):
         identifier, (field, value) = str(uuid4()), CHANGES[plural]
-        path = f"{plural}/{identifier}"
-        made = entities.call("PUT", path, json={**SAMPLES[plural](1), field: value, "tags": ["a"]})
+        place = f"{path}/{identifier}"
+        made = entities.call("PUT", place, json={**SAMPLES[plural](1), field: value, "tags": ["a"]})
         assert made.status_code == 200, made.text
         assert made.json()["id"] == identifier
         assert made.json()[field] == value
-        replaced = entities.call("PUT", path, json=SAMPLES[plural](1))
+        replaced = entities.call("PUT", place, json=SAMPLES[plural](1))
         assert replaced.status_code == 200
         assert replaced.json()[field] != value
         assert replaced.json()["tags"] is None
         assert replaced.json()["created_at"] == made.json()["created_at"]
-        assert entities.get(path) == replaced.json()
+        assert entities.get(place) == replaced.json()
 
-    def test_put_by_name_needs_an_existing_one(self, entities: Entities, plural):
+    def test_put_by_name_needs_an_existing_one(self, entities: Entities, plural, path):
         created = entities.sample(plural)
         name = created[natural_key(plural)]
-        assert entities.call("PUT", f"{plural}/{name}", json=created).json()["id"] == created["id"]
-        assert_status(entities.call("PUT", f"{plural}/nobody", json=SAMPLES[plural](3)), 400, "not a valid uuid")
+        assert entities.call("PUT", f"{path}/{name}", json=created).json()["id"] == created["id"]
+        assert_status(entities.call("PUT", f"{path}/nobody", json=SAMPLES[plural](3)), 400, "not a valid uuid")
         other = {**created, "id": str(uuid4())}
-        assert_status(entities.call("PUT", f"{plural}/{created['id']}", json=other), 400, "id of the path")
+        assert_status(entities.call("PUT", f"{path}/{created['id']}", json=other), 400, "id of the path")
 
-    def test_patch_merges_and_null_unsets(self, entities: Entities, plural):
+    def test_patch_merges_and_null_unsets(self, entities: Entities, plural, path):
         created = entities.sample(plural)
-        path, (field, value) = f"{plural}/{created['id']}", CHANGES[plural]
-        patched = entities.call("PATCH", path, json={field: value, "tags": ["t"]})
+        place, (field, value) = f"{path}/{created['id']}", CHANGES[plural]
+        patched = entities.call("PATCH", place, json={field: value, "tags": ["t"]})
         assert patched.status_code == 200, patched.text
         assert patched.json() == {**created, field: value, "tags": ["t"], "updated_at": patched.json()["updated_at"]}
-        back = entities.call("PATCH", path, json={field: None, "tags": None})
+        back = entities.call("PATCH", place, json={field: None, "tags": None})
         assert {**back.json(), "updated_at": 0} == {**created, "updated_at": 0}
-        assert_status(entities.call("PATCH", f"{plural}/{uuid4()}", json={}), 404, "Not found")
+        assert_status(entities.call("PATCH", f"{path}/{uuid4()}", json={}), 404, "Not found")
 
-    def test_delete_once(self, entities: Entities, plural):
+    def test_delete_once(self, entities: Entities, plural, path):
         created = entities.sample(plural)
-        path = f"{plural}/{created['id']}"
-        response = entities.call("DELETE", path)
+        place = f"{path}/{created['id']}"
+        response = entities.call("DELETE", place)
         assert (response.status_code, response.content) == (204, b"")
-        assert_status(entities.call("DELETE", path), 404, "Not found")
-        assert_status(entities.call("GET", path), 404, "Not found")
-        assert entities.get(plural)["data"] == []
-        assert entities.create(plural, {**SAMPLES[plural](1), "id": created["id"]})["id"] == created["id"]
+        assert_status(entities.call("DELETE", place), 404, "Not found")
+        assert_status(entities.call("GET", place), 404, "Not found")
+        assert entities.get(path)["data"] == []
+        assert entities.create(path, {**SAMPLES[plural](1), "id": created["id"]})["id"] == created["id"]
 
-    def test_a_name_is_taken_once_per_control_plane(self, entities: Entities, plural, tenant):
+    def test_a_name_is_taken_once_per_control_plane(self, entities: Entities, plural, path, tenant):
         created = entities.sample(plural)
         key = natural_key(plural)
         body = {**SAMPLES[plural](2), key: created[key]}
-        for method, path in (("POST", plural), ("PUT", f"{plural}/{uuid4()}")):
-            details = assert_status(entities.call(method, path, json=body), 400, "data constraint error")
-            assert fields_of(details) == {key: [f"{key} (type: unique) constraint failed for value '{created[key]}'"]}
-        assert len(entities.get(plural)["data"]) == 1
+        for method, place in (("POST", path), ("PUT", f"{path}/{uuid4()}")):
+            details = assert_status(entities.call(method, place, json=body), 400, "data constraint error")
+            ((field, (text,)),) = fields_of(details).items()
+            assert field == key
+            assert f"(type: unique) constraint failed for value '{created[key]}'" in text
+        assert len(entities.get(path)["data"]) == 1
         elsewhere = Entities.of(entities.client, tenant, "second")
-        elsewhere.create(plural, {**SAMPLES[plural](1), "id": created["id"]})
+        elsewhere.create(elsewhere.path(plural), {**SAMPLES[plural](1), "id": created["id"]})
 
-    def test_unknown_fields_and_wrong_types_are_all_named(self, entities: Entities, plural):
+    def test_unknown_fields_and_wrong_types_are_all_named(self, entities: Entities, plural, path):
         body = {**SAMPLES[plural](1), "bogus": 1, "tags": "x", "id": 7, "created_at": "now"}
-        details = assert_status(entities.call("POST", plural, json=body), 400, "validation error")
+        details = assert_status(entities.call("POST", path, json=body), 400, "validation error")
         assert {detail["type"] for detail in details} == {"ERROR_TYPE_FIELD"}
         found = fields_of(details)
         assert found["bogus"] == ["unknown field"]
@@ -140,7 +154,7 @@ class TestEveryEntity:
         assert found["id"] == ["expected a string"]
         assert found["created_at"] == ["expected an integer"]
         assert list(found) == sorted(found)
-        assert entities.get(plural)["data"] == []
+        assert entities.get(path)["data"] == []
 
     @pytest.mark.parametrize(
         "raw",
@@ -150,105 +164,105 @@ class TestEveryEntity:
         ],
     )  # fmt: skip
     @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
-    def test_bad_json(self, entities: Entities, plural, method, raw):
-        path = plural if method == "POST" else f"{plural}/{uuid4()}"
-        assert assert_status(entities.call(method, path, content=raw), 400, "the request body is") == []
+    def test_bad_json(self, entities: Entities, plural, path, method, raw):
+        target = path if method == "POST" else f"{path}/{uuid4()}"
+        assert assert_status(entities.call(method, target, content=raw), 400, "the request body is") == []
 
     @pytest.mark.parametrize("value", [[], "x", 1, None, True])
-    def test_a_body_is_an_object(self, entities: Entities, plural, value):
-        details = assert_status(entities.call("POST", plural, content=json.dumps(value)), 400, "validation error")
+    def test_a_body_is_an_object(self, entities: Entities, plural, path, value):
+        details = assert_status(entities.call("POST", path, content=json.dumps(value)), 400, "validation error")
         assert details[0]["type"] == "ERROR_TYPE_ENTITY"
 
-    def test_repeated_members_and_null_characters(self, entities: Entities, plural):
+    def test_repeated_members_and_null_characters(self, entities: Entities, plural, path):
         sample = json.dumps(SAMPLES[plural](1))
         repeated = sample[:-1] + ', "tags": ["a"], "tags": ["b"]}'
-        assert entities.call("POST", plural, content=repeated).json()["tags"] == ["b"]
+        assert entities.call("POST", path, content=repeated).json()["tags"] == ["b"]
         body = {**SAMPLES[plural](2), "tags": ["a\x00b"], natural_key(plural): "x\x00"}
-        details = assert_status(entities.call("POST", plural, json=body), 400, "validation error")
+        details = assert_status(entities.call("POST", path, json=body), 400, "validation error")
         assert set(fields_of(details)) >= {"tags[0]", natural_key(plural)}
-        assert_status(entities.call("GET", f"{plural}/%00"), 404, "Not found")
+        assert_status(entities.call("GET", f"{path}/%00"), 404, "Not found")
 
-    def test_paging_shows_each_once_whatever_is_written_meanwhile(self, entities: Entities, plural):
+    def test_paging_shows_each_once_whatever_is_written_meanwhile(self, entities: Entities, plural, path):
         ids = [entities.sample(plural, number)["id"] for number in range(7)]
         seen, offset, pages = [], "", 0
         while offset is not None:
-            page = entities.get(f"{plural}?size=2&offset={offset}")
+            page = entities.get(f"{path}?size=2&offset={offset}")
             seen += [item["id"] for item in page["data"]]
             assert (page["next"] is None) == (page["offset"] is None)
             if page["next"] is not None:
-                assert page["next"].startswith(f"{entities.base}/{plural}?size=2&offset=")
+                assert page["next"].startswith(f"{entities.base}/{path}?size=2&offset=")
             offset, pages = page["offset"], pages + 1
             if pages == 1:
-                assert entities.call("DELETE", f"{plural}/{ids[0]}").status_code == 204
+                assert entities.call("DELETE", f"{path}/{ids[0]}").status_code == 204
                 entities.sample(plural, 50)
         assert seen[:7] == ids
         assert len(seen) == len(set(seen)) == 8
 
-    def test_page_sizes_and_bad_cursors(self, entities: Entities, plural):
-        assert entities.get(plural) == {"data": [], "next": None, "offset": None}
+    def test_page_sizes_and_bad_cursors(self, entities: Entities, plural, path):
+        assert entities.get(path) == {"data": [], "next": None, "offset": None}
         entities.sample(plural)
-        assert len(entities.get(f"{plural}?size=1000&offset=")["data"]) == 1
+        assert len(entities.get(f"{path}?size=1000&offset=")["data"]) == 1
         for size in ("0", "1001", "-1", "x", "1.5", "\N{ARABIC-INDIC DIGIT ONE}"):
-            assert_status(entities.call("GET", plural, params={"size": size}), 400, "size must be an integer")
+            assert_status(entities.call("GET", path, params={"size": size}), 400, "size must be an integer")
         for offset in ("x", "!!!", "W10", "bnVsbA", "WzEsMl0", "\N{SNOWMAN}"):
-            assert_status(entities.call("GET", plural, params={"offset": offset}), 400, "is not a valid offset")
+            assert_status(entities.call("GET", path, params={"offset": offset}), 400, "is not a valid offset")
 
-    def test_tags_select(self, entities: Entities, plural):
+    def test_tags_select(self, entities: Entities, plural, path):
         for number, tags in enumerate((["a"], ["a", "b"], ["c d"], None)):
             created = entities.sample(plural, number)
             if tags is not None:
-                entities.call("PATCH", f"{plural}/{created['id']}", json={"tags": tags})
+                entities.call("PATCH", f"{path}/{created['id']}", json={"tags": tags})
         key = natural_key(plural)
 
         def found(tags):
-            response = entities.call("GET", plural, params={"tags": tags})
+            response = entities.call("GET", path, params={"tags": tags})
             assert response.status_code == 200
-            return [item[key].rpartition("-")[2] for item in response.json()["data"]]
+            return [number_in(item[key]) for item in response.json()["data"]]
 
         assert found("a") == ["0", "1"]
         assert found("a,b") == found("b,a") == ["1"]
         assert found("b/c d") == ["1", "2"]
         assert found("zzz") == []
         assert found("") == ["0", "1", "2", "3"]
-        assert_status(entities.call("GET", plural, params={"tags": "a,b/c"}), 400, "invalid filter syntax")
+        assert_status(entities.call("GET", path, params={"tags": "a,b/c"}), 400, "invalid filter syntax")
 
-    def test_filters(self, entities: Entities, plural):
+    def test_filters(self, entities: Entities, plural, path):
         for number in (1, 2, 21):
             entities.sample(plural, number)
         key = natural_key(plural)
 
         def found(operator, value):
-            response = entities.call("GET", plural, params={f"filter[{key}]{operator}": value})
+            response = entities.call("GET", path, params={f"filter[{key}]{operator}": value})
             assert response.status_code == 200, response.text
-            return [item[key].rpartition("-")[2] for item in response.json()["data"]]
+            return [number_in(item[key]) for item in response.json()["data"]]
 
         assert found("[eq]", SAMPLES[plural](2)[key]) == ["2"]
         assert found("", SAMPLES[plural](2)[key]) == ["2"]
         assert found("[contains]", "-2") == ["2", "21"]
         assert found("[contains]", "%") == []
         for name in (f"filter[{key}][neq]", "filter[bogus][eq]", "filter[]", f"filter[{key}][eq][x]"):
-            assert_status(entities.call("GET", plural, params={name: "x"}), 400, "invalid filter")
+            assert_status(entities.call("GET", path, params={name: "x"}), 400, "invalid filter")
 
-    def test_other_organizations_see_nothing(self, entities: Entities, plural, other_tenant):
+    def test_other_organizations_see_nothing(self, entities: Entities, plural, path, other_tenant):
         created = entities.sample(plural)
         stranger = Entities(entities.client, other_tenant.headers, entities.control_plane_id)
         missing = Entities(entities.client, other_tenant.headers, str(uuid4()))
-        body, path = SAMPLES[plural](9), f"{plural}/{created['id']}"
+        body, place = SAMPLES[plural](9), f"{path}/{created['id']}"
         for view in (stranger, missing):
             for method in ("GET", "POST"):
-                answer = view.call(method, plural, **({"json": body} if method == "POST" else {}))
+                answer = view.call(method, path, **({"json": body} if method == "POST" else {}))
                 assert_status(answer, 404, "Not found")
             for method in ("GET", "PUT", "PATCH", "DELETE"):
-                answer = view.call(method, path, **({"json": body} if method in {"PUT", "PATCH"} else {}))
+                answer = view.call(method, place, **({"json": body} if method in {"PUT", "PATCH"} else {}))
                 assert_status(answer, 404, "Not found")
         own = Entities.of(entities.client, other_tenant)
-        assert_status(own.call("GET", path), 404, "Not found")
-        assert entities.get(path) == created
+        assert_status(own.call("GET", place), 404, "Not found")
+        assert entities.get(place) == created
 
-    def test_no_token(self, entities: Entities, plural):
+    def test_no_token(self, entities: Entities, plural, path):
         anonymous = Entities(entities.client, {"Authorization": ""}, entities.control_plane_id)
         for method in ("GET", "POST"):
-            response = anonymous.call(method, plural, json={})
+            response = anonymous.call(method, path, json={})
             assert response.status_code == 401
             assert response.json() == {"message": "Unauthorized", "status": 401}
 

@@ -113,6 +113,8 @@ class Belongings:
             f"{entities}/plugins",
             {"name": "request-transformer", "service": {"id": service}, "config": {"add": {"headers": ["a:b"]}}},
         )
+        upstream = self._create(f"{entities}/upstreams", {"name": "mine"})
+        target = self._create(f"{entities}/upstreams/mine/targets", {"target": "mine.test"})
         with database.tenant(tenant.organization_id) as session:
             configuration = GatewayConfiguration(
                 id=uuid4(), control_plane_id=control_plane, control_plane_geo="us", kind="serverless.v1"
@@ -126,6 +128,8 @@ class Belongings:
             "RouteId": route,
             "ConsumerId": consumer,
             "PluginId": plugin,
+            "UpstreamId": upstream,
+            "TargetId": target,
             "configuration_id": str(configuration.id),
             "user_id": str(tenant.user_id),
             "token_id": token["id"],

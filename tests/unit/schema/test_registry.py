@@ -20,7 +20,7 @@ JSON = st.recursive(
 
 
 def test_both_folders_are_found_parents_first():
-    assert set(registry().entities) == {"services", "routes", "consumers", "plugins"}
+    assert set(registry().entities) == {"services", "routes", "consumers", "plugins", "upstreams", "targets"}
     order = list(registry().entities)
     assert order.index("services") < order.index("routes") < order.index("plugins")
     assert "request-transformer" in registry().plugins
@@ -35,7 +35,13 @@ def test_duplicates_are_refused():
 
 def test_nested_paths():
     mounted = {(parent.spec.plural, child.spec.plural) for parent, child, _ in registry().nested()}
-    assert mounted == {("services", "routes"), ("services", "plugins"), ("routes", "plugins"), ("consumers", "plugins")}
+    assert mounted == {
+        ("services", "routes"),
+        ("services", "plugins"),
+        ("routes", "plugins"),
+        ("consumers", "plugins"),
+        ("upstreams", "targets"),
+    }
 
 
 @pytest.mark.parametrize("plural", list(registry().entities))
@@ -54,7 +60,7 @@ def test_components_for_reading_and_writing(plural):
     assert {"id", "created_at", "updated_at"} <= set(read["required"])
     assert "url" not in read["properties"]
     assert read["additionalProperties"] is False
-    assert set(written.get("required", [])) <= {"host", "name"}
+    assert set(written.get("required", [])) <= {"host", "name", "target"}
     for name, part in written["properties"].items():
         nullable = part.get("type") == "null" or {"type": "null"} in part.get("anyOf", [])
         assert nullable or name in written["required"]
