@@ -13,14 +13,13 @@ use serde_json::json;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
 
 use crate::clock::Clock;
 use crate::config::store::{Store, TenantTotals};
 use crate::config::update::Report;
 use crate::counts::{CountTotals, Counts};
 use crate::limits::{Bounds, LimitOptions, Timeouts};
-use crate::tls_server::{self, CertificateOptions};
+use crate::tls::server::{CertificateOptions, TlsServer};
 use crate::upstream::tls::ClientConfigs;
 use crate::worker::{Listener, Stop, Worker};
 
@@ -28,7 +27,7 @@ use crate::worker::{Listener, Stop, Worker};
 const BACKLOG: i32 = 1024;
 
 /// How an engine is set up; JSON from outside.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// Where to listen.
@@ -62,6 +61,8 @@ pub struct Shared {
     pub store: Store,
     /// Time.
     pub clock: Clock,
+    /// TLS towards clients.
+    pub tls: TlsServer,
     /// TLS towards upstreams.
     pub tls_clients: ClientConfigs,
     /// Bounds of time.
@@ -96,7 +97,6 @@ impl std::error::Error for InvalidOptions {}
 /// The engine. All calls may come from any thread.
 pub struct Engine {
     options: Options,
-    acceptor: TlsAcceptor,
     shared: Arc<Shared>,
     running: Mutex<Option<Running>>,
 }
@@ -120,18 +120,19 @@ impl Engine {
         if options.version.is_empty() || !options.version.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(InvalidOptions("version: not a version".into()));
         }
-        let acceptor = tls_server::acceptor(options.default_certificate.as_ref())
+        let tls = TlsServer::new(options.default_certificate.as_ref())
             .map_err(|error| InvalidOptions(format!("default_certificate: {error}")))?;
         let shared = Arc::new(Shared {
             store: Store::new(options.threads),
             clock: Clock::new(),
+            tls,
             tls_clients: ClientConfigs::default(),
             timeouts: options.limits.timeouts(),
             bounds: options.limits.bounds(),
             server: format!("sluice/{}", options.version),
             counts: Counts::default(),
         });
-        Ok(Self { options, acceptor, shared, running: Mutex::default() })
+        Ok(Self { options, shared, running: Mutex::default() })
     }
 
     /// Binds all listeners in every thread and starts serving. Returns the addresses in the order of the listeners.
@@ -147,7 +148,7 @@ impl Engine {
             for listeners in &mut per_thread {
                 let socket = listen(address)?;
                 address = socket.local_addr()?;
-                listeners.push(Listener { socket, tls: wanted.tls.then(|| self.acceptor.clone()) });
+                listeners.push(Listener { socket, tls: wanted.tls });
             }
             addresses.push(address);
         }

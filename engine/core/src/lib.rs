@@ -22,6 +22,6 @@ pub mod phases;
 pub mod plugins;
 pub mod router;
 pub mod stats;
-pub mod tls_server;
+pub mod tls;
 pub mod upstream;
 pub mod worker;

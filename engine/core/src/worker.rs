@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio_rustls::{TlsAcceptor, TlsStream};
+use tokio_rustls::TlsStream;
 
 use crate::clients::{Clients, Presence};
 use crate::clock::http_date;
@@ -24,6 +24,7 @@ use crate::http2;
 use crate::message::Scheme;
 use crate::net::buffer::Buffer;
 use crate::net::stream::Stream;
+use crate::tls::server::Handshake;
 use crate::upstream::pool::Pool;
 use crate::upstream::resolve::Resolver;
 
@@ -91,8 +92,8 @@ impl Drop for Witness {
 pub struct Listener {
     /// Bound, listening and non-blocking.
     pub socket: std::net::TcpListener,
-    /// Present on TLS listeners.
-    pub tls: Option<TlsAcceptor>,
+    /// Whether clients speak TLS.
+    pub tls: bool,
 }
 
 /// The phases of stopping.
@@ -212,7 +213,7 @@ impl Worker {
 struct Door {
     socket: TcpListener,
     local: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    tls: bool,
 }
 
 impl Door {
@@ -226,7 +227,7 @@ impl Door {
     fn admit(&self, worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
         if !worker.has_room() {
             worker.shared.counts.refused();
-            if self.tls.is_none() {
+            if !self.tls {
                 // As much as the socket takes at once; nobody is waited for here.
                 let _ = SockRef::from(&stream).send(REFUSAL);
             }
@@ -235,7 +236,7 @@ impl Door {
         let presence = Rc::new(Presence::default());
         let registration = worker.register(presence.clone());
         let slot = registration.slot;
-        let task = tokio::task::spawn_local(client(registration, stream, peer, self.local, self.tls.clone(), presence));
+        let task = tokio::task::spawn_local(client(registration, stream, peer, self.local, self.tls, presence));
         worker.clients.borrow_mut().set_task(slot, task.abort_handle());
     }
 
@@ -272,29 +273,30 @@ async fn client(
     stream: TcpStream,
     peer: SocketAddr,
     local: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    tls: bool,
     presence: Rc<Presence>,
 ) {
     let worker = registration.worker.clone();
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
-    let mut facts = Peer { address: peer.ip(), local_port: local.port(), scheme, server_name: None };
-    let stream = match tls {
-        None => Stream::Plain(stream),
-        Some(acceptor) => {
-            let limit = worker.shared.timeouts.handshake;
-            let Ok(Ok(stream)) = tokio::time::timeout(limit, acceptor.accept(stream)).await else { return };
-            let session = stream.get_ref().1;
-            facts.server_name = session.server_name().map(str::to_ascii_lowercase);
-            let http2 = session.alpn_protocol() == Some(b"h2");
-            let stream = Stream::Tls(Box::new(TlsStream::Server(stream)));
-            if http2 {
-                return http2::serve(worker, stream, Buffer::default(), facts, presence).await;
-            }
-            stream
+    let scheme = if tls { Scheme::Https } else { Scheme::Http };
+    let mut facts = Peer { address: peer.ip(), local_port: local.port(), scheme, handshake: Handshake::default() };
+    let stream = if tls {
+        let accepting = worker.shared.tls.accept(&worker.shared.store.hosts, stream);
+        let Ok(Ok((stream, handshake))) = tokio::time::timeout(worker.shared.timeouts.handshake, accepting).await
+        else {
+            return;
+        };
+        facts.handshake = handshake;
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let stream = Stream::Tls(Box::new(TlsStream::Server(stream)));
+        if http2 {
+            return http2::serve(worker, stream, Buffer::default(), facts, presence).await;
         }
+        stream
+    } else {
+        Stream::Plain(stream)
     };
     Connection::new(worker, stream, facts, presence).serve().await;
     drop(registration);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 
+use super::certificates::Certificates;
 use super::entities::{EntitySet, PluginSpec, ServiceSpec};
 use super::protocol::Protocol;
 use super::tenant::{Address, Chain, Grpc, ResponseHeaders, Route, Service, Tenant};
@@ -41,6 +42,7 @@ pub fn compile(
     let mut errors = Vec::new();
     let services = compile_services(entities, limits, &mut errors);
     let instances = compile_plugins(entities, &mut errors);
+    let certificates = Certificates::compile(&entities.certificates, &entities.snis, &mut errors);
     check_flavor(settings, &mut errors);
 
     let specs = routable(entities);
@@ -56,6 +58,7 @@ pub fn compile(
             limits: limits.clone(),
             router,
             routes: compiled_routes,
+            certificates,
             counters,
         }),
         _ => Err(errors),

@@ -8,6 +8,7 @@
 //! (`deny_unknown_fields`, all defaults filled in) and its [`entities::Entity`]. The references that it names are
 //! checked, and lead from an entity to its dependants ([`entities::EntitySet::referrers`]), without further code.
 
+pub mod certificates;
 pub mod compile;
 pub mod entities;
 pub mod protocol;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use ipnet::IpNet;
 
+use super::certificates::Certificates;
 use super::protocol::Protocol;
 use super::update::Limits;
 use crate::message::Scheme;
@@ -40,6 +41,8 @@ pub struct Tenant {
     pub router: Router,
     /// By the router's index.
     pub routes: Vec<Route>,
+    /// What TLS clients are shown.
+    pub certificates: Certificates,
     /// Counters, shared by all versions.
     pub counters: Arc<Counters>,
 }

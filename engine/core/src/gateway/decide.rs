@@ -8,6 +8,7 @@ use crate::message::{Request, RequestHead, Response, ResponseBody, Scheme, Versi
 use crate::net::address::canonical;
 use crate::phases::Flow;
 use crate::router::{MatchInput, normalise, upstream_path};
+use crate::tls::server::Handshake;
 
 /// Beginning of the media types of gRPC.
 const GRPC_TYPE: &str = "application/grpc";
@@ -21,8 +22,8 @@ pub struct Peer {
     pub local_port: u16,
     /// Plain or TLS.
     pub scheme: Scheme,
-    /// The TLS server name, lower case.
-    pub server_name: Option<String>,
+    /// What the client asked for and got in its TLS handshake.
+    pub handshake: Handshake,
 }
 
 /// A request that found its route.
@@ -66,6 +67,9 @@ pub fn route(
     let Some(tenant) = hosts.find(&request.host) else {
         return Err(Refusal { tenant: None, response: Response::message(404, NO_ROUTE) });
     };
+    if peer.handshake.tenant != Some(tenant.number) && is_misdirected(&peer.handshake, &tenant, &request.host) {
+        return Err(Refusal { tenant: None, response: Response::failure(421, "Misdirected request") });
+    }
     let peer_address = canonical(peer.address);
     let trusted = !tenant.trusted.is_empty() && tenant.trusted.iter().any(|network| network.contains(&peer_address));
     request.client_ip = if trusted { real_ip(&tenant, &request.head).unwrap_or(peer_address) } else { peer_address };
@@ -79,7 +83,7 @@ pub fn route(
         port: host_port.unwrap_or(peer.local_port),
         path: &path,
         headers: &request.head.headers,
-        sni: peer.server_name.as_deref(),
+        sni: peer.handshake.server_name.as_deref(),
         scheme: peer.scheme,
     });
     let Some(found) = found else {
@@ -127,6 +131,14 @@ pub fn run_plugins(routed: &Routed, request: &mut Request) -> Option<Response> {
         }
     }
     None
+}
+
+/// Whether a request for a tenant's host came on a connection that was made to another tenant's, or to nobody's, and
+/// either side has a certificate of its own for its name: then the client has not seen the certificate that it would
+/// have to see for this host. A client that joins hosts on one connection (RFC 9113 section 9.1.1) asks again on another
+/// one (RFC 9110 section 15.5.20). Hosts that all show the gateway's certificate may share a connection.
+fn is_misdirected(handshake: &Handshake, tenant: &Tenant, host: &str) -> bool {
+    handshake.server_name.is_some() && (handshake.own_certificate || tenant.certificates.find(Some(host)).is_some())
 }
 
 /// The client's address as a trusted peer tells it: the last one of a list, which is the one that the peer saw.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests fail by panicking")]
 
 mod abuse;
+mod certificates;
 mod configuration;
 mod desync;
 mod forwarding;
@@ -9,6 +10,7 @@ mod framing;
 mod hostile;
 mod http2;
 mod http2_abuse;
+mod identities;
 mod lifecycle;
 mod streaming;
 mod strict;

@@ -3,12 +3,14 @@
 //! A type is one line of the table below and one file with its spec. Everything else that reads, stores or compares
 //! entities goes through the table.
 
+mod certificate;
 mod consumer;
 mod draft;
 mod plugin;
 mod relation;
 mod route;
 mod service;
+mod sni;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,11 +18,13 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use serde::de::DeserializeOwned;
 
+pub use certificate::CertificateSpec;
 pub use consumer::ConsumerSpec;
 pub use draft::Draft;
 pub use plugin::PluginSpec;
 pub use relation::Relation;
 pub use service::ServiceSpec;
+pub use sni::SniSpec;
 
 use crate::router::RouteSpec;
 
@@ -173,4 +177,6 @@ entity_types! {
     routes, Route, "route": RouteSpec;
     plugins, Plugin, "plugin": PluginSpec;
     consumers, Consumer, "consumer": ConsumerSpec;
+    certificates, Certificate, "certificate": CertificateSpec;
+    snis, Sni, "sni": SniSpec;
 }

@@ -1,0 +1,109 @@
+//! TLS towards clients.
+
+use std::io;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::{Acceptor, ClientHello, NoServerSessionStorage, ProducesTickets};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use serde::Deserialize;
+use tokio::net::TcpStream;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::secret::Secret;
+use super::tickets::BoundTickets;
+use crate::config::tenant::HostTable;
+
+/// A certificate with its key, both PEM.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CertificateOptions {
+    /// The chain, own certificate first.
+    pub cert: String,
+    /// The private key.
+    pub key: Secret,
+}
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Whom a client asked for in its handshake, and what it was shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Handshake {
+    /// The server name in lower case; `None` if the client sent none.
+    pub server_name: Option<String>,
+    /// The number of the tenant that the name belongs to.
+    pub tenant: Option<u64>,
+    /// Whether the certificate was one of the tenant's own, not the gateway's.
+    pub own_certificate: bool,
+}
+
+/// What all TLS listeners have in common.
+#[derive(Debug)]
+pub struct TlsServer {
+    base: ServerConfig,
+    default: Arc<CertifiedKey>,
+    tickets: Arc<dyn ProducesTickets>,
+}
+
+impl TlsServer {
+    /// Shows the given certificate, or one made and signed by itself, wherever a tenant has none for a name.
+    pub fn new(default: Option<&CertificateOptions>) -> Result<Self, Failure> {
+        let (chain, key) = match default {
+            Some(given) => {
+                let chain = CertificateDer::pem_slice_iter(given.cert.as_bytes()).collect::<Result<Vec<_>, _>>()?;
+                (chain, PrivateKeyDer::from_pem_slice(given.key.expose().as_bytes())?)
+            }
+            None => self_signed()?,
+        };
+        let provider = Arc::new(ring::default_provider());
+        let default = Arc::new(CertifiedKey::from_der(chain, key, &provider)?);
+        let mut base = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(default.clone())));
+        // Sessions are resumed by tickets alone: those know whom they were given out for.
+        base.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Self { base, default, tickets: ring::Ticketer::new()? })
+    }
+
+    /// How to answer a client: its tenant is found by the server name as requests' tenants are by their host, then the
+    /// certificate among the tenant's own. Each handshake has a configuration of its own, because the certificate and
+    /// what a ticket is good for belong together; next to a handshake's arithmetic that costs nothing.
+    #[must_use]
+    pub fn answer(&self, hosts: &HostTable, hello: &ClientHello<'_>, http: bool) -> (Arc<ServerConfig>, Handshake) {
+        let server_name = hello.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
+        let tenant = hosts.find(server_name.as_deref().unwrap_or_default());
+        let own = tenant.as_ref().and_then(|tenant| {
+            let certificate = tenant.certificates.find(server_name.as_deref())?;
+            certificate.fitting(hello.signature_schemes(), Some(hello.cipher_suites())).cloned()
+        });
+        let number = tenant.map(|tenant| tenant.number);
+        let handshake = Handshake { server_name, tenant: number, own_certificate: own.is_some() };
+        let shown = own.unwrap_or_else(|| self.default.clone());
+        let mut config = self.base.clone();
+        let certificate = shown.cert.first().map(AsRef::as_ref).unwrap_or_default();
+        config.ticketer = Arc::new(BoundTickets::new(self.tickets.clone(), number, certificate));
+        config.cert_resolver = Arc::new(SingleCertAndKey::from(shown));
+        if http {
+            config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        }
+        (Arc::new(config), handshake)
+    }
+
+    /// Performs the handshake of a client that speaks HTTP. The caller bounds the time.
+    pub async fn accept(&self, hosts: &HostTable, tcp: TcpStream) -> io::Result<(TlsStream<TcpStream>, Handshake)> {
+        let start = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
+        let (config, handshake) = self.answer(hosts, &start.client_hello(), true);
+        Ok((start.into_stream(config).await?, handshake))
+    }
+}
+
+fn self_signed() -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Failure> {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    Ok((vec![made.cert.der().clone()], key.into()))
+}
