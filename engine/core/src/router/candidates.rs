@@ -1,62 +1,62 @@
-//! All ways in which requests can match, best first.
+//! All ways in which requests can match some routes, best first.
+
+use std::sync::Arc;
 
 use super::MatchInput;
-use super::pattern::PathPattern;
+use super::route::{Compiled, Way};
 use super::rule::Rule;
+use super::tree::offset;
 
-/// One route with at most one of its paths. A candidate's position is its rank: the smaller one wins.
-#[derive(Debug)]
-pub(super) struct Candidate {
-    /// Index into the slice that the router was compiled from.
-    pub(super) route: u32,
-    pub(super) path: PathTest,
-}
-
+/// One way of one route. A candidate's position is its rank: the smaller one wins.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum PathTest {
-    /// A route without paths.
-    Any,
-    /// A piece of [`Candidates::text`].
-    Prefix { start: u32, length: u32 },
-    /// An index into [`Candidates::patterns`].
-    Pattern(u32),
+pub(super) struct Candidate {
+    pub(super) precedence: u64,
+    /// Index into [`Candidates::routes`].
+    pub(super) route: u32,
+    way: u32,
 }
 
-/// The candidates, and the data that they point into.
 #[derive(Debug)]
 pub(super) struct Candidates {
+    /// By key.
+    pub(super) routes: Box<[Arc<Compiled>]>,
     pub(super) ranked: Box<[Candidate]>,
-    /// By route; `None` if only paths matter.
-    pub(super) rules: Box<[Option<Box<Rule>>]>,
-    pub(super) text: Box<[u8]>,
-    pub(super) patterns: Box<[PathPattern]>,
 }
 
 impl Candidates {
+    /// `routes` have distinct keys.
+    pub(super) fn new(mut routes: Vec<Arc<Compiled>>) -> Self {
+        routes.sort_unstable_by_key(|route| route.key);
+        let mut ranked = Vec::with_capacity(routes.len());
+        for (index, route) in routes.iter().enumerate() {
+            ranked.extend(route.ways.iter().enumerate().map(|(way, found)| Candidate {
+                precedence: found.precedence,
+                route: offset(index),
+                way: offset(way),
+            }));
+        }
+        let id = |candidate: &Candidate| &*routes[candidate.route as usize].id;
+        ranked.sort_unstable_by(|a, b| {
+            let order = b.precedence.cmp(&a.precedence).then_with(|| id(b).cmp(id(a)));
+            order.then_with(|| (a.route, a.way).cmp(&(b.route, b.way)))
+        });
+        Self { ranked: ranked.into(), routes: routes.into() }
+    }
+
+    pub(super) fn route(&self, rank: u32) -> &Compiled {
+        &self.routes[self.ranked[rank as usize].route as usize]
+    }
+
+    pub(super) fn way(&self, rank: u32) -> &Way {
+        &self.route(rank).ways[self.ranked[rank as usize].way as usize]
+    }
+
     pub(super) fn rule(&self, rank: u32) -> Option<&Rule> {
-        self.rules[self.ranked[rank as usize].route as usize].as_deref()
+        self.route(rank).rule.as_deref()
     }
 
-    pub(super) fn prefix(&self, start: u32, length: u32) -> &[u8] {
-        &self.text[start as usize..][..length as usize]
-    }
-
-    /// Where the match ends in the path, if this candidate accepts the request; 0 for one without path. `path` is the
-    /// input's path as text.
+    /// Where the match ends in the path, if this candidate accepts the request; 0 for one without path.
     pub(super) fn accepts(&self, rank: u32, input: &MatchInput<'_>, path: &str) -> Option<usize> {
-        let test = self.ranked[rank as usize].path;
-        if let PathTest::Prefix { start, length } = test
-            && !input.path.starts_with(self.prefix(start, length))
-        {
-            return None;
-        }
-        if !self.rule(rank).is_none_or(|rule| rule.accepts(input)) {
-            return None;
-        }
-        match test {
-            PathTest::Any => Some(0),
-            PathTest::Prefix { length, .. } => Some(length as usize),
-            PathTest::Pattern(number) => self.patterns[number as usize].end(path),
-        }
+        self.route(rank).accepts(self.way(rank), input, path)
     }
 }

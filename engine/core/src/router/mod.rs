@@ -3,6 +3,7 @@
 //! ```text
 //! normalise(raw path)            → the path that routes are matched against, or an error (400)
 //! Router::compile(routes)        → once per configuration, off the request path
+//! router.updated(put, deleted)   → the next configuration, at the cost of what changes
 //! router.find(&MatchInput{..})   → Option<Match>, once per request; allocates nothing for prefix paths
 //! upstream_path(..)              → the path to send, escaped
 //! ```
@@ -15,11 +16,15 @@
 
 mod candidates;
 mod index;
+mod levels;
 mod names;
 mod path;
 mod pattern;
+mod programs;
 mod rank;
+mod route;
 mod rule;
+mod segments;
 mod spec;
 mod tree;
 mod upstream_path;
@@ -27,17 +32,15 @@ mod upstream_path;
 #[cfg(test)]
 mod tests;
 
-use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::error::ConfigError;
 use crate::message::{Captures, Headers, Scheme};
 
-use candidates::{Candidate, Candidates, PathTest};
-use index::Index;
-use pattern::PatternCompiler;
-use rank::Precedence;
-use rule::Rule;
+use levels::Levels;
+use pattern::Patterns;
+use route::{Compiled, PathTest};
 use tree::offset;
 
 pub use path::{InvalidPath, normalise};
@@ -66,7 +69,7 @@ pub struct MatchInput<'a> {
 /// The route that won.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Match {
-    /// Index into the slice that the router was compiled from.
+    /// The route's key: its index in the slice that the router was compiled from, or what [`Router::updated`] was told.
     pub route: usize,
     /// Length of the matched prefix (or of what the regex matched, from the start) of the normalised path; `None` if
     /// the route has no paths.
@@ -76,107 +79,65 @@ pub struct Match {
 }
 
 /// All routes of a tenant, compiled. Immutable and shared by all threads.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub struct Router {
-    candidates: Candidates,
-    index: Index,
+    levels: Levels,
+    patterns: Arc<Patterns>,
 }
 
 impl Router {
-    /// Compiles routes; every invalid one is reported. Routes of stream protocols only are left out.
+    /// Compiles routes, whose keys are their indices; every invalid one is reported. Routes of stream protocols only
+    /// are left out.
     ///
     /// # Errors
     /// One [`ConfigError`] per bad regex (`paths[i]`, `headers.name[i]`) or host port (`hosts[i]`).
     pub fn compile(routes: &[Arc<RouteSpec>]) -> Result<Self, Vec<ConfigError>> {
-        let mut compiler = Compiler::default();
-        let mut rules = Vec::with_capacity(routes.len());
-        for (index, route) in routes.iter().enumerate() {
-            rules.push(if is_stream_only(route) { None } else { compiler.route(index, route) });
-        }
-        if !compiler.errors.is_empty() {
-            return Err(compiler.errors);
-        }
-        // The sort is stable: paths of one route that rank equal keep their order.
-        let mut ranked = compiler.ranked;
-        ranked.sort_by_cached_key(|(precedence, candidate)| {
-            Reverse((*precedence, routes[candidate.route as usize].id.to_ascii_lowercase()))
-        });
-        let (patterns, literals) = compiler.patterns.finish();
-        let candidates = Candidates {
-            ranked: ranked.into_iter().map(|(_, candidate)| candidate).collect(),
-            rules: rules.into(),
-            text: compiler.text.into(),
-            patterns: patterns.into(),
-        };
-        let index = Index::build(&candidates, &literals);
-        Ok(Self { candidates, index })
+        let patterns = Arc::<Patterns>::default();
+        let compiled = compile_all(routes.iter().enumerate(), &patterns)?;
+        Ok(Self { levels: Levels::build(compiled), patterns })
+    }
+
+    /// The router after a change: with the routes `put`, each by a key of the caller's choice, and without those
+    /// whose keys are `deleted`. A key that is there already is replaced; of two routes put by one key the last counts.
+    /// The result finds what a router compiled from all its routes would find. `self` stays as it is.
+    ///
+    /// Keys are small numbers: below 2³². Costs what is put, and now and then what has been put since longer.
+    ///
+    /// # Errors
+    /// As [`Router::compile`], for the routes that are put.
+    pub fn updated(&self, put: &[(usize, Arc<RouteSpec>)], deleted: &[usize]) -> Result<Self, Vec<ConfigError>> {
+        let last: HashMap<usize, &Arc<RouteSpec>> = put.iter().map(|(key, spec)| (*key, spec)).collect();
+        let compiled = compile_all(last.into_iter(), &self.patterns)?;
+        let keys: Vec<u32> = put.iter().map(|(key, _)| key).chain(deleted).copied().map(offset).collect();
+        Ok(Self { levels: self.levels.changed(&keys, compiled), patterns: Arc::clone(&self.patterns) })
     }
 
     /// The route of a request, if any. A path that is not UTF-8 has none.
     #[must_use]
     pub fn find(&self, input: &MatchInput<'_>) -> Option<Match> {
         let path = std::str::from_utf8(input.path).ok()?;
-        let found = self.index.find(&self.candidates, input, path)?;
-        let winner = &self.candidates.ranked[found.rank as usize];
-        let (matched, captures) = match winner.path {
+        let best = self.levels.find(input, path)?;
+        let (matched, captures) = match &best.way.path {
             PathTest::Any => (None, Captures::default()),
-            PathTest::Prefix { .. } => (Some(found.end), Captures::default()),
-            PathTest::Pattern(number) => (Some(found.end), self.candidates.patterns[number as usize].captures(path)),
+            PathTest::Prefix(_) => (Some(best.end), Captures::default()),
+            PathTest::Pattern(pattern) => (Some(best.end), pattern.captures(path)),
         };
-        Some(Match { route: winner.route as usize, matched, captures })
+        Some(Match { route: best.route.key as usize, matched, captures })
     }
+}
+
+fn compile_all<'a>(
+    routes: impl Iterator<Item = (usize, &'a Arc<RouteSpec>)>,
+    patterns: &Patterns,
+) -> Result<Vec<Arc<Compiled>>, Vec<ConfigError>> {
+    let mut errors = Vec::new();
+    let compiled = routes
+        .filter(|(_, spec)| !is_stream_only(spec))
+        .map(|(key, spec)| Arc::new(Compiled::new(offset(key), spec, patterns, &mut errors)))
+        .collect();
+    if errors.is_empty() { Ok(compiled) } else { Err(errors) }
 }
 
 fn is_stream_only(route: &RouteSpec) -> bool {
     route.protocols.iter().all(|protocol| matches!(protocol.as_str(), "tcp" | "tls" | "udp" | "tls_passthrough"))
-}
-
-#[derive(Default)]
-struct Compiler {
-    patterns: PatternCompiler,
-    text: Vec<u8>,
-    ranked: Vec<(u64, Candidate)>,
-    errors: Vec<ConfigError>,
-}
-
-impl Compiler {
-    fn route(&mut self, index: usize, route: &RouteSpec) -> Option<Box<Rule>> {
-        let precedence = Precedence::of(route);
-        let mut faults = Vec::new();
-        let mut tests = Vec::new();
-        for (number, path) in route.paths.iter().flatten().enumerate() {
-            match path.strip_prefix('~') {
-                None => {
-                    // As written it could not match: escapes of other than reserved characters are never in a
-                    // request's path.
-                    let normal = normalise(path.as_bytes()).unwrap_or(path.as_bytes().into());
-                    tests.push((precedence.with_prefix(normal.len()), self.prefix(&normal)));
-                }
-                Some(pattern) => match self.patterns.path(pattern) {
-                    Ok(pattern) => tests.push((precedence.with_regex(), PathTest::Pattern(pattern))),
-                    Err(message) => faults.push((format!("paths[{number}]"), message)),
-                },
-            }
-        }
-        if route.paths.iter().flatten().next().is_none() {
-            tests.push((precedence.without_path(), PathTest::Any));
-        }
-        let route_number = offset(index);
-        self.ranked.extend(tests.into_iter().map(|(rank, path)| (rank, Candidate { route: route_number, path })));
-        let rule = Rule::compile(route, &mut self.patterns, &mut faults);
-        self.errors.extend(faults.into_iter().map(|(field, message)| ConfigError {
-            entity: "route".to_owned(),
-            id: route.id.clone(),
-            name: route.name.clone(),
-            field: Some(field),
-            message,
-        }));
-        rule
-    }
-
-    fn prefix(&mut self, path: &[u8]) -> PathTest {
-        let start = offset(self.text.len());
-        self.text.extend_from_slice(path);
-        PathTest::Prefix { start, length: offset(path.len()) }
-    }
 }

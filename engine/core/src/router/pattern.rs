@@ -1,117 +1,122 @@
-//! Regexes of routes. They run in linear time, and their size is limited per pattern and per router.
+//! Regexes of routes. They run in linear time, and the size of each is limited.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use regex::{Regex, RegexBuilder};
 use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
+use super::programs::{Program, Programs};
+use super::segments::Shape;
 use crate::message::Captures;
 
 /// Longest accepted pattern, in bytes.
 const MAX_PATTERN_BYTES: usize = 4096;
-/// Largest program of one pattern, in bytes.
-const MAX_PROGRAM_BYTES: usize = 4 << 20;
-/// Most memory that lazily built states of one pattern may take per thread, in bytes.
-const MAX_CACHE_BYTES: usize = 256 << 10;
 /// Most states of one pattern: refused before time is spent on compiling it.
 const MAX_PATTERN_STATES: usize = 128 << 10;
-/// Most states of all patterns of one router together; at about 80 bytes each.
-const MAX_STATES: usize = 2 << 20;
-/// States that every pattern costs, however short.
-const BASE_STATES: usize = 80;
 /// A regex whose matches may begin in more ways than this is indexed by a shorter prefix, or by none.
 const MAX_LITERALS: usize = 16;
 
 /// A regex path, anchored at the start.
 #[derive(Debug)]
 pub(super) struct PathPattern {
-    regex: Regex,
+    program: Arc<Program>,
     group_names: Arc<[Option<Box<str>>]>,
+    /// Strings of which every match starts with one; empty if there are none.
+    pub(super) beginnings: Box<[Box<[u8]>]>,
+    pub(super) shape: Shape,
 }
 
 impl PathPattern {
     /// Where the match ends, if the path matches.
     pub(super) fn end(&self, path: &str) -> Option<usize> {
-        self.regex.find(path).map(|found| found.end())
+        self.program.end(path)
     }
 
     pub(super) fn captures(&self, path: &str) -> Captures {
-        let Some(found) = self.regex.captures(path) else { return Captures::default() };
-        let groups = found.iter().map(|group| group.map(|group| group.as_str().as_bytes().into())).collect();
-        Captures::new(groups, Arc::clone(&self.group_names))
+        let groups = self.program.groups(path);
+        groups.map_or_else(Captures::default, |groups| Captures::new(groups, Arc::clone(&self.group_names)))
     }
 }
 
-/// Compiles the patterns of one router; equal paths share one program.
+/// The patterns of a router and of all that it is updated to; equal paths share one program.
 #[derive(Debug, Default)]
-pub(super) struct PatternCompiler {
-    known: HashMap<String, u32>,
-    paths: Vec<PathPattern>,
-    /// Per path pattern: strings of which every match starts with one; empty if there are none.
-    literals: Vec<Vec<Vec<u8>>>,
-    states: usize,
+pub(super) struct Patterns {
+    known: Mutex<HashMap<Box<str>, Weak<PathPattern>>>,
+    programs: Arc<Programs>,
 }
 
-impl PatternCompiler {
-    /// Compiles a path without its `~`. Returns its number, or a message for the user.
-    pub(super) fn path(&mut self, pattern: &str) -> Result<u32, String> {
-        if let Some(&known) = self.known.get(pattern) {
+impl Patterns {
+    /// Compiles a path without its `~`. Fails with a message for the user.
+    pub(super) fn path(&self, pattern: &str) -> Result<Arc<PathPattern>, String> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.get(pattern).and_then(Weak::upgrade) {
             return Ok(known);
         }
-        let hir = self.parse(pattern)?;
-        let regex = build(pattern, RegexBuilder::new(&format!("^(?:{pattern})")))?;
-        let number = super::tree::offset(self.paths.len());
-        self.known.insert(pattern.to_owned(), number);
-        self.literals.push(leading_literals(&hir));
-        let group_names = regex.capture_names().map(|name| name.map(Box::from)).collect();
-        self.paths.push(PathPattern { regex, group_names });
-        Ok(number)
+        if known.len() == known.capacity() {
+            known.retain(|_, pattern| pattern.strong_count() > 0);
+        }
+        let (hir, states) = parse(pattern)?;
+        let program = self.program(pattern, format!("^(?:{pattern})"), false, states)?;
+        let compiled = Arc::new(PathPattern {
+            program,
+            group_names: group_names(&hir).into(),
+            beginnings: leading_literals(&hir),
+            shape: Shape::of_pattern(&hir),
+        });
+        known.insert(pattern.into(), Arc::downgrade(&compiled));
+        Ok(compiled)
     }
 
     /// Compiles a header value without its `~*`: unanchored, without regard to case.
-    pub(super) fn header_value(&mut self, pattern: &str) -> Result<Regex, String> {
-        self.parse(pattern)?;
-        let mut builder = RegexBuilder::new(pattern);
-        builder.case_insensitive(true);
-        build(pattern, builder)
+    pub(super) fn header_value(&self, pattern: &str) -> Result<Arc<Program>, String> {
+        let (_, states) = parse(pattern)?;
+        self.program(pattern, pattern.to_owned(), true, states)
     }
 
-    pub(super) fn finish(self) -> (Vec<PathPattern>, Vec<Vec<Vec<u8>>>) {
-        (self.paths, self.literals)
-    }
-
-    fn parse(&mut self, pattern: &str) -> Result<Hir, String> {
-        if pattern.len() > MAX_PATTERN_BYTES {
-            return Err(format!("regex is longer than {MAX_PATTERN_BYTES} bytes"));
-        }
-        let hir = regex_syntax::parse(pattern).map_err(|error| {
-            let reason = match error {
-                regex_syntax::Error::Parse(error) => error.kind().to_string(),
-                regex_syntax::Error::Translate(error) => error.kind().to_string(),
-                other => other.to_string(),
-            };
-            invalid(pattern, &reason)
-        })?;
-        let own = states(&hir);
-        if own > MAX_PATTERN_STATES {
-            return Err(invalid(pattern, "too large"));
-        }
-        self.states += BASE_STATES + own;
-        if self.states > MAX_STATES {
-            return Err("the regexes of all routes together are too large".to_owned());
-        }
-        Ok(hir)
+    fn program(&self, own: &str, source: String, ignore_case: bool, states: usize) -> Result<Arc<Program>, String> {
+        Program::new(source, ignore_case, states, &self.programs).map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => invalid(own, "too large"),
+            other => invalid(own, &other.to_string()),
+        })
     }
 }
 
-fn build(pattern: &str, mut builder: RegexBuilder) -> Result<Regex, String> {
-    let built = builder.size_limit(MAX_PROGRAM_BYTES).dfa_size_limit(MAX_CACHE_BYTES).build();
-    built.map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => invalid(pattern, "too large"),
-        other => invalid(pattern, &other.to_string()),
-    })
+/// The parsed pattern and about how many states it compiles to.
+fn parse(pattern: &str) -> Result<(Hir, usize), String> {
+    if pattern.len() > MAX_PATTERN_BYTES {
+        return Err(format!("regex is longer than {MAX_PATTERN_BYTES} bytes"));
+    }
+    let hir = regex_syntax::parse(pattern).map_err(|error| {
+        let reason = match error {
+            regex_syntax::Error::Parse(error) => error.kind().to_string(),
+            regex_syntax::Error::Translate(error) => error.kind().to_string(),
+            other => other.to_string(),
+        };
+        invalid(pattern, &reason)
+    })?;
+    let states = states(&hir);
+    if states > MAX_PATTERN_STATES { Err(invalid(pattern, "too large")) } else { Ok((hir, states)) }
+}
+
+/// By number; the whole match has none.
+fn group_names(hir: &Hir) -> Vec<Option<Box<str>>> {
+    fn collect(hir: &Hir, names: &mut Vec<Option<Box<str>>>) {
+        match hir.kind() {
+            HirKind::Capture(capture) => {
+                names.push(capture.name.clone());
+                collect(&capture.sub, names);
+            }
+            HirKind::Repetition(repetition) => collect(&repetition.sub, names),
+            HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+                parts.iter().for_each(|part| collect(part, names));
+            }
+            _ => {}
+        }
+    }
+    let mut names = vec![None];
+    collect(hir, &mut names);
+    names
 }
 
 fn invalid(pattern: &str, reason: &str) -> String {
@@ -119,13 +124,13 @@ fn invalid(pattern: &str, reason: &str) -> String {
 }
 
 /// Strings of which every match starts with one, none of them the start of another; empty if nothing is sure.
-fn leading_literals(hir: &Hir) -> Vec<Vec<u8>> {
+fn leading_literals(hir: &Hir) -> Box<[Box<[u8]>]> {
     let sequence = Extractor::new().limit_total(MAX_LITERALS).extract(hir);
-    let mut literals: Vec<Vec<u8>> =
-        sequence.literals().unwrap_or_default().iter().map(|literal| literal.as_bytes().to_vec()).collect();
+    let mut literals: Vec<Box<[u8]>> =
+        sequence.literals().unwrap_or_default().iter().map(|literal| literal.as_bytes().into()).collect();
     literals.sort();
     literals.dedup_by(|later, earlier| later.starts_with(earlier));
-    if literals.first().is_some_and(Vec::is_empty) { Vec::new() } else { literals }
+    if literals.first().is_some_and(|literal| literal.is_empty()) { Box::default() } else { literals.into() }
 }
 
 /// About how many automaton states a pattern compiles to.
@@ -150,15 +155,12 @@ fn states(hir: &Hir) -> usize {
 mod tests {
     use super::*;
 
-    fn compiled(pattern: &str) -> (PathPattern, Vec<Vec<u8>>) {
-        let mut compiler = PatternCompiler::default();
-        compiler.path(pattern).unwrap();
-        let (mut paths, mut literals) = compiler.finish();
-        (paths.remove(0), literals.remove(0))
+    fn compiled(pattern: &str) -> Arc<PathPattern> {
+        Patterns::default().path(pattern).unwrap()
     }
 
     fn refusal(pattern: &str) -> String {
-        PatternCompiler::default().path(pattern).unwrap_err()
+        Patterns::default().path(pattern).unwrap_err()
     }
 
     #[test]
@@ -177,13 +179,13 @@ mod tests {
             ("/.é", "/éé", Some(5)),
             (r"/\p{Lu}\p{Greek}", "/Éα", Some(5)),
         ] {
-            assert_eq!(compiled(pattern).0.end(path), end, "{pattern} {path}");
+            assert_eq!(compiled(pattern).end(path), end, "{pattern} {path}");
         }
     }
 
     #[test]
     fn captures_by_number_and_name() {
-        let (pattern, _) = compiled(r"/(?<v>v\d+)/(x)?(\w+)");
+        let pattern = compiled(r"/(?<v>v\d+)/(x)?(\w+)");
         let captures = pattern.captures("/v2/users/7");
         assert_eq!(captures.get(0), Some(&b"/v2/users"[..]));
         assert_eq!((captures.get(1), captures.name("v")), (Some(&b"v2"[..]), Some(&b"v2"[..])));
@@ -211,25 +213,24 @@ mod tests {
     }
 
     #[test]
-    fn bounds_the_sum_of_all_patterns() {
-        let mut compiler = PatternCompiler { states: MAX_STATES - BASE_STATES - 3, ..PatternCompiler::default() };
-        assert_eq!(compiler.path("/ab"), Ok(0));
-        assert_eq!(
-            compiler.path("/").as_ref().map_err(String::as_str),
-            Err("the regexes of all routes together are too large")
-        );
-        assert_eq!(compiler.path("/ab"), Ok(0), "what is there already costs nothing");
-    }
-
-    #[test]
     fn a_common_pattern_with_a_bounded_word_is_accepted() {
-        assert_eq!(compiled(r"/u/[\w-]{1,64}$").0.end("/u/some-slug_7"), Some(14));
+        assert_eq!(compiled(r"/u/[\w-]{1,64}$").end("/u/some-slug_7"), Some(14));
     }
 
     #[test]
     fn equal_patterns_share_a_program() {
-        let mut compiler = PatternCompiler::default();
-        assert_eq!((compiler.path("/a"), compiler.path("/b"), compiler.path("/a")), (Ok(0), Ok(1), Ok(0)));
+        let patterns = Patterns::default();
+        let (a, b, again) = (patterns.path("/a").unwrap(), patterns.path("/b").unwrap(), patterns.path("/a").unwrap());
+        assert!(Arc::ptr_eq(&a, &again) && !Arc::ptr_eq(&a, &b));
+    }
+
+    #[test]
+    fn forgets_patterns_that_nothing_uses() {
+        let patterns = Patterns::default();
+        for n in 0..1_000 {
+            patterns.path(&format!("/{n}")).unwrap();
+        }
+        assert!(patterns.known.lock().unwrap().len() < 100);
     }
 
     #[test]
@@ -244,7 +245,8 @@ mod tests {
             ("/?.*", &[]),
             (".*/x", &[]),
         ] {
-            let found = compiled(pattern).1;
+            let compiled = compiled(pattern);
+            let found = &compiled.beginnings;
             let covered = |literal: &str| found.iter().any(|found| literal.as_bytes().starts_with(found));
             assert!(literals.iter().all(|literal| covered(literal)), "{pattern}: {found:?}");
             assert_eq!(found.is_empty(), literals.is_empty(), "{pattern}: {found:?}");

@@ -1,10 +1,11 @@
 //! What a route asks of a request apart from its path.
 
-use regex::Regex;
+use std::sync::Arc;
 
 use super::MatchInput;
 use super::names::{Name, Names};
-use super::pattern::PatternCompiler;
+use super::pattern::Patterns;
+use super::programs::Program;
 use super::spec::RouteSpec;
 use crate::message::{Headers, Scheme};
 
@@ -27,16 +28,12 @@ pub(super) struct HeaderRule {
     pub(super) name: Box<str>,
     /// In lower case, sorted.
     pub(super) values: Box<[Box<[u8]>]>,
-    pub(super) patterns: Box<[Regex]>,
+    pub(super) patterns: Box<[Arc<Program>]>,
 }
 
 impl Rule {
     /// `None` for a route without such conditions. What cannot be compiled is added to `faults`.
-    pub(super) fn compile(
-        route: &RouteSpec,
-        patterns: &mut PatternCompiler,
-        faults: &mut Vec<FieldFault>,
-    ) -> Option<Box<Self>> {
+    pub(super) fn compile(route: &RouteSpec, patterns: &Patterns, faults: &mut Vec<FieldFault>) -> Option<Box<Self>> {
         let mut hosts = Vec::new();
         for (index, host) in route.hosts.iter().flatten().enumerate() {
             match Name::host(host) {
@@ -72,7 +69,7 @@ impl Rule {
 }
 
 impl HeaderRule {
-    fn compile(name: &str, all: &[String], patterns: &mut PatternCompiler, faults: &mut Vec<FieldFault>) -> Self {
+    fn compile(name: &str, all: &[String], patterns: &Patterns, faults: &mut Vec<FieldFault>) -> Self {
         let mut values = Vec::new();
         let mut regexes = Vec::new();
         for (index, value) in all.iter().enumerate() {

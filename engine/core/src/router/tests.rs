@@ -4,6 +4,7 @@ mod conditions;
 mod equivalence;
 mod oracle;
 mod precedence;
+mod updates;
 
 use std::sync::Arc;
 

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::super::candidates::{Candidates, PathTest};
-use super::super::names::{Name, Names, Shape};
-use super::super::rule::{HeaderRule, Rule};
+use super::super::candidates::Candidates;
+use super::super::rule::Rule;
 use super::super::tree::{NONE, PrefixTree, offset};
+use super::keys::{self, KINDS, Key, Kind};
 use super::{Index, NameTable, Node, Split, Table};
 
 /// So few candidates are asked one after the other.
@@ -13,24 +13,13 @@ const MAX_LEAF: usize = 8;
 /// How many entries the index may have per key of the configuration. Splits that repeat more stay leaves.
 const REPETITION: usize = 32;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Path,
-    Host,
-    Method,
-    Header,
-    ServerName,
-}
-
-const KINDS: [Kind; 5] = [Kind::Path, Kind::Host, Kind::Method, Kind::Header, Kind::ServerName];
-
 impl Index {
-    /// `literals` are, per pattern of the candidates, strings of which every match starts with one; empty if unknown.
-    pub(in super::super) fn build(candidates: &Candidates, literals: &[Vec<Vec<u8>>]) -> Self {
+    pub(in super::super) fn build(candidates: &Candidates) -> Self {
         let all: Vec<u32> = (0..offset(candidates.ranked.len())).collect();
-        let keys = all.len() + candidates.rules.iter().flatten().map(|rule| keys_of(rule)).sum::<usize>();
+        let rules = candidates.routes.iter().filter_map(|route| route.rule.as_deref());
+        let keys = all.len() + rules.map(keys_of).sum::<usize>();
         let most = keys.saturating_mul(REPETITION);
-        let mut builder = Builder { candidates, literals, nodes: Vec::new(), ranks: Vec::new(), room: most };
+        let mut builder = Builder { candidates, nodes: Vec::new(), ranks: Vec::new(), room: most };
         let root = builder.node(all, &KINDS);
         Self { nodes: builder.nodes.into(), ranks: builder.ranks.into(), root }
     }
@@ -38,7 +27,6 @@ impl Index {
 
 struct Builder<'a> {
     candidates: &'a Candidates,
-    literals: &'a [Vec<Vec<u8>>],
     nodes: Vec<Node>,
     ranks: Vec<u32>,
     /// How many more entries the index may get.
@@ -54,11 +42,6 @@ struct Partition {
     rest: Vec<u32>,
     /// Sum of the sizes of all groups and the rest, or more.
     entries: usize,
-}
-
-enum Key {
-    Forward(Vec<u8>),
-    Backward(Vec<u8>),
 }
 
 impl Builder<'_> {
@@ -81,6 +64,9 @@ impl Builder<'_> {
         let mut best = None;
         let mut least = ranks.len() - ranks.len() / 4;
         for &kind in kinds {
+            if best.is_some() && least <= MAX_LEAF {
+                break;
+            }
             if let Some(partition) = self.partition(kind, ranks)
                 && partition.to_look_at() < least
             {
@@ -113,6 +99,8 @@ impl Builder<'_> {
         let names = |forward| NameTable { forward, backward };
         let table = match kind {
             Kind::Path => Table::Path(forward),
+            Kind::Segment(position) => Table::Segment(position, forward),
+            Kind::Depth => Table::Depth(forward),
             Kind::Method => Table::Method(forward),
             Kind::Header => Table::Header(forward),
             Kind::Host => Table::Host(names(forward)),
@@ -131,13 +119,8 @@ impl Builder<'_> {
         }
         for &rank in ranks {
             let keys = match kind {
-                Kind::Path => self.path_keys(rank),
                 Kind::Header => self.header_keys(rank, &frequency),
-                Kind::Method => {
-                    self.of_rule(rank, |rule| rule.methods.iter().map(|method| Key::Forward(method.to_vec())).collect())
-                }
-                Kind::Host => self.of_rule(rank, |rule| name_keys(&rule.hosts)),
-                Kind::ServerName => self.of_rule(rank, |rule| name_keys(&rule.snis)),
+                _ => keys::of(self.candidates, rank, kind),
             };
             partition.add(rank, keys);
             if partition.entries > self.room {
@@ -147,38 +130,20 @@ impl Builder<'_> {
         Some(partition)
     }
 
-    fn of_rule(&self, rank: u32, keys: impl FnOnce(&Rule) -> Vec<Key>) -> Vec<Key> {
-        self.candidates.rule(rank).map(keys).unwrap_or_default()
-    }
-
-    fn path_keys(&self, rank: u32) -> Vec<Key> {
-        match self.candidates.ranked[rank as usize].path {
-            PathTest::Any => Vec::new(),
-            PathTest::Prefix { start, length } => {
-                vec![Key::Forward(self.candidates.prefix(start, length).to_vec())]
-            }
-            PathTest::Pattern(number) => self.literals[number as usize].iter().cloned().map(Key::Forward).collect(),
-        }
-    }
-
     /// Of several headers the one whose values are rarest: all of them must match, so one is enough to find the route.
     fn header_keys(&self, rank: u32, frequency: &HashMap<Vec<u8>, usize>) -> Vec<Key> {
-        self.of_rule(rank, |rule| {
-            let commonest = |keys: &Vec<Vec<u8>>| keys.iter().filter_map(|key| frequency.get(key)).max().copied();
-            let rarest = rule.headers.iter().map(line_keys).min_by_key(commonest);
-            rarest.into_iter().flatten().map(Key::Forward).collect()
-        })
+        let commonest = |keys: &Vec<Vec<u8>>| keys.iter().filter_map(|key| frequency.get(key)).max().copied();
+        let rarest = keys::header_lines(self.candidates, rank).into_iter().min_by_key(commonest);
+        rarest.into_iter().flatten().map(Key::Forward).collect()
     }
 
     fn header_frequency(&self, ranks: &[u32]) -> Option<HashMap<Vec<u8>, usize>> {
         let mut frequency = HashMap::new();
         let mut counted = 0;
         for &rank in ranks {
-            for header in self.candidates.rule(rank).iter().flat_map(|rule| &rule.headers) {
-                for key in line_keys(header) {
-                    *frequency.entry(key).or_insert(0) += 1;
-                    counted += 1;
-                }
+            for key in keys::header_lines(self.candidates, rank).into_iter().flatten() {
+                *frequency.entry(key).or_insert(0) += 1;
+                counted += 1;
             }
             if counted > self.room {
                 return None;
@@ -219,17 +184,4 @@ impl Partition {
 fn keys_of(rule: &Rule) -> usize {
     let values: usize = rule.headers.iter().map(|header| header.values.len().max(1)).sum();
     rule.methods.len() + rule.hosts.iter().count() + rule.snis.iter().count() + values
-}
-
-fn name_keys(names: &Names) -> Vec<Key> {
-    let key = |name: &Name| match name.shape {
-        Shape::Prefix => Key::Forward(name.text.as_bytes().to_vec()),
-        Shape::Exact | Shape::Suffix => Key::Backward(name.text.bytes().rev().collect()),
-    };
-    names.iter().map(key).collect()
-}
-
-fn line_keys(header: &HeaderRule) -> Vec<Vec<u8>> {
-    let line = |value: &[u8]| [header.name.as_bytes(), b":", value].concat();
-    if header.patterns.is_empty() { header.values.iter().map(|value| line(value)).collect() } else { vec![line(b"")] }
 }

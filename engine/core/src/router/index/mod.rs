@@ -6,9 +6,12 @@
 //! asked in full. Subtrees whose best candidate cannot win any more are left out.
 
 mod build;
+mod keys;
 
 use super::MatchInput;
 use super::candidates::Candidates;
+use super::levels::Gone;
+use super::segments::Segments;
 use super::tree::{NONE, PrefixTree};
 use crate::message::Scheme;
 
@@ -44,6 +47,10 @@ struct Split {
 #[derive(Debug)]
 enum Table {
     Path(PrefixTree),
+    /// The start of the segment at a position; a whole segment ends with `/`.
+    Segment(u8, PrefixTree),
+    /// The number of segments, in two bytes.
+    Depth(PrefixTree),
     Method(PrefixTree),
     Host(NameTable),
     /// `name:value`, or `name:` where only a regex can tell.
@@ -76,8 +83,17 @@ pub(super) struct Found {
 }
 
 impl Index {
-    pub(super) fn find(&self, candidates: &Candidates, input: &MatchInput<'_>, path: &str) -> Option<Found> {
-        let mut search = Search { index: self, candidates, input, path, best: Found { rank: NONE, end: 0 } };
+    /// The best candidate of a precedence of at least `least` that is not gone.
+    pub(super) fn find(
+        &self,
+        candidates: &Candidates,
+        gone: Option<&Gone>,
+        input: &MatchInput<'_>,
+        path: &str,
+        least: u64,
+    ) -> Option<Found> {
+        let best = Found { rank: NONE, end: 0 };
+        let mut search = Search { index: self, candidates, gone, input, path, least, segments: None, best };
         search.descend(self.root);
         (search.best.rank != NONE).then_some(search.best)
     }
@@ -101,8 +117,12 @@ impl Index {
 struct Search<'a> {
     index: &'a Index,
     candidates: &'a Candidates,
+    gone: Option<&'a Gone>,
     input: &'a MatchInput<'a>,
     path: &'a str,
+    least: u64,
+    /// Of the path, once a split has asked for them.
+    segments: Option<Segments>,
     /// The best so far.
     best: Found,
 }
@@ -123,8 +143,12 @@ impl Search<'_> {
 
     fn scan(&mut self, ranks: &[u32]) {
         for &rank in ranks {
-            if rank >= self.best.rank {
+            let candidate = self.candidates.ranked[rank as usize];
+            if rank >= self.best.rank || candidate.precedence < self.least {
                 return;
+            }
+            if self.gone.is_some_and(|gone| gone.contains(candidate.route)) {
+                continue;
             }
             if let Some(end) = self.candidates.accepts(rank, self.input, self.path) {
                 self.best = Found { rank, end };
@@ -133,10 +157,23 @@ impl Search<'_> {
         }
     }
 
+    fn segments(&mut self) -> Segments {
+        *self.segments.get_or_insert_with(|| Segments::of(self.input.path))
+    }
+
     fn follow(&mut self, table: &Table) {
         let input = self.input;
         match table {
             Table::Path(tree) => tree.visit(input.path.iter().copied(), |child| self.descend(child)),
+            Table::Segment(position, tree) => {
+                if let Some(segment) = self.segments().get(input.path, *position) {
+                    tree.visit(segment.iter().copied().chain([b'/']), |child| self.descend(child));
+                }
+            }
+            Table::Depth(tree) => {
+                let depth = self.segments().depth();
+                tree.visit(depth.to_be_bytes().into_iter(), |child| self.descend(child));
+            }
             Table::Method(tree) => tree.visit(input.method.iter().copied(), |child| self.descend(child)),
             Table::Host(names) => names.visit(input.host, |child| self.descend(child)),
             Table::Header(tree) => {

@@ -7,17 +7,17 @@ use crate::router::index::Index;
 use crate::router::{Match, Router};
 
 /// Xorshift: enough for picking values, and the same everywhere.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, bound: usize) -> usize {
+    pub(super) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         usize::try_from(self.0 >> 33).unwrap() % bound
     }
 
-    fn one_in(&mut self, chances: usize) -> bool {
+    pub(super) fn one_in(&mut self, chances: usize) -> bool {
         self.below(chances) == 0
     }
 
@@ -47,7 +47,7 @@ fn path(random: &mut Random) -> String {
     format!("/{}{end}", segments.join("/"))
 }
 
-fn random_route(random: &mut Random) -> Value {
+pub(super) fn random_route(random: &mut Random) -> Value {
     let mut fields = Map::new();
     if random.one_in(3) {
         fields.insert("methods".to_owned(), json!(random.some(&METHODS)));
@@ -72,7 +72,7 @@ fn random_route(random: &mut Random) -> Value {
     fields.into()
 }
 
-fn random_request(random: &mut Random) -> Sent {
+pub(super) fn random_request(random: &mut Random) -> Sent {
     let host = random.pick(&["a.com", "b.com", "x.a.com", "y.x.a.com", "com", "a.org", "x.a.org", ".a.com", "a.", ""]);
     let mut sent = Sent { method: random.pick(&METHODS), ..Sent::get(host, &path(random)) };
     if random.one_in(3) {
@@ -125,7 +125,7 @@ fn any_kind_of_condition_can_tell_many_routes_apart() {
     ];
     for (kind, fields) in kinds {
         let router = compiled(&(0..500).map(fields).collect::<Vec<_>>());
-        assert!(largest_leaf(&router.index) <= 8, "{kind}: {}", largest_leaf(&router.index));
+        assert!(largest_leaf(router.levels.index()) <= 8, "{kind}: {}", largest_leaf(router.levels.index()));
     }
 }
 
@@ -133,7 +133,7 @@ fn any_kind_of_condition_can_tell_many_routes_apart() {
 fn server_names_can_tell_many_routes_apart_on_tls() {
     let given: Vec<Value> = (0..500).map(|n| json!({"snis": [format!("h{n}.com")], "paths": ["/"]})).collect();
     let router = compiled(&given);
-    let mut sizes: Vec<usize> = router.index.leaf_sizes().collect();
+    let mut sizes: Vec<usize> = router.levels.index().leaf_sizes().collect();
     sizes.sort_unstable();
     // The one large leaf is for plain HTTP, where the first candidate always matches.
     assert_eq!(sizes.pop(), Some(500));
@@ -149,7 +149,7 @@ fn a_route_with_many_hosts_and_paths_stays_small() {
         .map(|n| json!({"hosts": many(&format!("h{n}-"), ".com"), "paths": many("/p", "/"), "methods": ["GET"]}))
         .collect();
     let router = compiled(&given);
-    let entries = router.index.entries();
+    let entries = router.levels.index().entries();
     assert!(entries < 200_000, "{entries}");
     assert_eq!(Sent::get("h2-599.com", "/p77/x").winner(&router), Some(2));
     assert_eq!(Sent::get("h4-599.com", "/p77/x").winner(&router), None);
@@ -158,7 +158,7 @@ fn a_route_with_many_hosts_and_paths_stays_small() {
 #[test]
 fn a_small_router_is_one_leaf() {
     let router = compiled(&[json!({"paths": ["/a"]}), json!({"hosts": ["a.com"]}), json!({"methods": ["GET"]})]);
-    assert_eq!((router.index.entries(), largest_leaf(&router.index)), (3, 3));
+    assert_eq!((router.levels.index().entries(), largest_leaf(router.levels.index())), (3, 3));
 }
 
 fn largest_leaf(index: &Index) -> usize {

@@ -1,0 +1,139 @@
+//! Compiled regexes, as a cache: made when a request first needs them, thrown away when there are too many.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use arc_swap::ArcSwapOption;
+use regex::{Regex, RegexBuilder};
+
+/// Largest program of one pattern, in bytes.
+const MAX_PROGRAM_BYTES: usize = 4 << 20;
+/// Most memory that lazily built states of one pattern may take per thread, in bytes.
+const MAX_CACHE_BYTES: usize = 256 << 10;
+/// Most states of a router's programs at a time; about 80 bytes each.
+const MAX_STATES: usize = 2 << 20;
+/// States that every program costs, however short its pattern.
+const BASE_STATES: usize = 80;
+/// Patterns of so many states surely fit into the bounds, so they are compiled when they are needed.
+const SURELY_FIT: usize = 4096;
+
+/// A regex that is in memory while it is used.
+#[derive(Debug)]
+pub(super) struct Program {
+    source: Box<str>,
+    ignore_case: bool,
+    states: usize,
+    compiled: ArcSwapOption<Regex>,
+    programs: Arc<Programs>,
+}
+
+impl Program {
+    /// A pattern of about so many states. What might be too large is compiled at once.
+    pub(super) fn new(
+        source: String,
+        ignore_case: bool,
+        states: usize,
+        programs: &Arc<Programs>,
+    ) -> Result<Arc<Self>, regex::Error> {
+        let states = states.saturating_add(BASE_STATES);
+        let programs = Arc::clone(programs);
+        let program =
+            Arc::new(Self { source: source.into(), ignore_case, states, compiled: ArcSwapOption::empty(), programs });
+        if states > SURELY_FIT {
+            program.load()?;
+        }
+        Ok(program)
+    }
+
+    /// Where the first match ends.
+    pub(super) fn end(self: &Arc<Self>, text: &str) -> Option<usize> {
+        self.with(|regex| regex.find(text).map(|found| found.end()))?
+    }
+
+    pub(super) fn is_match(self: &Arc<Self>, text: &str) -> bool {
+        self.with(|regex| regex.is_match(text)).unwrap_or(false)
+    }
+
+    /// The groups of the first match.
+    pub(super) fn groups(self: &Arc<Self>, text: &str) -> Option<Vec<Option<Box<[u8]>>>> {
+        let boxed = |group: Option<regex::Match<'_>>| group.map(|group| group.as_str().as_bytes().into());
+        self.with(|regex| regex.captures(text).map(|found| found.iter().map(boxed).collect()))?
+    }
+
+    fn with<T>(self: &Arc<Self>, ask: impl FnOnce(&Regex) -> T) -> Option<T> {
+        if let Some(regex) = &*self.compiled.load() {
+            return Some(ask(regex));
+        }
+        // What was compiled once, or is small, compiles.
+        self.load().ok().map(|regex| ask(&regex))
+    }
+
+    fn load(self: &Arc<Self>) -> Result<Arc<Regex>, regex::Error> {
+        let mut builder = RegexBuilder::new(&self.source);
+        let builder = builder.case_insensitive(self.ignore_case);
+        let regex = Arc::new(builder.size_limit(MAX_PROGRAM_BYTES).dfa_size_limit(MAX_CACHE_BYTES).build()?);
+        self.compiled.store(Some(Arc::clone(&regex)));
+        self.programs.admit(self);
+        Ok(regex)
+    }
+}
+
+/// The programs of a router that are in memory. Locked while one is added, never while one is used.
+#[derive(Debug, Default)]
+pub(super) struct Programs(Mutex<Loaded>);
+
+#[derive(Debug, Default)]
+struct Loaded {
+    states: usize,
+    /// With their states, oldest first.
+    programs: VecDeque<(usize, Weak<Program>)>,
+}
+
+impl Programs {
+    fn admit(&self, program: &Arc<Program>) {
+        let mut loaded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.states += program.states;
+        loaded.programs.push_back((program.states, Arc::downgrade(program)));
+        while loaded.states > MAX_STATES
+            && loaded.programs.len() > 1
+            && let Some((states, oldest)) = loaded.programs.pop_front()
+        {
+            loaded.states -= states;
+            if let Some(oldest) = oldest.upgrade() {
+                oldest.compiled.store(None);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_loaded(program: &Arc<Program>) -> bool {
+        program.compiled.load().is_some()
+    }
+
+    #[test]
+    fn small_patterns_wait_until_they_are_asked() {
+        let program = Program::new("a+".to_owned(), false, 3, &Arc::default()).unwrap();
+        assert!(!is_loaded(&program));
+        assert_eq!((program.end("xaa"), program.is_match("b")), (Some(3), false));
+        assert!(is_loaded(&program));
+    }
+
+    #[test]
+    fn large_patterns_are_tried_at_once() {
+        assert!(is_loaded(&Program::new("[a-z]{3}".to_owned(), false, SURELY_FIT, &Arc::default()).unwrap()));
+        assert!(Program::new(r"\w{200}".to_owned(), false, 200 * 770, &Arc::default()).is_err());
+    }
+
+    #[test]
+    fn the_oldest_go_when_there_are_too_many_and_come_back() {
+        let programs = Arc::default();
+        let program = |text: &str| Program::new(text.to_owned(), false, MAX_STATES / 2, &programs).unwrap();
+        let (first, second, third) = (program("a"), program("b"), program("c"));
+        assert_eq!([&first, &second, &third].map(is_loaded), [false, false, true]);
+        assert!(first.is_match("a") && second.is_match("b") && third.is_match("c"));
+    }
+}

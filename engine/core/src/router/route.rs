@@ -1,0 +1,96 @@
+//! One route, compiled. It depends on nothing but its own fields, so that it is compiled once, whatever else changes.
+
+use std::sync::Arc;
+
+use super::MatchInput;
+use super::path::normalise;
+use super::pattern::{PathPattern, Patterns};
+use super::rank::Precedence;
+use super::rule::Rule;
+use super::spec::RouteSpec;
+use crate::error::ConfigError;
+
+/// A route as the index knows it.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    /// The caller's key.
+    pub(super) key: u32,
+    /// In lower case: of routes that rank equal the greater one wins.
+    pub(super) id: Box<str>,
+    /// What may match; one at least. Ways that rank equal are tried in this order.
+    pub(super) ways: Box<[Way]>,
+    /// What is asked apart from the path; `None` if only the path matters.
+    pub(super) rule: Option<Box<Rule>>,
+}
+
+/// One way to match a route: by one of its paths.
+#[derive(Debug)]
+pub(super) struct Way {
+    /// Bigger wins.
+    pub(super) precedence: u64,
+    pub(super) path: PathTest,
+}
+
+#[derive(Debug)]
+pub(super) enum PathTest {
+    /// A route without paths.
+    Any,
+    Prefix(Box<[u8]>),
+    Pattern(Arc<PathPattern>),
+}
+
+impl Compiled {
+    /// Every field that cannot be compiled is added to `errors`.
+    pub(super) fn new(key: u32, spec: &RouteSpec, patterns: &Patterns, errors: &mut Vec<ConfigError>) -> Self {
+        let precedence = Precedence::of(spec);
+        let mut faults = Vec::new();
+        let mut ways = Vec::new();
+        for (number, path) in spec.paths.iter().flatten().enumerate() {
+            match path.strip_prefix('~') {
+                None => {
+                    // As written it could not match: escapes of other than reserved characters are never in a
+                    // request's path.
+                    let normal = normalise(path.as_bytes()).unwrap_or(path.as_bytes().into());
+                    let precedence = precedence.with_prefix(normal.len());
+                    ways.push(Way { precedence, path: PathTest::Prefix(normal.into_owned().into()) });
+                }
+                Some(pattern) => match patterns.path(pattern) {
+                    Ok(pattern) => {
+                        ways.push(Way { precedence: precedence.with_regex(), path: PathTest::Pattern(pattern) });
+                    }
+                    Err(message) => faults.push((format!("paths[{number}]"), message)),
+                },
+            }
+        }
+        if ways.is_empty() {
+            ways.push(Way { precedence: precedence.without_path(), path: PathTest::Any });
+        }
+        let rule = Rule::compile(spec, patterns, &mut faults);
+        errors.extend(faults.into_iter().map(|(field, message)| ConfigError {
+            entity: "route".to_owned(),
+            id: spec.id.clone(),
+            name: spec.name.clone(),
+            field: Some(field),
+            message,
+        }));
+        Self { key, id: spec.id.to_ascii_lowercase().into(), ways: ways.into(), rule }
+    }
+
+    /// Where the match ends in the path, if the request is accepted by this way; 0 for one without path. `path` is the
+    /// input's path as text.
+    pub(super) fn accepts(&self, way: &Way, input: &MatchInput<'_>, path: &str) -> Option<usize> {
+        if let PathTest::Prefix(prefix) = &way.path
+            && !input.path.starts_with(prefix)
+        {
+            return None;
+        }
+        if !self.rule.as_ref().is_none_or(|rule| rule.accepts(input)) {
+            return None;
+        }
+        match &way.path {
+            PathTest::Any => Some(0),
+            PathTest::Prefix(prefix) => Some(prefix.len()),
+            PathTest::Pattern(pattern) => pattern.end(path),
+        }
+    }
+}
