@@ -57,7 +57,10 @@ impl Patterns {
             known.retain(|_, pattern| pattern.strong_count() > 0);
         }
         let (hir, states) = parse(pattern)?;
-        let program = self.program(pattern, format!("^(?:{pattern})"), false, states)?;
+        let anchored = format!("^(?:{pattern})");
+        // A comment at the end would swallow the parenthesis.
+        regex_syntax::parse(&anchored).map_err(|_| invalid(pattern, "unclosed group"))?;
+        let program = self.program(pattern, anchored, false, states)?;
         let compiled = Arc::new(PathPattern {
             program,
             group_names: group_names(&hir).into(),
@@ -109,7 +112,9 @@ fn group_names(hir: &Hir) -> Vec<Option<Box<str>>> {
             }
             HirKind::Repetition(repetition) => collect(&repetition.sub, names),
             HirKind::Concat(parts) | HirKind::Alternation(parts) => {
-                parts.iter().for_each(|part| collect(part, names));
+                for part in parts {
+                    collect(part, names);
+                }
             }
             _ => {}
         }
