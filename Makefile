@@ -64,7 +64,7 @@ dev: .make/requirements-dev .make/engine ## everything that development needs, w
 .PHONY: test
 test: dev ## every test: Rust, unit, API, deployment files, conformance, end to end
 	$(CARGO) test --quiet --locked --workspace --manifest-path engine/Cargo.toml
-	$(BIN)/python -m pytest -q -n 2 tests/unit tests/api tests/compose tests/conformance
+	$(BIN)/python -m pytest -q -n 2 tests/unit tests/api tests/compose tests/conformance tests/framing
 	$(BIN)/python -m pytest -q tests/e2e
 
 .PHONY: lint
@@ -109,6 +109,11 @@ lock: .make/requirements-dev ## pin dependencies (UPGRADE=--upgrade: anew)
 conformance: dev ## black-box YAML cases against the real engine
 	@CASES="$(or $(CASES),tests/conformance/cases)" ONLY="$(ONLY)" REPORT="$(REPORT)" ALLOW_MISSING="$(ALLOW_MISSING)" \
 	  $(BIN)/python -m tests.conformance.run
+
+# COUNT=streams SEED=number ONLY=family
+.PHONY: fuzz
+fuzz: dev ## search for byte streams that the engine and other readers understand differently
+	@COUNT="$(COUNT)" SEED="$(SEED)" ONLY="$(ONLY)" $(BIN)/python -m tests.framing.run
 
 # BENCH="proxy" or BENCH="ready": one of them, with its options
 .PHONY: bench
