@@ -19,9 +19,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--seconds", type=float, default=5.0, help="length of one measurement")
     parser.add_argument("--connections", type=int, default=64, help="keep-alive connections")
     parser.add_argument("--engines", default="", help="only these, comma separated; nginx is the yardstick")
-    parser.add_argument(
-        "--variants", default="plain,wide", help="plain: few headers; wide: 16 request, 10 response ones"
-    )
+    parser.add_argument("--variants", default=",".join(proxy.JOBS), help="jobs of the proxy comparison, see README.md")
     parser.add_argument("--runs", type=int, default=200, help="runs of the readiness measurement")
     options = parser.parse_args(words)
     try:

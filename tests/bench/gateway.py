@@ -1,43 +1,55 @@
-"""`python -m tests.bench.gateway PORT BACKEND_PORT`: the engine alone, one thread, with the route of the comparison."""
+"""`python -m tests.bench.gateway PORT BACKEND_PORT CERTIFICATE JOB`: the engine alone, one thread, doing one job."""
 
 from __future__ import annotations
 
 import json
 import signal
 import sys
+from pathlib import Path
+from typing import Any
 
 from gateway_runtime.engine import Engine
 from schema.declarative import load
 from schema.snapshot import Limits, Snapshot
-from tests.bench.proxies import HOST, PREFIX, SECRET
+from tests.bench.rivals.job import HOST, KEY_HEADER, KEYS, LIMIT, PREFIX, SECRET, Job, consumer, key
 
 
-def main(port: int, backend_port: int) -> int:
-    loaded = load(
-        {
-            "_format_version": "3.0",
-            "services": [{"name": "backend", "url": f"http://127.0.0.1:{backend_port}"}],
-            "routes": [{"name": "api", "service": {"name": "backend"}, "paths": [PREFIX]}],
-            "plugins": [
-                {
-                    "name": "request-transformer",
-                    "route": {"name": "api"},
-                    "config": {
-                        "replace": {"headers": [f"Authorization:{SECRET}"]},
-                        "add": {"headers": [f"Authorization:{SECRET}"]},
-                    },
-                }
-            ],
-        }
-    )
+def configuration(job: Job, backend_port: int) -> dict[str, Any]:
+    """The job as a declarative file."""
+    plugins: list[dict[str, Any]] = []
+    consumers: list[dict[str, Any]] = []
+    if job.inject:
+        value = f"Authorization:{SECRET}"
+        both = {"replace": {"headers": [value]}, "add": {"headers": [value]}}
+        plugins.append({"name": "request-transformer", "route": {"name": "api"}, "config": both})
+    if job.authenticate:
+        consumers = [
+            {"username": consumer(number), "keyauth_credentials": [{"key": key(number)}]} for number in range(KEYS)
+        ]
+        plugins += [
+            {"name": "key-auth", "route": {"name": "api"}, "config": {"key_names": [KEY_HEADER]}},
+            {"name": "rate-limiting", "route": {"name": "api"}, "config": {"minute": LIMIT, "policy": "local"}},
+        ]
+    return {
+        "_format_version": "3.0",
+        "services": [{"name": "backend", "url": f"http://127.0.0.1:{backend_port}"}],
+        "routes": [{"name": "api", "service": {"name": "backend"}, "paths": [PREFIX]}],
+        "consumers": consumers,
+        "plugins": plugins,
+    }
+
+
+def main(port: int, backend_port: int, certificate: Path, job: Job) -> int:
+    loaded = load(configuration(job, backend_port))
     if loaded.errors:
         raise SystemExit(str(loaded.errors))
+    pem = certificate.read_text() if job.tls else ""
     engine = Engine(
         json.dumps(
             {
-                "listeners": [{"address": f"127.0.0.1:{port}", "tls": False}],
+                "listeners": [{"address": f"127.0.0.1:{port}", "tls": job.tls}],
                 "threads": 1,
-                "default_certificate": None,
+                "default_certificate": {"cert": pem, "key": pem} if job.tls else None,
                 "version": "0.1.0",
             }
         ).encode()
@@ -62,4 +74,4 @@ def main(port: int, backend_port: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]), Job(**json.loads(sys.argv[4]))))

@@ -13,19 +13,31 @@ import shutil
 import statistics
 import subprocess
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.bench.processes import BenchError, Pinned, free_ports
-from tests.bench.proxies import HOST, PREFIX, PROXIES, SECRET, Ends, Proxy
 from tests.bench.report import machine, table, write_json
+from tests.bench.rivals import PROXIES
+from tests.bench.rivals.job import HOST, KEY_HEADER, PREFIX, SECRET, Ends, Job, Proxy, key
+from tests.conformance.certificates import backend_identity
 
 ROOT = Path(__file__).parents[2]
 PROXY_CORE, OTHER_CORE = 0, 1
 _TARGET = "/items?id=42"
 _WARM_UP_SECONDS = 1.0
-# request headers, response headers, beyond what HTTP itself needs
-VARIANTS = {"plain": (0, 0), "wide": (16, 10)}
+_PACED_SHARE = 0.5
+"""The fixed rate of the latency measurement: so much of what the slower of Sluice and nginx reaches."""
+JOBS = {
+    "bare": Job(),
+    "plain": Job(inject=True),
+    "wide": Job(inject=True, request_headers=16, response_headers=10),
+    "auth": Job(inject=True, authenticate=True),
+    "bare-tls": Job(tls=True),
+    "plain-tls": Job(inject=True, tls=True),
+    "auth-tls": Job(inject=True, authenticate=True, tls=True),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +48,13 @@ class Plan:
     seconds: float = 5.0
     connections: int = 64
     engines: tuple[str, ...] = ()
-    variants: tuple[str, ...] = ("plain", "wide")
+    variants: tuple[str, ...] = tuple(JOBS)
 
     def check(self) -> None:
         """Raises: BenchError: something that does not exist, or more than one machine should bear."""
         for variant in self.variants:
-            if variant not in VARIANTS:
-                message = f"no variant {variant}; there are: {', '.join(VARIANTS)}"
+            if variant not in JOBS:
+                message = f"no variant {variant}; there are: {', '.join(JOBS)}"
                 raise BenchError(message)
         known = {proxy.name for proxy in PROXIES}
         for engine in self.engines:
@@ -64,16 +76,46 @@ class Series:
     p50_us: list[float] = field(default_factory=list)
     p99_us: list[float] = field(default_factory=list)
     resident_mb: list[float] = field(default_factory=list)
+    paced_p50_us: list[float] = field(default_factory=list)
+    paced_p99_us: list[float] = field(default_factory=list)
 
     def medians(self) -> dict[str, float]:
-        """Median of each figure over the rounds."""
-        return {
-            "cpu_us_per_request": round(statistics.median(self.cpu_us), 2),
-            "rps": round(statistics.median(self.rps)),
-            "p50_us": round(statistics.median(self.p50_us)),
-            "p99_us": round(statistics.median(self.p99_us)),
-            "rss_mb": round(statistics.median(self.resident_mb), 1),
+        """Median of each figure over the rounds; only of what was measured."""
+        figures = {
+            "cpu_us_per_request": self.cpu_us,
+            "rps": self.rps,
+            "p50_us": self.p50_us,
+            "p99_us": self.p99_us,
+            "rss_mb": self.resident_mb,
+            "paced_p50_us": self.paced_p50_us,
+            "paced_p99_us": self.paced_p99_us,
         }
+        return {name: round(statistics.median(values), 2) for name, values in figures.items() if values}
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """One engine that runs, and how it is asked."""
+
+    proxy: Proxy
+    process: Pinned
+    load: tuple[str, ...]
+
+    def measure(self, seconds: float, rate: int = 0) -> dict[str, Any]:
+        """One measurement; with a rate, requests per second fall due at fixed times.
+
+        Raises: BenchError: any answer was not the one that the job demands.
+        """
+        command = ["taskset", "-c", str(OTHER_CORE), *self.load, "--seconds", str(seconds), "--rate", str(rate)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=False)
+        if done.returncode != 0:
+            message = f"load generator: {done.stderr.strip() or done.stdout.strip()}"
+            raise BenchError(message)
+        answer = json.loads(done.stdout)
+        if answer["requests"] == 0 or answer["unexpected"] or answer["failures"]:
+            message = f"{self.proxy.name} did not do its job: {answer}"
+            raise BenchError(message)
+        return answer
 
 
 def build_tools() -> Path:
@@ -88,10 +130,10 @@ def build_tools() -> Path:
     return target / "release" / "bench"
 
 
-def taking_part(wanted: tuple[str, ...]) -> tuple[list[Proxy], dict[str, str]]:
-    """Engines that can run here, and why the others cannot."""
+def taking_part(wanted: tuple[str, ...], job: Job) -> tuple[list[Proxy], dict[str, str]]:
+    """Engines that can do a job here, and why the others cannot."""
     chosen = [proxy for proxy in PROXIES if not wanted or proxy.name in wanted]
-    skipped = {proxy.name: reason for proxy in chosen if (reason := proxy.missing()) is not None}
+    skipped = {proxy.name: reason for proxy in chosen if (reason := proxy.missing(job)) is not None}
     return [proxy for proxy in chosen if proxy.name not in skipped], skipped
 
 
@@ -99,102 +141,114 @@ def run(plan: Plan, results: Path) -> dict[str, object]:
     """Measure, print and write proxy.json; returns the document."""
     plan.check()
     tool = build_tools()
-    proxies, skipped = taking_part(plan.engines)
-    for name, reason in skipped.items():
-        print(f"skipped: {name}: {reason}")
-    if not proxies:
-        raise BenchError("no engine can take part")
-    document: dict[str, object] = {"machine": machine(), "plan": _described(plan), "skipped": skipped, "variants": {}}
     variants: dict[str, object] = {}
     for variant in plan.variants:
-        series = _measure(plan, variant, proxies, tool)
-        variants[variant] = _summary(variant, series)
-    document["variants"] = variants
+        job = JOBS[variant]
+        proxies, skipped = taking_part(plan.engines, job)
+        if not proxies:
+            message = f"{variant}: no engine can take part"
+            raise BenchError(message)
+        series, rate = _measure(plan, job, proxies, tool)
+        variants[variant] = {"job": asdict(job), "skipped": skipped, **_summary(variant, series, rate, skipped)}
+    document: dict[str, object] = {"machine": machine(), "plan": _described(plan), "variants": variants}
     write_json(results / "proxy.json", document)
     return document
 
 
-def _measure(plan: Plan, variant: str, proxies: list[Proxy], tool: Path) -> dict[str, Series]:
-    request_headers, response_headers = VARIANTS[variant]
-    backend_port, *ports = free_ports(len(proxies) + 1)
+def _measure(plan: Plan, job: Job, proxies: list[Proxy], tool: Path) -> tuple[dict[str, Series], int]:
+    """All rounds of one variant, and the rate of the paced ones."""
     series = {proxy.name: Series() for proxy in proxies}
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as place, contextlib.ExitStack() as stack:
-        root = Path(place)
-        root.chmod(0o755)  # nginx workers run as another user
-        backend_command = [str(tool), "backend", "--listen", f"127.0.0.1:{backend_port}"]
-        backend_command += ["--headers", str(response_headers), "--expect-target", _TARGET, "--expect-secret", SECRET]
-        backend = Pinned("backend", OTHER_CORE, backend_command, root / "backend.log")
-        stack.enter_context(backend).wait_for_port(backend_port)
-        running: dict[str, tuple[int, Pinned]] = {}
-        for proxy, port in zip(proxies, ports, strict=True):
-            own = root / proxy.name
-            own.mkdir(mode=0o755)
-            process = Pinned(
-                proxy.name, PROXY_CORE, proxy.command(Ends(port, backend_port, own)), root / f"{proxy.name}.log", ROOT
-            )
-            stack.enter_context(process).wait_for_port(port)
-            running[proxy.name] = (port, process)
-            _load(tool, port, _WARM_UP_SECONDS, plan.connections, request_headers)
-        for number in range(plan.rounds):
-            # The order turns, so that nobody always runs behind the same neighbour.
-            turn = number % len(proxies)
-            for proxy in proxies[turn:] + proxies[:turn]:
-                port, process = running[proxy.name]
-                before = process.usage()
-                answer = _load(tool, port, plan.seconds, plan.connections, request_headers)
-                after = process.usage()
-                _check(proxy.name, answer)
-                one = series[proxy.name]
-                one.cpu_us.append((after.cpu_seconds - before.cpu_seconds) * 1e6 / answer["requests"])
-                one.rps.append(answer["rps"])
-                one.p50_us.append(answer["latency_us"]["p50"])
-                one.p99_us.append(answer["latency_us"]["p99"])
-                one.resident_mb.append(after.resident_bytes / 1e6)
-    return series
+        runners = _start(plan, job, proxies, tool, Path(place), stack)
+        for runner in _in_turns(runners, plan.rounds):
+            before = runner.process.usage()
+            answer = runner.measure(plan.seconds)
+            after = runner.process.usage()
+            one = series[runner.proxy.name]
+            one.cpu_us.append((after.cpu_seconds - before.cpu_seconds) * 1e6 / answer["requests"])
+            one.rps.append(answer["rps"])
+            one.p50_us.append(answer["latency_us"]["p50"])
+            one.p99_us.append(answer["latency_us"]["p99"])
+            one.resident_mb.append(after.resident_bytes / 1e6)
+        reached = [statistics.median(series[name].rps) for name in ("sluice", "nginx", "nginx+lua") if name in series]
+        rate = int(min(reached or [statistics.median(one.rps) for one in series.values()]) * _PACED_SHARE)
+        for runner in _in_turns(runners, plan.rounds):
+            latency = runner.measure(plan.seconds, rate)["latency_us"]
+            series[runner.proxy.name].paced_p50_us.append(latency["p50"])
+            series[runner.proxy.name].paced_p99_us.append(latency["p99"])
+    return series, rate
 
 
-def _load(tool: Path, port: int, seconds: float, connections: int, headers: int) -> dict:
-    command = ["taskset", "-c", str(OTHER_CORE), str(tool), "load", "--address", f"127.0.0.1:{port}"]
-    command += ["--path", PREFIX + _TARGET, "--host", HOST, "--headers", str(headers), "--header", "Accept: */*"]
-    command += ["--connections", str(connections), "--seconds", str(seconds)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=False)
-    if done.returncode != 0:
-        message = f"load generator: {done.stderr.strip() or done.stdout.strip()}"
-        raise BenchError(message)
-    return json.loads(done.stdout)
+def _start(
+    plan: Plan, job: Job, proxies: list[Proxy], tool: Path, root: Path, stack: contextlib.ExitStack
+) -> list[Runner]:
+    root.chmod(0o755)  # nginx workers run as another user
+    identity = backend_identity()
+    certificate = root / "server.pem"
+    certificate.write_text(identity.certificate + identity.key)
+    backend_port, *ports = free_ports(len(proxies) + 1)
+    backend_command = [str(tool), "backend", "--listen", f"127.0.0.1:{backend_port}", "--expect-target", _TARGET]
+    backend_command += ["--headers", str(job.response_headers)]
+    backend_command += ["--expect-secret", SECRET] if job.inject else []
+    backend = Pinned("backend", OTHER_CORE, backend_command, root / "backend.log")
+    stack.enter_context(backend).wait_for_port(backend_port)
+    runners: list[Runner] = []
+    for proxy, port in zip(proxies, ports, strict=True):
+        own = root / proxy.name.replace(" ", "-")
+        own.mkdir(mode=0o755)
+        command = proxy.command(Ends(port, backend_port, own, certificate, tool), job)
+        process = Pinned(proxy.name, PROXY_CORE, command, root / f"{own.name}.log", ROOT)
+        stack.enter_context(process).wait_for_port(port)
+        load = [str(tool), "load", "--address", f"127.0.0.1:{port}", "--host", HOST, "--header", "Accept: */*"]
+        load += ["--path", (PREFIX if proxy.sees_prefix else "") + _TARGET, "--headers", str(job.request_headers)]
+        load += ["--connections", str(plan.connections), "--tls", str(job.tls).lower()]
+        load += ["--header", f"{KEY_HEADER}: {key(617)}"] if job.authenticate else []
+        runner = Runner(proxy, process, tuple(load))
+        runner.measure(_WARM_UP_SECONDS)
+        runners.append(runner)
+    return runners
 
 
-def _check(name: str, answer: dict) -> None:
-    if answer["requests"] == 0 or answer["unexpected"] or answer["failures"]:
-        message = f"{name} did not do its job: {answer}"
-        raise BenchError(message)
+def _in_turns(runners: list[Runner], rounds: int) -> list[Runner]:
+    """Everybody once per round; the order turns, so that nobody always runs behind the same neighbour."""
+    order: list[Runner] = []
+    for number in range(rounds):
+        turn = number % len(runners)
+        order += runners[turn:] + runners[:turn]
+    return order
 
 
-def _summary(variant: str, series: dict[str, Series]) -> dict[str, object]:
+def _summary(variant: str, series: dict[str, Series], rate: int, skipped: dict[str, str]) -> dict[str, object]:
     medians = {name: one.medians() for name, one in series.items()}
-    yardstick = medians.get("nginx", {}).get("cpu_us_per_request")
+    yardstick = next((medians[name] for name in ("nginx", "nginx+lua") if name in medians), None)
     rows: list[list[str]] = []
     for name, figures in sorted(medians.items(), key=lambda item: item[1]["cpu_us_per_request"]):
-        if yardstick:
-            figures["cpu_ratio_to_nginx"] = round(figures["cpu_us_per_request"] / yardstick, 3)
+        ratio = "-"
+        if yardstick is not None:
+            figures["cpu_ratio"] = round(figures["cpu_us_per_request"] / yardstick["cpu_us_per_request"], 3)
+            ratio = f"{figures['cpu_ratio']:.2f}"
         spread = f"{min(series[name].cpu_us):.1f}-{max(series[name].cpu_us):.1f}"
-        rows.append(
-            [
-                name,
-                f"{figures['cpu_us_per_request']:.1f}",
-                spread,
-                f"{figures['cpu_ratio_to_nginx']:.2f}" if yardstick else "-",
-                f"{figures['rps']:.0f}",
-                f"{figures['p50_us']:.0f}",
-                f"{figures['p99_us']:.0f}",
-                f"{figures['rss_mb']:.0f}",
-            ]
-        )
-    request_headers, response_headers = VARIANTS[variant]
-    print(f"\nproxy, {variant}: {request_headers} further request headers, {response_headers} response headers")
-    print(table(["engine", "CPU µs/request", "range", "x nginx", "requests/s", "p50 µs", "p99 µs", "RSS MB"], rows))
+        whole = ("rps", "p50_us", "p99_us", "paced_p50_us", "paced_p99_us", "rss_mb")
+        row = [name, f"{figures['cpu_us_per_request']:.1f}", spread, ratio]
+        rows.append(row + [f"{figures[figure]:.0f}" for figure in whole])
+    named = "nginx" if "nginx" in medians else "nginx+lua"
+    print(f"\nproxy, {variant} (paced: {rate} requests/s)")
+    for name, reason in skipped.items():
+        print(f"without {name}: {reason}")
+    head = [
+        "engine",
+        "CPU µs/request",
+        "range",
+        f"x {named}",
+        "requests/s",
+        "p50 µs",
+        "p99 µs",
+        "paced p50",
+        "paced p99",
+    ]
+    print(table([*head, "RSS MB"], rows))
     rounds = {name: {"cpu_us_per_request": [round(value, 2) for value in one.cpu_us]} for name, one in series.items()}
-    return {"medians": medians, "rounds": rounds}
+    return {"paced_rate": rate, "medians": medians, "rounds": rounds}
 
 
 def _described(plan: Plan) -> dict[str, object]:

@@ -5,24 +5,23 @@
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream as StdStream};
+use std::io::{self, ErrorKind, Write as _};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::args::Args;
 use crate::histogram::Histogram;
 use crate::http;
+use crate::stream::{Connector, Stream};
 
 const READ_BYTES: usize = 64 * 1024;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection that fails this often in a row means that nobody is there.
 const MOST_FAILURES: u64 = 1000;
 
 struct Plan {
-    address: SocketAddr,
+    connector: Connector,
     request: Vec<u8>,
     connections: usize,
     length: Duration,
@@ -38,7 +37,7 @@ struct Tally {
 }
 
 struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     held: Vec<u8>,
     /// When the request under way was sent or, with a rate, fell due.
     since: Option<Instant>,
@@ -47,7 +46,7 @@ struct Connection {
 /// Runs one measurement and prints it as one line of JSON.
 ///
 /// Options: `--address`, `--path`, `--host`, `--header "Name: value"` (repeatable), `--headers N` (further ones),
-/// `--connections 64`, `--seconds 5`, `--rate 0` (requests per second, 0: closed loop).
+/// `--connections 64`, `--seconds 5`, `--rate 0` (requests per second, 0: closed loop), `--tls false`.
 pub fn run(mut args: Args) -> Result<(), String> {
     let address = args.value("address", SocketAddr::from(([127, 0, 0, 1], 8000)))?;
     let path: String = args.value("path", "/".to_owned())?;
@@ -65,12 +64,13 @@ pub fn run(mut args: Args) -> Result<(), String> {
     let connections: usize = args.value("connections", 64)?;
     let seconds: f64 = args.value("seconds", 5.0)?;
     let rate: u32 = args.value("rate", 0)?;
+    let tls: bool = args.value("tls", false)?;
     args.finish()?;
     if connections == 0 || !(0.0..=3600.0).contains(&seconds) {
         return Err("--connections must be positive and --seconds at most 3600".to_owned());
     }
     let plan = Plan {
-        address,
+        connector: Connector::new(address, tls.then_some(host))?,
         request: request.into_bytes(),
         connections,
         length: Duration::from_secs_f64(seconds),
@@ -237,10 +237,7 @@ impl<'plan> Run<'plan> {
 }
 
 fn connect(plan: &Plan, poll: &Poll, number: usize) -> io::Result<Connection> {
-    let stream = StdStream::connect_timeout(&plan.address, CONNECT_TIMEOUT)?;
-    stream.set_nodelay(true)?;
-    stream.set_nonblocking(true)?;
-    let mut stream = TcpStream::from_std(stream);
-    poll.registry().register(&mut stream, Token(number), Interest::READABLE)?;
+    let mut stream = plan.connector.connect()?;
+    poll.registry().register(stream.source(), Token(number), Interest::READABLE)?;
     Ok(Connection { stream, held: Vec::new(), since: None })
 }

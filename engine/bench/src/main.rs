@@ -1,19 +1,22 @@
 //! `bench load` and `bench backend`: both ends of a proxy measurement. Each is one thread around one epoll, so that what
-//! is measured is the proxy between them. `bench router` measures the engine's router by itself.
+//! is measured is the proxy between them. `bench relay` is the limit of what
+//! a proxy can reach; `bench router` measures the engine's router by itself.
 
 mod args;
 mod backend;
 mod histogram;
 mod http;
 mod load;
+mod relay;
 mod router;
+mod stream;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use args::Args;
 
-const USAGE: &str = "usage: bench load|backend|router [--name value]...";
+const USAGE: &str = "usage: bench load|backend|relay|router [--name value]...";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
@@ -21,6 +24,7 @@ fn main() -> ExitCode {
     let outcome = Args::parse(words).and_then(|args| match command.as_str() {
         "load" => load::run(args),
         "backend" => backend::run(args),
+        "relay" => relay::run(args),
         "router" => router::run(args),
         _ => Err(USAGE.to_owned()),
     });
