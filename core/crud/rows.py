@@ -17,8 +17,7 @@ def seconds(moment: datetime) -> int:
 
 @cache
 def _fields(entity: type[Entity]) -> tuple[str, ...]:
-    children = entity.child_names()
-    return tuple(name for name, info in entity.model_fields.items() if not info.exclude and name not in children)
+    return tuple(name for name, info in entity.model_fields.items() if not info.exclude)
 
 
 def _default(entity: type[Entity], name: str) -> Any:
@@ -43,7 +42,7 @@ def document_of(row: EntityRow) -> Document:
 
 def write(row: EntityRow, document: Mapping[str, Any]) -> None:
     """Put a complete document (references resolved, secrets sealed) into a row; ids and times are the caller's."""
-    columns = {*SYSTEM_FIELDS, "tags", *row.key_fields, *row.entity.child_names()}
+    columns = {*SYSTEM_FIELDS, "tags", *row.key_fields}
     row.tags = document["tags"]
     for name in row.key_fields:
         setattr(row, name, document[name])

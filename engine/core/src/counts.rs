@@ -16,6 +16,7 @@ pub struct Counts {
     panics: AtomicU64,
     upstream: Arc<AtomicU64>,
     buffered: Arc<AtomicU64>,
+    aside: Arc<AtomicU64>,
 }
 
 /// The counters at a moment.
@@ -109,6 +110,12 @@ impl Counts {
     /// No bytes of buffered bodies yet.
     pub(crate) fn buffered(&self) -> Share {
         Share::none_of(&self.buffered)
+    }
+
+    /// One more piece of work aside, if there may be one.
+    pub(crate) fn aside(&self, most: u64) -> Option<Share> {
+        let mut share = Share::none_of(&self.aside);
+        share.grow(1, most).then_some(share)
     }
 
     /// All of them.

@@ -20,6 +20,7 @@ pub mod message;
 pub mod net;
 pub mod phases;
 pub mod plugins;
+pub mod query;
 pub mod router;
 pub mod stats;
 pub mod tls;

@@ -8,27 +8,21 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 
 use super::certificates::Certificates;
-use super::entities::{EntitySet, PluginSpec, ServiceSpec};
+use super::entities::{EntitySet, ServiceSpec};
+use super::plugins::{Chains, Installed, compile_instance};
 use super::protocol::Protocol;
-use super::tenant::{Address, Chain, Grpc, ResponseHeaders, Route, Service, Tenant};
+use super::tenant::{Address, Grpc, ResponseHeaders, Route, Service, Tenant};
 use super::update::{Limits, Settings};
 use crate::error::ConfigError;
 use crate::message::Scheme;
 use crate::net::address::may_connect;
-use crate::phases::Plugin;
-use crate::plugins::{self, Registration};
+use crate::phases::chain::Protocols;
 use crate::router::{RouteSpec, Router};
 use crate::stats::Counters;
 use crate::upstream::tls::TlsIdentity;
 
 /// Protocols of routes that requests can match.
 const HTTP_PROTOCOLS: [&str; 4] = ["http", "https", "grpc", "grpcs"];
-
-struct Instance {
-    registration: &'static Registration,
-    spec: Arc<PluginSpec>,
-    plugin: Arc<dyn Plugin>,
-}
 
 /// Compiles a tenant.
 pub fn compile(
@@ -41,13 +35,16 @@ pub fn compile(
 ) -> Result<Tenant, Vec<ConfigError>> {
     let mut errors = Vec::new();
     let services = compile_services(entities, limits, &mut errors);
-    let instances = compile_plugins(entities, &mut errors);
     let certificates = Certificates::compile(&entities.certificates, &entities.snis, &mut errors);
+    let installed = install_plugins(entities, &mut errors);
     check_flavor(settings, &mut errors);
 
     let specs = routable(entities);
     let router = Router::compile(&specs).map_err(|found| errors.extend(found)).ok();
-    let compiled_routes = specs.iter().map(|spec| compile_route(spec, &services, &instances)).collect();
+    let mut chains = Chains::new(&installed);
+    let compiled_routes = specs.iter().map(|spec| compile_route(spec, &services, &mut chains)).collect();
+    let unrouted = Scheme::ALL.map(|scheme| chains.unrouted(Protocols::of([scheme.as_str()])));
+    errors.extend(chains.finish());
     match router {
         Some(router) if errors.is_empty() => Ok(Tenant {
             number,
@@ -59,6 +56,8 @@ pub fn compile(
             router,
             routes: compiled_routes,
             certificates,
+            unrouted,
+            scoped: installed.scoped,
             counters,
         }),
         _ => Err(errors),
@@ -159,32 +158,22 @@ fn compile_service(spec: &ServiceSpec, limits: &Limits) -> Result<Option<Service
     }))
 }
 
-fn compile_plugins(entities: &EntitySet, errors: &mut Vec<ConfigError>) -> Vec<Instance> {
-    let mut instances = Vec::new();
+fn install_plugins(entities: &EntitySet, errors: &mut Vec<ConfigError>) -> Installed {
+    let mut installed = Installed::default();
     for spec in entities.plugins.values() {
-        let name = Some(spec.name.as_str());
-        if spec.consumer_group.is_some() {
-            errors.push(error("plugin", &spec.id, name, "consumer_group.id", "not available on this engine"));
-        }
-        let Some(registration) = plugins::find(&spec.name) else {
-            errors.push(error("plugin", &spec.id, name, "name", format!("plugin '{}' is not known", spec.name)));
-            continue;
-        };
-        match (registration.compile)(spec.config.clone()) {
-            Ok(plugin) => instances.push(Instance { registration, spec: spec.clone(), plugin }),
-            Err(found) => errors.extend(found.into_iter().map(|refusal| {
-                let field = refusal.field.map_or_else(|| "config".into(), |field| format!("config.{field}"));
-                error("plugin", &spec.id, name, &field, refusal.message)
-            })),
+        match compile_instance(spec) {
+            Ok(instance) if spec.enabled => installed.insert(spec, &instance),
+            Ok(_) => {}
+            Err(found) => errors.extend(found),
         }
     }
-    instances.retain(|instance| instance.spec.enabled);
-    instances
+    installed
 }
 
-fn compile_route(spec: &RouteSpec, services: &BTreeMap<String, Arc<Service>>, instances: &[Instance]) -> Route {
+fn compile_route(spec: &RouteSpec, services: &BTreeMap<String, Arc<Service>>, chains: &mut Chains<'_>) -> Route {
     let speaks = |protocol: &str| spec.protocols.iter().any(|own| own == protocol);
     let service = spec.service.as_ref().and_then(|service| services.get(&service.id));
+    let service_id: Option<Arc<str>> = spec.service.as_ref().map(|service| service.id.as_str().into());
     Route {
         http: speaks("http"),
         https: speaks("https"),
@@ -197,40 +186,21 @@ fn compile_route(spec: &RouteSpec, services: &BTreeMap<String, Arc<Service>>, in
         strip_path: spec.strip_path.unwrap_or(true),
         preserve_host: spec.preserve_host,
         service: service.filter(|service| service.protocol.takes_requests()).cloned(),
-        http_chain: chain(spec, Scheme::Http, instances),
-        https_chain: chain(spec, Scheme::Https, instances),
+        chains: Scheme::ALL.map(|scheme| chains.of(&spec.id, service_id.as_deref(), request_protocols(spec, scheme))),
+        id: spec.id.as_str().into(),
+        service_id,
     }
 }
 
-/// The most specific instance of each kind of plugin for a route, in running order: route and service before route
-/// before service before global. An instance for a consumer waits for a request that an authentication plugin has
-/// given a consumer, so it is in no route's own chain.
-fn chain(route: &RouteSpec, scheme: Scheme, instances: &[Instance]) -> Chain {
-    let mut best: BTreeMap<&str, (u8, &Instance)> = BTreeMap::new();
-    for instance in instances {
-        let Some(rank) = rank(&instance.spec, route, scheme) else { continue };
-        let entry = best.entry(instance.registration.name).or_insert((rank, instance));
-        if rank > entry.0 {
-            *entry = (rank, instance);
-        }
-    }
-    let mut chosen: Vec<&Instance> = best.into_values().map(|(_, instance)| instance).collect();
-    chosen.sort_by_key(|instance| {
-        (std::cmp::Reverse(instance.registration.priority), std::cmp::Reverse(instance.registration.name))
-    });
-    chosen.into_iter().map(|instance| instance.plugin.clone()).collect()
-}
-
-/// How specific an instance is for a route: `None` if it does not apply.
-fn rank(plugin: &PluginSpec, route: &RouteSpec, scheme: Scheme) -> Option<u8> {
-    let for_route = plugin.route.as_ref().map(|to| to.id == route.id);
-    let for_service = plugin.service.as_ref().map(|to| route.service.as_ref() == Some(to));
-    let applies = plugin.consumer.is_none()
-        && plugin.consumer_group.is_none()
-        && for_route != Some(false)
-        && for_service != Some(false)
-        && plugin.protocols.iter().any(|protocol| protocol == scheme.as_str());
-    applies.then(|| 2 * u8::from(for_route.is_some()) + u8::from(for_service.is_some()))
+/// The protocols that a route's requests of a scheme count as. A route speaks one family of protocols.
+fn request_protocols(route: &RouteSpec, scheme: Scheme) -> Protocols {
+    let families = [("http", "https"), ("grpc", "grpcs"), ("ws", "wss")];
+    let spoken = |name: &str| route.protocols.iter().any(|own| own == name);
+    let family = families.into_iter().find(|(plain, secure)| spoken(plain) || spoken(secure)).unwrap_or(families[0]);
+    Protocols::of([match scheme {
+        Scheme::Http => family.0,
+        Scheme::Https => family.1,
+    }])
 }
 
 /// Reads the `headers` setting; `off` in the first place switches everything off.

@@ -10,7 +10,9 @@
 
 pub mod certificates;
 pub mod compile;
+pub mod directory;
 pub mod entities;
+pub mod plugins;
 pub mod protocol;
 pub mod store;
 pub mod tenant;

@@ -12,16 +12,13 @@ use super::certificates::Certificates;
 use super::protocol::Protocol;
 use super::update::Limits;
 use crate::message::Scheme;
-use crate::phases::Plugin;
+use crate::phases::chain::{Chain, ScopedByKind};
 use crate::router::Router;
 use crate::stats::Counters;
 use crate::upstream::tls::TlsIdentity;
 
 /// Parts of the host table: a change of one tenant's hosts copies one part.
 const HOST_SHARDS: usize = 256;
-
-/// Plugins of a route for one scheme, in the order in which they run.
-pub type Chain = Box<[Arc<dyn Plugin>]>;
 
 /// One version of a tenant.
 pub struct Tenant {
@@ -43,6 +40,10 @@ pub struct Tenant {
     pub routes: Vec<Route>,
     /// What TLS clients are shown.
     pub certificates: Certificates,
+    /// Plugins for requests without a route, by scheme.
+    pub unrouted: [Arc<Chain>; 2],
+    /// Plugins for consumers and groups.
+    pub scoped: ScopedByKind,
     /// Counters, shared by all versions.
     pub counters: Arc<Counters>,
 }
@@ -84,10 +85,12 @@ pub struct Route {
     pub preserve_host: bool,
     /// Where requests go; `None` answers 503 unless a plugin answers.
     pub service: Option<Arc<Service>>,
-    /// Plugins for plain HTTP.
-    pub http_chain: Chain,
-    /// Plugins for HTTPS.
-    pub https_chain: Chain,
+    /// Id.
+    pub id: Arc<str>,
+    /// Id of its service.
+    pub service_id: Option<Arc<str>>,
+    /// Plugins by scheme.
+    pub chains: [Arc<Chain>; 2],
 }
 
 /// How a route takes gRPC.
@@ -102,11 +105,16 @@ pub enum Grpc {
 impl Route {
     /// The plugins for a scheme.
     #[must_use]
-    pub fn chain(&self, scheme: Scheme) -> &Chain {
-        match scheme {
-            Scheme::Http => &self.http_chain,
-            Scheme::Https => &self.https_chain,
-        }
+    pub fn chain(&self, scheme: Scheme) -> &Arc<Chain> {
+        &self.chains[scheme as usize]
+    }
+}
+
+impl Tenant {
+    /// The plugins for requests of a scheme that have no route, or not yet.
+    #[must_use]
+    pub fn unrouted_chain(&self, scheme: Scheme) -> &Arc<Chain> {
+        &self.unrouted[scheme as usize]
     }
 }
 

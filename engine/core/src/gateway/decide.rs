@@ -6,7 +6,6 @@ use std::sync::Arc;
 use crate::config::tenant::{Grpc, HostTable, Route, Tenant};
 use crate::message::{Request, RequestHead, Response, ResponseBody, Scheme, Version};
 use crate::net::address::canonical;
-use crate::phases::Flow;
 use crate::router::{MatchInput, normalise, upstream_path};
 use crate::tls::server::Handshake;
 
@@ -27,6 +26,7 @@ pub struct Peer {
 }
 
 /// A request that found its route.
+#[derive(Clone)]
 pub struct Routed {
     /// The configuration that the whole request is served from, whatever changes meanwhile.
     pub tenant: Arc<Tenant>,
@@ -44,38 +44,34 @@ impl Routed {
     }
 }
 
-/// A request that is answered without a route's plugins.
-pub struct Refusal {
-    /// The tenant, if one was found.
-    pub tenant: Option<Arc<Tenant>>,
-    /// The answer.
-    pub response: Response,
-}
-
 /// The message for requests that belong to no route, or to no tenant.
 pub const NO_ROUTE: &str = "no Route matched with those values";
 
-/// Finds tenant and route of a request and fills in `request.upstream`, `captures` and `client_ip`. `prefix` receives
-/// what will be sent as `X-Forwarded-Prefix`: empty if nothing but `/` is stripped.
-pub fn route(
-    hosts: &HostTable,
-    peer: &Peer,
-    host_port: Option<u16>,
-    request: &mut Request,
-    prefix: &mut Vec<u8>,
-) -> Result<Routed, Refusal> {
-    let Some(tenant) = hosts.find(&request.host) else {
-        return Err(Refusal { tenant: None, response: Response::message(404, NO_ROUTE) });
-    };
+/// Finds the tenant of a request and fills in `request.client_ip`. Also tells whether the peer's forwarding headers are
+/// believed. A request that is for no tenant gets the answer.
+pub fn admit(hosts: &HostTable, peer: &Peer, request: &mut Request) -> Result<(Arc<Tenant>, bool), Response> {
+    let Some(tenant) = hosts.find(&request.host) else { return Err(Response::message(404, NO_ROUTE)) };
     if peer.handshake.tenant != Some(tenant.number) && is_misdirected(&peer.handshake, &tenant, &request.host) {
-        return Err(Refusal { tenant: None, response: Response::failure(421, "Misdirected request") });
+        return Err(Response::failure(421, "Misdirected request"));
     }
     let peer_address = canonical(peer.address);
     let trusted = !tenant.trusted.is_empty() && tenant.trusted.iter().any(|network| network.contains(&peer_address));
     request.client_ip = if trusted { real_ip(&tenant, &request.head).unwrap_or(peer_address) } else { peer_address };
+    Ok((tenant, trusted))
+}
 
+/// Finds the route of a request, or why there is none, and fills in `request.upstream` and `captures`. `prefix` receives
+/// what will be sent as `X-Forwarded-Prefix`: empty if nothing but `/` is stripped.
+pub fn route(
+    tenant: &Arc<Tenant>,
+    trusted: bool,
+    peer: &Peer,
+    host_port: Option<u16>,
+    request: &mut Request,
+    prefix: &mut Vec<u8>,
+) -> Result<Routed, Response> {
     let Ok(path) = normalise(request.head.path()) else {
-        return Err(Refusal { tenant: Some(tenant), response: Response::failure(400, "Bad request") });
+        return Err(Response::failure(400, "Bad request"));
     };
     let found = tenant.router.find(&MatchInput {
         method: request.head.method(),
@@ -87,7 +83,7 @@ pub fn route(
         scheme: peer.scheme,
     });
     let Some(found) = found else {
-        return Err(Refusal { tenant: Some(tenant), response: Response::message(404, NO_ROUTE) });
+        return Err(Response::message(404, NO_ROUTE));
     };
     let route = &tenant.routes[found.route];
     let secure = peer.scheme == Scheme::Https || (trusted && forwarded_https(&request.head));
@@ -97,7 +93,7 @@ pub fn route(
         route.grpc.and_then(|grpc| not_grpc(grpc, secure, &request.head))
     };
     if let Some(response) = refusal {
-        return Err(Refusal { tenant: Some(tenant), response });
+        return Err(response);
     }
     let service_path = route.service.as_ref().and_then(|service| service.path.as_deref());
     upstream_path(&mut request.upstream.path, service_path, &path, found.matched, route.strip_path);
@@ -113,24 +109,7 @@ pub fn route(
     request.upstream.query = request.head.query().map(<[u8]>::to_vec);
     request.upstream.method = None;
     request.upstream.host = None;
-    Ok(Routed { route: found.route, tenant, trusted })
-}
-
-/// Whether a plugin of the route wants the whole body.
-#[must_use]
-pub fn needs_body(routed: &Routed, scheme: Scheme, head: &RequestHead) -> bool {
-    routed.route().chain(scheme).iter().any(|plugin| plugin.needs_request_body(head))
-}
-
-/// Runs the route's plugins; a response means that the upstream is not asked.
-pub fn run_plugins(routed: &Routed, request: &mut Request) -> Option<Response> {
-    for plugin in routed.route().chain(request.scheme) {
-        match plugin.access(request) {
-            Flow::Continue => {}
-            Flow::Respond(response) => return Some(response),
-        }
-    }
-    None
+    Ok(Routed { route: found.route, tenant: tenant.clone(), trusted })
 }
 
 /// Whether a request for a tenant's host came on a connection that was made to another tenant's, or to nobody's, and

@@ -1,5 +1,6 @@
 //! The responses that the gateway makes itself, and writing to clients.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -11,7 +12,7 @@ use super::request::RequestFraming;
 use crate::config::tenant::{ResponseHeaders, Tenant};
 use crate::gateway::errors::render;
 use crate::gateway::forward::{Digits, line};
-use crate::message::{Headers, RequestHead, Response, Version};
+use crate::message::{RequestHead, Response, Version};
 
 /// Headers on responses without a tenant.
 const NO_TENANT: ResponseHeaders = ResponseHeaders {
@@ -44,18 +45,29 @@ impl Connection {
         let keep_alive = self.framing.keep_alive && !unread && !self.worker.stopping.get();
         let added = tenant.map_or(NO_TENANT, |tenant| tenant.response_headers);
         let rendered = render(response, &self.request.head.headers, &self.request_id);
+        self.take_own_head(response, &rendered.content_type);
+        // Switching protocols is for the hop, so it is no header that plugins see.
+        let switch: Vec<_> = response.headers.iter().filter(|(name, _)| is_switch(name)).collect();
+        let mut body = rendered.body;
+        if self.facts.touches_response() {
+            self.edit_response_head();
+            if self.response_body_is_wanted() {
+                body = self.edit_response_body(body);
+            }
+        }
+        let status = self.response.status;
         let mut out = std::mem::take(&mut self.down.out);
         out.clear();
-        self.write_own_head(&mut out, response, added, &rendered.content_type, rendered.body.len(), keep_alive);
-        let bodiless = self.request.head.method() == b"HEAD" || matches!(response.status, 100..200 | 204 | 304);
+        self.write_own_head(&mut out, added, body.len(), keep_alive, &switch);
+        let bodiless = self.request.head.method() == b"HEAD" || matches!(status, 100..200 | 204 | 304);
         if !bodiless {
-            out.extend_from_slice(&rendered.body);
+            out.extend_from_slice(&body);
         }
         let sent = self.write_all(&out).await;
         self.down.out = out;
         if let Some(tenant) = tenant {
-            let sent_bytes = if bodiless { 0 } else { rendered.body.len() as u64 };
-            tenant.counters.answered(self.worker.index, response.status, self.kept_bytes, sent_bytes);
+            let sent_bytes = if bodiless { 0 } else { body.len() as u64 };
+            self.answered(tenant, status, self.kept_bytes, sent_bytes);
         }
         match sent {
             Err(_) => After::Close,
@@ -64,28 +76,42 @@ impl Connection {
         }
     }
 
+    /// Puts the head of the gateway's own response where plugins work on it.
+    fn take_own_head(&mut self, response: &Response, content_type: &str) {
+        let head = &mut self.response;
+        head.status = response.status;
+        head.reason.clear();
+        head.headers.clear();
+        if !content_type.is_empty() {
+            let _ = head.headers.append("Content-Type", content_type);
+        }
+        for (name, value) in response.headers.iter().filter(|(name, _)| !is_switch(name)) {
+            // What is no header would be read as part of another.
+            let _ = head.headers.append(name, value);
+        }
+    }
+
     fn write_own_head(
         &self,
         out: &mut Vec<u8>,
-        response: &Response,
         added: ResponseHeaders,
-        content_type: &str,
         length: usize,
         keep_alive: bool,
+        switch: &[&(Cow<'static, str>, Vec<u8>)],
     ) {
-        write_status(out, response.status, reason(response.status).as_bytes());
+        let status = self.response.status;
+        write_status(out, status, reason(status).as_bytes());
         line(out, b"Date", self.worker.date().as_bytes());
-        if !content_type.is_empty() {
-            line(out, b"Content-Type", content_type.as_bytes());
-        }
-        let own_connection = response.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("connection"));
-        if !(own_connection && keep_alive) {
+        if switch.is_empty() || !keep_alive {
             write_connection(out, keep_alive, self.request.head.version);
         }
-        if response.status >= 200 && response.status != 204 {
+        if status >= 200 && status != 204 {
             line(out, b"Content-Length", Digits::default().of(length as u64));
         }
-        for (name, value) in response.headers.iter().filter(|(name, value)| is_sendable(name, value)) {
+        for (name, value) in self.response.headers.iter() {
+            line(out, name, value);
+        }
+        for (name, value) in switch {
             if keep_alive || !name.eq_ignore_ascii_case("connection") {
                 line(out, name.as_bytes(), value);
             }
@@ -137,9 +163,9 @@ impl Connection {
     }
 }
 
-/// Whether a header that a plugin made is one; anything else would be read as part of another.
-fn is_sendable(name: &str, value: &[u8]) -> bool {
-    Headers::new().append(name, value).is_ok()
+/// Whether a header tells the client to use another protocol on this connection.
+fn is_switch(name: &str) -> bool {
+    name.eq_ignore_ascii_case("connection") || name.eq_ignore_ascii_case("upgrade")
 }
 
 /// Writes a status line.

@@ -5,24 +5,26 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::head::Framing;
+use super::phases::{Outcome, Verdict};
 use super::pump::Pump;
-use super::receive::{NoBody, NoHead};
+use super::receive::NoHead;
 use super::request::{self, RequestFraming};
 use super::response::ResponseFraming;
 use crate::clients::Presence;
 use crate::counts::Share;
-use crate::gateway::decide::{Peer, Refusal, Routed, needs_body, route, run_plugins};
+use crate::gateway::decide::{Peer, Routed, admit, route};
 use crate::http2;
 use crate::message::{Request, RequestHead, Response, ResponseHead, Version};
 use crate::net::buffer::Buffer;
 use crate::net::deadline::Deadline;
 use crate::net::stream::Stream;
+use crate::phases::Facts;
 use crate::worker::Worker;
 
 /// Size of a client connection's read buffer while it is idle.
 pub(crate) const READ_BUFFER: usize = 8 * 1024;
 /// Largest body that plugins get if the tenant has no limit of its own.
-const LARGEST_BUFFERED: u64 = 16 * 1024 * 1024;
+pub(super) const LARGEST_BUFFERED: u64 = 16 * 1024 * 1024;
 
 /// What becomes of the connection after an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +59,11 @@ pub struct Connection {
     pub(crate) latency: Option<(u64, u64)>,
     /// Body bytes that were in memory before the upstream was asked.
     pub(crate) kept_bytes: u64,
+    /// What plugins found out about the request.
+    pub(crate) facts: Facts,
+    pub(super) outcome: Outcome,
+    /// The response's body, if plugins worked on it.
+    pub(super) rewritten: Option<Vec<u8>>,
     /// The protocol that the client speaks, where it is not this one.
     pub(crate) front: Version,
     /// The part of the memory for request bodies that this request's body takes.
@@ -91,6 +98,9 @@ impl Connection {
             started: Instant::now(),
             latency: None,
             kept_bytes: 0,
+            facts: Facts::default(),
+            outcome: Outcome::default(),
+            rewritten: None,
             front: Version::Http11,
             buffered: None,
             opened: Instant::now(),
@@ -148,15 +158,25 @@ impl Connection {
         if self.front == Version::Http2 {
             self.request.head.version = Version::Http2;
         }
-        let hosts = &self.worker.shared.store.hosts;
-        match route(hosts, &self.peer, self.framing.host_port, &mut self.request, &mut self.prefix) {
-            Ok(routed) => self.serve_routed(&routed).await,
-            Err(Refusal { tenant, response }) => {
-                if tenant.is_none() {
-                    self.worker.shared.counts.without_tenant();
-                }
-                self.respond(tenant.as_ref(), &response).await
+        let after = self.serve_parsed().await;
+        self.finish();
+        after
+    }
+
+    async fn serve_parsed(&mut self) -> After {
+        let (tenant, trusted) = match admit(&self.worker.shared.store.hosts, &self.peer, &mut self.request) {
+            Ok(admitted) => admitted,
+            Err(response) => {
+                self.worker.shared.counts.without_tenant();
+                return self.respond(None, &response).await;
             }
+        };
+        if let Some(response) = self.run_rewrite(&tenant) {
+            return self.respond(Some(&tenant), &response).await;
+        }
+        match route(&tenant, trusted, &self.peer, self.framing.host_port, &mut self.request, &mut self.prefix) {
+            Ok(routed) => self.serve_routed(&routed).await,
+            Err(response) => self.respond(Some(&tenant), &response).await,
         }
     }
 
@@ -168,19 +188,15 @@ impl Connection {
         {
             return self.respond(Some(tenant), &Response::failure(413, "Payload too large")).await;
         }
-        if self.framing.framing == Framing::None {
+        if self.has_no_body() {
             self.request.buffer_body(bytes::Bytes::new());
-        } else if needs_body(routed, self.peer.scheme, &self.request.head) {
-            match self.buffer_body(limit.unwrap_or(LARGEST_BUFFERED)).await {
-                Ok(()) => {}
-                Err(NoBody::Gone) => return After::Close,
-                Err(NoBody::Refused(status, message)) => {
-                    return self.respond(Some(tenant), &Response::failure(status, message)).await;
-                }
-            }
         }
-        if let Some(response) = run_plugins(routed, &mut self.request) {
-            return self.respond(Some(tenant), &response).await;
+        if !routed.route().chain(self.peer.scheme).slots.is_empty() {
+            match self.run_access(routed, limit).await {
+                Verdict::Go => {}
+                Verdict::Answer(response) => return self.respond(Some(tenant), &response).await,
+                Verdict::End(after) => return after,
+            }
         }
         let Some(service) = routed.route().service.clone() else {
             return self.respond(Some(tenant), &Response::message(503, "no Service found with those values")).await;

@@ -91,7 +91,7 @@ impl Connection {
         }
         let asked = Instant::now();
         let proxy_millis = millis(asked - self.started);
-        let (upstream, key) = match self.try_all(routed, service, &targets, asked).await {
+        let (mut upstream, key) = match self.try_all(routed, service, &targets, asked).await {
             Ok(success) => success,
             Err(failure) => {
                 self.latency = Some((proxy_millis, millis(asked.elapsed())));
@@ -101,6 +101,11 @@ impl Connection {
         self.latency = Some((proxy_millis, millis(asked.elapsed())));
         if self.response.status == 101 {
             return self.tunnel(routed, service, upstream).await;
+        }
+        if self.facts.touches_response()
+            && let Err(failure) = self.edit_response(service, &mut upstream).await
+        {
+            return self.report(routed, failure).await;
         }
         self.relay(routed, service, upstream, &key).await
     }
@@ -259,7 +264,7 @@ impl Connection {
         }
         let response = match failure {
             Failure::ClientGone => {
-                tenant.counters.answered(self.worker.index, 499, self.received_bytes(), 0);
+                self.answered(tenant, 499, self.received_bytes(), 0);
                 return After::Close;
             }
             Failure::Connect | Failure::Died | Failure::Invalid => {

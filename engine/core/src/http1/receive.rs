@@ -13,7 +13,7 @@ use crate::message::Version;
 /// How long a client that has just connected may take to send its request if the connection is to end.
 const FIRST_REQUEST: Duration = Duration::from_millis(300);
 /// By how many bytes the share of the memory for bodies grows.
-const SHARE_STEP: u64 = 64 * 1024;
+pub(super) const SHARE_STEP: u64 = 64 * 1024;
 
 /// Why there is no further request.
 pub(super) enum NoHead {

@@ -43,12 +43,17 @@ impl Connection {
         let coding = if unbounded && !http10 { Coding::Chunked(self.framing.takes_trailers) } else { Coding::Identity };
         let ends_visibly = !(unbounded && http10) || to_head;
         let keep_alive = self.framing.keep_alive && !self.worker.stopping.get() && ends_visibly;
-        if to_head {
+        let body = self.rewritten.take();
+        let rewritten = body.as_ref().map_or(0, |body| body.len() as u64);
+        if to_head || body.is_some() {
             self.down.start(Framing::None, Coding::Identity, u64::MAX);
         } else {
             self.down.start(framing, coding, u64::MAX);
         }
         self.write_response_head(routed, keep_alive, coding);
+        if let Some(body) = body {
+            self.down.out.extend_from_slice(&body);
+        }
 
         let now = Instant::now();
         let write_timeout = self.worker.shared.timeouts.write;
@@ -83,13 +88,12 @@ impl Connection {
         })
         .await;
 
-        let counters = &routed.tenant.counters;
         let uploaded = self.up.is_finished();
-        counters.answered(self.worker.index, self.response.status, self.received_bytes(), self.down.body_bytes());
+        self.answered(&routed.tenant, self.response.status, self.received_bytes(), self.down.body_bytes() + rewritten);
         if let Err(fault) = result {
             // The client cannot be told any more but by a body that visibly ends too early.
             if fault == Fault::Upstream {
-                counters.upstream_error(self.worker.index);
+                routed.tenant.counters.upstream_error(self.worker.index);
             }
             return if ends_visibly { After::Close } else { After::Reset };
         }

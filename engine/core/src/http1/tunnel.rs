@@ -34,7 +34,7 @@ impl Connection {
             self.deadline.poll(cx)
         })
         .await;
-        routed.tenant.counters.answered(self.worker.index, 101, self.up.body_bytes(), self.down.body_bytes());
+        self.answered(&routed.tenant, 101, self.up.body_bytes(), self.down.body_bytes());
         After::Close
     }
 }

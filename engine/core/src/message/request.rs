@@ -18,6 +18,9 @@ pub enum Scheme {
 }
 
 impl Scheme {
+    /// Both, in the order of their numbers.
+    pub const ALL: [Self; 2] = [Self::Http, Self::Https];
+
     /// `http` or `https`.
     #[must_use]
     pub fn as_str(self) -> &'static str {

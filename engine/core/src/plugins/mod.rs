@@ -1,9 +1,11 @@
 //! The plugins that this engine knows: one line each, and the only look-up by name.
 
+mod request_termination;
 mod request_transformer;
 
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::FieldError;
@@ -12,22 +14,49 @@ use crate::phases::Plugin;
 /// An instance, or everything that is wrong with its configuration.
 pub type Compiled = Result<Arc<dyn Plugin>, Vec<FieldError>>;
 
+/// What an instance is attached to, besides consumers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Id of its route.
+    pub route: Option<String>,
+    /// Id of its service.
+    pub service: Option<String>,
+}
+
 /// What the engine needs to know of a kind of plugin before it has a configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct Registration {
     /// The name in the configuration, kebab-case.
     pub name: &'static str,
-    /// Higher runs earlier.
+    /// Higher runs earlier; equal ones by name from z to a.
     pub priority: i32,
     /// Compiles a complete `config` (defaults filled in by the control plane) into an instance.
-    pub compile: fn(Value) -> Compiled,
+    pub compile: fn(Value, &Place) -> Compiled,
 }
 
-/// Every plugin, one line each.
-pub const REGISTRY: &[Registration] = &[request_transformer::REGISTRATION];
+const fn plugin(name: &'static str, priority: i32, compile: fn(Value, &Place) -> Compiled) -> Registration {
+    Registration { name, priority, compile }
+}
 
-/// The registration of a plugin name.
+/// Every plugin with its published priority, one line each.
+pub const REGISTRY: &[Registration] = &[
+    plugin("request-transformer", 801, request_transformer::compile),
+    plugin("request-termination", 2, request_termination::compile),
+    #[cfg(test)]
+    plugin("probe-a", 1_000_000, crate::phases::probe::compile),
+    #[cfg(test)]
+    plugin("probe-b", 500, crate::phases::probe::compile),
+    #[cfg(test)]
+    plugin("probe-c", 500, crate::phases::probe::compile),
+];
+
+/// The registration of a plugin name, and its index.
 #[must_use]
-pub fn find(name: &str) -> Option<&'static Registration> {
-    REGISTRY.iter().find(|known| known.name == name)
+pub fn find(name: &str) -> Option<(usize, &'static Registration)> {
+    REGISTRY.iter().enumerate().find(|(_, known)| known.name == name)
+}
+
+/// Reads a complete `config`.
+fn read<C: DeserializeOwned>(config: Value) -> Result<C, Vec<FieldError>> {
+    serde_json::from_value(config).map_err(|error| vec![FieldError::whole(error.to_string())])
 }

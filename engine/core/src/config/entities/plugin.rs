@@ -5,6 +5,7 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::{Entity, Kind};
+use crate::phases::order::Ordering;
 use crate::router::Reference;
 
 /// An instance of a plugin.
@@ -31,8 +32,9 @@ pub struct PluginSpec {
     pub consumer: Option<Reference>,
     /// Only for requests of consumers in this group.
     pub consumer_group: Option<Reference>,
-    #[serde(rename = "ordering", default)]
-    _ordering: Option<IgnoredAny>,
+    /// Its place in the access phase, where that is not the kind's.
+    #[serde(default)]
+    pub ordering: Option<Ordering>,
     #[serde(rename = "partials", default)]
     _partials: Option<IgnoredAny>,
     #[serde(rename = "condition", default)]

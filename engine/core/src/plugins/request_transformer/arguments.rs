@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::body::TooMany;
 use super::operations::Parameters;
+use crate::query::unescape;
 
 /// More arguments than this are not worked on: each costs far more memory than its bytes.
 const MAX_ARGUMENTS: usize = 10_000;
@@ -118,33 +119,6 @@ impl Parameters for Arguments<'_> {
             _ => self.set(name, value),
         }
     }
-}
-
-fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
-    if memchr::memchr2(b'%', b'+', text).is_none() {
-        return Cow::Borrowed(text);
-    }
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((byte, tail)) = rest.split_first() {
-        rest = tail;
-        match (byte, tail) {
-            (b'+', _) => out.push(b' '),
-            (b'%', [high, low, tail @ ..]) => match (hex(*high), hex(*low)) {
-                (Some(high), Some(low)) => {
-                    out.push((high << 4) | low);
-                    rest = tail;
-                }
-                _ => out.push(b'%'),
-            },
-            _ => out.push(*byte),
-        }
-    }
-    Cow::Owned(out)
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    (digit as char).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 /// Escapes all but letters, digits and `-_.~!*'()`.

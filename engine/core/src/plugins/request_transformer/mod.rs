@@ -32,11 +32,8 @@ use self::variables::View;
 use crate::error::FieldError;
 use crate::expr::{Budget, Fault, Scope, Template};
 use crate::message::{Headers, InvalidHeader, Request, RequestHead, Response};
-use crate::phases::{Flow, Plugin};
-use crate::plugins::Registration;
-
-/// This plugin's line in the registry.
-pub const REGISTRATION: Registration = Registration { name: "request-transformer", priority: 801, compile };
+use crate::phases::{Exchange, Flow, Phases, Plugin};
+use crate::plugins::{Compiled, Place};
 
 /// The compiled plugin.
 struct RequestTransformer {
@@ -79,7 +76,8 @@ impl From<TooMany> for Failure {
     }
 }
 
-fn compile(config: Value) -> Result<Arc<dyn Plugin>, Vec<FieldError>> {
+/// Compiles an instance.
+pub(super) fn compile(config: Value, _: &Place) -> Compiled {
     RequestTransformer::new(config::read(config)?).map(|plugin| Arc::new(plugin) as Arc<dyn Plugin>)
 }
 
@@ -203,10 +201,12 @@ fn move_form_to_query(request: &mut Request) -> Result<(), Failure> {
 }
 
 impl Plugin for RequestTransformer {
+    fn phases(&self) -> Phases {
+        let body = if self.body.is_empty() && !self.method_moves_form { Phases::ACCESS } else { Phases::REQUEST_BODY };
+        Phases::ACCESS.and(body)
+    }
+
     fn needs_request_body(&self, head: &RequestHead) -> bool {
-        if self.body.is_empty() && !self.method_moves_form {
-            return false;
-        }
         self.headers.touch("content-type")
             || match BodyKind::of(&head.headers) {
                 Some(kind) => !self.body.is_empty() || kind == BodyKind::Form,
@@ -214,7 +214,7 @@ impl Plugin for RequestTransformer {
             }
     }
 
-    fn access(&self, request: &mut Request) -> Flow {
+    fn access(&self, request: &mut Request, _: &mut Exchange<'_>) -> Flow {
         match self.transform(request) {
             Ok(()) => Flow::Continue,
             Err(Failure::Internal) => Flow::Respond(Response::message(500, "An unexpected error occurred")),

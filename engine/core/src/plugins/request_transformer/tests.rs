@@ -5,9 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::REGISTRATION;
+use super::compile;
 use crate::message::{Captures, Request, RequestHead, ResponseBody, Scheme, Version};
-use crate::phases::{Flow, Plugin};
+use crate::phases::probe::in_exchange;
+use crate::phases::{Flow, Phases, Plugin};
+use crate::plugins::Place;
 
 /// A request to change, and what becomes of it.
 struct Trial {
@@ -44,8 +46,8 @@ impl Trial {
 
     /// The status if the plugin answers.
     fn run(&mut self, config: Value) -> Option<u16> {
-        match plugin(config).access(&mut self.request) {
-            Flow::Continue => None,
+        match in_exchange(|exchange| plugin(config).access(&mut self.request, exchange)) {
+            Flow::Continue | Flow::Later => None,
             Flow::Respond(response) => {
                 assert!(matches!(response.body, ResponseBody::Message(_)));
                 Some(response.status)
@@ -73,7 +75,7 @@ impl Trial {
 }
 
 fn plugin(config: Value) -> std::sync::Arc<dyn Plugin> {
-    (REGISTRATION.compile)(config).unwrap_or_else(|errors| panic!("{errors:?}"))
+    compile(config, &Place::default()).unwrap_or_else(|errors| panic!("{errors:?}"))
 }
 
 fn get(target: &str) -> Trial {
@@ -89,7 +91,7 @@ fn form(body: &str) -> Trial {
 }
 
 fn refusals(config: Value) -> Vec<String> {
-    let Err(errors) = (REGISTRATION.compile)(config) else { return Vec::new() };
+    let Err(errors) = compile(config, &Place::default()) else { return Vec::new() };
     errors.iter().map(|error| format!("{}: {}", error.field.as_deref().unwrap_or("-"), error.message)).collect()
 }
 
@@ -351,7 +353,10 @@ fn other_bodies_are_left_alone() {
 
 #[test]
 fn a_body_is_asked_for_only_where_it_is_edited() {
-    let needs = |config: Value, trial: Trial| plugin(config).needs_request_body(&trial.request.head);
+    let needs = |config: Value, trial: Trial| {
+        let plugin = plugin(config);
+        plugin.phases().has(Phases::REQUEST_BODY) && plugin.needs_request_body(&trial.request.head)
+    };
     let edits = json!({"remove": {"body": ["a"]}});
     assert!(needs(edits.clone(), json_body("")) && needs(edits.clone(), form("")));
     assert!(!needs(edits.clone(), get("/")) && !needs(edits, get("/").with("Content-Type", "text/plain")));

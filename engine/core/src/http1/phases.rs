@@ -1,0 +1,211 @@
+//! Running the phases of a request's plugins.
+
+use std::mem::take;
+use std::sync::Arc;
+
+use super::connection::{After, Connection, LARGEST_BUFFERED};
+use super::head::Framing;
+use super::receive::NoBody;
+use crate::config::tenant::{Route, Tenant};
+use crate::gateway::decide::Routed;
+use crate::message::Response;
+use crate::phases::exchange::Later;
+use crate::phases::outside::Outside;
+use crate::phases::{Exchange, Flow, Phases, Record, chain};
+
+/// How a phase ends that may answer the client.
+pub(super) enum Verdict {
+    /// The request goes on.
+    Go,
+    /// The client gets this.
+    Answer(Response),
+    /// There is nobody to answer.
+    End(After),
+}
+
+/// What is known of an exchange for its log.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Outcome {
+    status: u16,
+    received_bytes: u64,
+    sent_bytes: u64,
+}
+
+impl Connection {
+    /// Runs `rewrite` of the plugins without a scope, and has their later phases run if there will be no route.
+    pub(super) fn run_rewrite(&mut self, tenant: &Arc<Tenant>) -> Option<Response> {
+        let chain = tenant.unrouted_chain(self.peer.scheme);
+        if chain.slots.is_empty() {
+            return None;
+        }
+        if !chain.later.is_empty() {
+            let (tenant, chain) = (tenant.clone(), chain.clone());
+            self.facts.later = Some(Later { tenant, routed: None, chain, chosen: Vec::new() });
+        }
+        let Self { request, facts, worker, .. } = self;
+        for place in &chain.rewrite {
+            let Some((instance, _)) = &chain.slots[*place].fixed else { continue };
+            let mut exchange = Exchange { tenant, route: None, clock: &worker.shared.clock, facts };
+            match instance.plugin.rewrite(request, &mut exchange) {
+                Flow::Continue => {}
+                Flow::Respond(response) => return Some(response),
+                Flow::Later => return Some(unavailable()),
+            }
+        }
+        None
+    }
+
+    /// Runs `access` of the route's plugins until one of them answers.
+    pub(super) async fn run_access(&mut self, routed: &Routed, body_limit: Option<u64>) -> Verdict {
+        let (tenant, route) = (&*routed.tenant, routed.route());
+        let chain = route.chain(self.peer.scheme);
+        let has_later = !chain.later.is_empty();
+        self.facts.later = has_later.then(|| Later {
+            tenant: routed.tenant.clone(),
+            routed: Some(routed.clone()),
+            chain: chain.clone(),
+            chosen: Vec::new(),
+        });
+        let mut answer = None;
+        for (place, slot) in chain.slots.iter().enumerate() {
+            let consumer = self.facts.consumer.as_deref();
+            let ids = Some((&*route.id, route.service_id.as_deref()));
+            let Some(instance) = chain::pick(slot, &tenant.scoped, consumer, ids, chain.protocols) else { continue };
+            if slot.scoped
+                && let Some(later) = &mut self.facts.later
+            {
+                later.chosen.push((place, instance.clone()));
+            }
+            if answer.is_some() {
+                continue;
+            }
+            if instance.phases.has(Phases::REQUEST_BODY)
+                && self.request.body().is_none()
+                && instance.plugin.needs_request_body(&self.request.head)
+            {
+                match self.buffer_body(body_limit.unwrap_or(LARGEST_BUFFERED)).await {
+                    Ok(()) => {}
+                    Err(NoBody::Gone) => return Verdict::End(After::Close),
+                    Err(NoBody::Refused(status, message)) => answer = Some(Response::failure(status, message)),
+                }
+            }
+            if answer.is_none() && instance.phases.has(Phases::ACCESS) {
+                answer = self.turn(tenant, route, instance).await;
+            }
+            if answer.is_some() && !has_later {
+                break;
+            }
+        }
+        answer.map_or(Verdict::Go, Verdict::Answer)
+    }
+
+    async fn turn(&mut self, tenant: &Tenant, route: &Route, instance: &chain::Instance) -> Option<Response> {
+        let Self { request, facts, worker, .. } = self;
+        let mut exchange = Exchange { tenant, route: Some(route), clock: &worker.shared.clock, facts };
+        match instance.plugin.access(request, &mut exchange) {
+            Flow::Continue => None,
+            Flow::Respond(response) => Some(response),
+            Flow::Later => instance.plugin.access_later(request, &mut exchange, Outside::new(worker)).await,
+        }
+    }
+
+    /// Has plugins edit the head in `self.response`; afterwards framing is as it was.
+    pub(super) fn edit_response_head(&mut self) {
+        let Some(later) = self.facts.later.take() else {
+            self.add_response_headers();
+            return;
+        };
+        let length = self.response.headers.get("content-length").map(<[u8]>::to_vec);
+        self.add_response_headers();
+        let Self { response, facts, worker, .. } = self;
+        let clock = &worker.shared.clock;
+        let route = later.routed.as_ref().map(Routed::route);
+        for instance in later.instances().filter(|instance| instance.phases.has(Phases::RESPONSE)) {
+            let mut exchange = Exchange { tenant: &later.tenant, route, clock, facts };
+            instance.plugin.response(response, &mut exchange);
+        }
+        // Where a message ends is not for plugins to say: two lengths would make two messages of it.
+        for framing in ["content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "trailer"] {
+            if framing != "trailer" || !self.framing.takes_trailers {
+                response.headers.remove(framing);
+            }
+        }
+        if let Some(length) = length {
+            let _ = response.headers.append("Content-Length", length);
+        }
+        facts.later = Some(later);
+    }
+
+    fn add_response_headers(&mut self) {
+        let Self { response, facts, .. } = self;
+        for (name, value) in facts.response_headers.iter() {
+            // The list has taken them already, so they are headers.
+            if let Ok(name) = std::str::from_utf8(name) {
+                let _ = response.headers.set(name, value);
+            }
+        }
+        facts.response_headers.clear();
+    }
+
+    /// Whether a plugin wants the whole body of the response in `self.response`.
+    pub(super) fn response_body_is_wanted(&self) -> bool {
+        self.facts.later.as_ref().is_some_and(|later| {
+            let wants = |instance: &&Arc<chain::Instance>| instance.phases.has(Phases::RESPONSE_BODY);
+            later.instances().filter(wants).any(|instance| instance.plugin.needs_response_body(&self.response))
+        })
+    }
+
+    /// Has plugins edit a whole body.
+    pub(super) fn edit_response_body(&mut self, mut body: Vec<u8>) -> Vec<u8> {
+        let Some(later) = self.facts.later.take() else { return body };
+        let Self { response, facts, worker, .. } = self;
+        let clock = &worker.shared.clock;
+        let route = later.routed.as_ref().map(Routed::route);
+        for instance in later.instances().filter(|instance| instance.phases.has(Phases::RESPONSE_BODY)) {
+            if instance.plugin.needs_response_body(response) {
+                let mut exchange = Exchange { tenant: &later.tenant, route, clock, facts };
+                body = instance.plugin.response_body(response, &body, &mut exchange).unwrap_or(body);
+            }
+        }
+        facts.later = Some(later);
+        body
+    }
+
+    /// Counts an answer and keeps what the log will say of it.
+    pub(super) fn answered(&mut self, tenant: &Tenant, status: u16, received_bytes: u64, sent_bytes: u64) {
+        tenant.counters.answered(self.worker.index, status, received_bytes, sent_bytes);
+        self.outcome = Outcome { status, received_bytes, sent_bytes };
+    }
+
+    /// Runs `log` and forgets the request's facts.
+    pub(super) fn finish(&mut self) {
+        if let Some(later) = &self.facts.later {
+            let Outcome { status, received_bytes, sent_bytes } = take(&mut self.outcome);
+            let record = Record {
+                request: &self.request,
+                request_id: &self.request_id,
+                response: &self.response,
+                status,
+                received_bytes,
+                sent_bytes,
+                latency: self.latency,
+                elapsed: self.started.elapsed(),
+                consumer: self.facts.consumer.as_ref(),
+            };
+            for instance in later.instances().filter(|instance| instance.phases.has(Phases::LOG)) {
+                instance.plugin.log(&record);
+            }
+        }
+        self.facts.clear();
+    }
+
+    /// Whether the request has no body that is still to come.
+    pub(super) fn has_no_body(&self) -> bool {
+        self.framing.framing == Framing::None
+    }
+}
+
+/// The answer where something of the gateway itself went wrong.
+fn unavailable() -> Response {
+    Response::message(500, "An unexpected error occurred")
+}

@@ -1,0 +1,167 @@
+//! The phases of a request, as a plugin sees them.
+//!
+//! | Phase | When | Who |
+//! |---|---|---|
+//! | [`Plugin::rewrite`] | the tenant is known, the route is not | plugins without a scope |
+//! | [`Plugin::access`] | after routing, before any connection to the upstream, never again on a retry | the route's chain |
+//! | [`Plugin::response`] | a response's head is at hand, proxied or made here | the same plugins |
+//! | [`Plugin::response_body`] | the same response's whole body is in memory, for plugins that asked for it | the same plugins |
+//! | [`Plugin::log`] | the exchange is over | the same plugins |
+//!
+//! Requests without a route see `rewrite`, and the later phases of the plugins without a scope. The first response of
+//! an `access` wins: no later plugin's `access` runs and no upstream is asked, but the later phases run as ever.
+//!
+//! What a plugin takes part in is known when a [chain](chain::Chain) is compiled, so that a request pays nothing for
+//! phases that nobody uses.
+
+pub mod chain;
+pub mod exchange;
+pub mod order;
+pub mod outside;
+#[cfg(test)]
+pub(crate) mod probe;
+#[cfg(test)]
+mod tests;
+
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::exchange::{Exchange, Facts};
+use self::outside::Outside;
+use crate::config::directory::Consumer;
+use crate::message::{Request, RequestHead, Response, ResponseHead};
+
+/// What the engine does after a plugin's turn.
+#[derive(Debug)]
+pub enum Flow {
+    /// Go on with the next plugin, or to the upstream.
+    Continue,
+    /// Answer the client with this response.
+    Respond(Response),
+    /// The answer takes waiting: go on with [`Plugin::access_later`] of the same plugin.
+    Later,
+}
+
+/// A phase of a plugin that waits. It is polled by the task of the client's connection and dropped with it.
+pub type Waiting<'a> = Pin<Box<dyn Future<Output = Option<Response>> + 'a>>;
+
+/// A set of phases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Phases(u8);
+
+impl Phases {
+    /// [`Plugin::rewrite`].
+    pub const REWRITE: Self = Self(1);
+    /// [`Plugin::access`].
+    pub const ACCESS: Self = Self(1 << 1);
+    /// [`Plugin::needs_request_body`] is asked before `access`.
+    pub const REQUEST_BODY: Self = Self(1 << 2);
+    /// [`Plugin::response`].
+    pub const RESPONSE: Self = Self(1 << 3);
+    /// [`Plugin::needs_response_body`] is asked, and [`Plugin::response_body`] called if it says so.
+    pub const RESPONSE_BODY: Self = Self(1 << 4);
+    /// [`Plugin::log`].
+    pub const LOG: Self = Self(1 << 5);
+    /// All phases after `access`.
+    pub const LATER: Self = Self::RESPONSE.and(Self::RESPONSE_BODY).and(Self::LOG);
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether the sets have a phase in common.
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// One compiled instance of a plugin. Shared by all threads for as long as the configuration lives, so an instance
+/// holds no state of a request: that lives in the [`Exchange`].
+pub trait Plugin: Send + Sync {
+    /// The phases that this instance takes part in; asked once, when it is compiled.
+    fn phases(&self) -> Phases;
+
+    /// Before the route is looked for; `request.upstream` and `captures` are not filled in yet.
+    fn rewrite(&self, request: &mut Request, exchange: &mut Exchange<'_>) -> Flow {
+        let _ = (request, exchange);
+        Flow::Continue
+    }
+
+    /// Asked right before `access`. `true` makes the engine read the whole body into memory (up to the tenant's
+    /// `max_body_bytes`, else the client gets 413), so that `Request::body` is `Some` from then on. Not asked for
+    /// requests without a body.
+    fn needs_request_body(&self, head: &RequestHead) -> bool {
+        let _ = head;
+        false
+    }
+
+    /// The plugin's turn. It must not wait; a plugin that has to returns [`Flow::Later`].
+    fn access(&self, request: &mut Request, exchange: &mut Exchange<'_>) -> Flow {
+        let _ = (request, exchange);
+        Flow::Continue
+    }
+
+    /// The rest of a turn whose `access` returned [`Flow::Later`]; a response ends the access phase. It bounds its own
+    /// waiting.
+    fn access_later<'a>(
+        &'a self,
+        request: &'a mut Request,
+        exchange: &'a mut Exchange<'_>,
+        outside: Outside<'a>,
+    ) -> Waiting<'a> {
+        let _ = (request, exchange, outside);
+        Box::pin(ready(None))
+    }
+
+    /// Edits status and headers of a response on its way to the client. Framing headers are not in the list and
+    /// have no effect if they are put there.
+    fn response(&self, response: &mut ResponseHead, exchange: &mut Exchange<'_>) {
+        let _ = (response, exchange);
+    }
+
+    /// Asked after all `response` calls. `true` has the whole body read into memory; a body that is larger than the
+    /// engine buffers is not passed on, the client gets 502 instead.
+    fn needs_response_body(&self, response: &ResponseHead) -> bool {
+        let _ = response;
+        false
+    }
+
+    /// Replaces the body of a response by returning another one. `Content-Length` follows the body.
+    fn response_body(&self, response: &ResponseHead, body: &[u8], exchange: &mut Exchange<'_>) -> Option<Vec<u8>> {
+        let _ = (response, body, exchange);
+        None
+    }
+
+    /// Called when the response was sent or could not be.
+    fn log(&self, record: &Record<'_>) {
+        let _ = record;
+    }
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub struct Record<'a> {
+    /// The request, as plugins left it.
+    pub request: &'a Request,
+    /// Its id.
+    pub request_id: &'a str,
+    /// The head that was sent.
+    pub response: &'a ResponseHead,
+    /// The status that the client got; 499 if it left before there was one.
+    pub status: u16,
+    /// Body bytes from the client.
+    pub received_bytes: u64,
+    /// Body bytes to the client.
+    pub sent_bytes: u64,
+    /// Milliseconds before the upstream was asked and until its response head, if it was asked.
+    pub latency: Option<(u64, u64)>,
+    /// Time from the request's head to the end of the response.
+    pub elapsed: Duration,
+    /// Who asked, if that is known.
+    pub consumer: Option<&'a Arc<Consumer>>,
+}

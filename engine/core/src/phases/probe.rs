@@ -1,0 +1,151 @@
+//! A plugin that only tests have: it notes its turns, and does in each what its configuration says.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::outside::Outside;
+use super::{Exchange, Facts, Flow, Phases, Plugin, Record, Waiting};
+use crate::clock::Clock;
+use crate::config::directory::Consumer;
+use crate::config::entities::EntitySet;
+use crate::error::FieldError;
+use crate::message::{Request, RequestHead, Response, ResponseHead};
+use crate::plugins::{Compiled, Place};
+
+static NOTES: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Probe {
+    /// Under which the turns are noted, so that tests do not see one another's.
+    journal: String,
+    label: String,
+    phases: Vec<String>,
+    /// Name of the consumer that `access` finds.
+    #[serde(default)]
+    consumer: Option<String>,
+    /// Answers from `access`, after waiting if `later` is set.
+    #[serde(default)]
+    status: Option<u16>,
+    #[serde(default)]
+    later: bool,
+    /// What is put around a response's body.
+    #[serde(default)]
+    around: String,
+}
+
+pub(crate) fn compile(config: Value, _: &Place) -> Compiled {
+    let probe: Probe = serde_json::from_value(config).map_err(|error| vec![FieldError::whole(error.to_string())])?;
+    Ok(Arc::new(probe))
+}
+
+/// What was noted in a journal so far.
+pub(crate) fn notes(journal: &str) -> Vec<String> {
+    let notes = NOTES.lock().unwrap_or_else(PoisonError::into_inner);
+    notes.iter().filter(|(own, _)| own == journal).map(|(_, note)| note.clone()).collect()
+}
+
+/// Calls a phase with an exchange of a tenant that has nothing.
+pub(crate) fn in_exchange<T>(work: impl FnOnce(&mut Exchange<'_>) -> T) -> T {
+    let settings = serde_json::from_value(serde_json::json!({
+        "router_flavor": "traditional_compatible", "trusted_ips": [], "real_ip_header": "x-real-ip", "headers": [],
+    }));
+    let tenant = crate::config::compile::compile(
+        1,
+        1,
+        &settings.unwrap(),
+        &crate::config::update::Limits::default(),
+        &EntitySet::default(),
+        Arc::new(crate::stats::Counters::new(1)),
+    );
+    let Ok(tenant) = tenant else { panic!("an empty tenant compiles") };
+    let (clock, mut facts) = (Clock::new(), Facts::default());
+    work(&mut Exchange { tenant: &tenant, route: None, clock: &clock, facts: &mut facts })
+}
+
+impl Probe {
+    fn note(&self, what: &str) {
+        let note = format!("{} {what}", self.label);
+        NOTES.lock().unwrap_or_else(PoisonError::into_inner).push((self.journal.clone(), note));
+    }
+}
+
+impl Plugin for Probe {
+    fn phases(&self) -> Phases {
+        let phase = |name: &String| match name.as_str() {
+            "rewrite" => Phases::REWRITE,
+            "access" => Phases::ACCESS,
+            "request_body" => Phases::REQUEST_BODY,
+            "response" => Phases::RESPONSE,
+            "response_body" => Phases::RESPONSE_BODY,
+            "log" => Phases::LOG,
+            _ => Phases::default(),
+        };
+        self.phases.iter().map(phase).fold(Phases::default(), Phases::and)
+    }
+
+    fn rewrite(&self, _: &mut Request, _: &mut Exchange<'_>) -> Flow {
+        self.note("rewrite");
+        Flow::Continue
+    }
+
+    fn needs_request_body(&self, _: &RequestHead) -> bool {
+        true
+    }
+
+    fn access(&self, request: &mut Request, exchange: &mut Exchange<'_>) -> Flow {
+        let body =
+            request.body().filter(|body| !body.is_empty()).map(|body| String::from_utf8_lossy(body).into_owned());
+        self.note(format!("access {}", body.unwrap_or_default()).trim_end());
+        if let Some(name) = &self.consumer {
+            exchange.facts.consumer = Some(Arc::new(Consumer {
+                id: name.as_str().into(),
+                username: Some(name.as_str().into()),
+                custom_id: None,
+                groups: Arc::new([]),
+            }));
+        }
+        match self.status {
+            _ if self.later => Flow::Later,
+            Some(status) => Flow::Respond(Response::message(status, "by the probe")),
+            None => Flow::Continue,
+        }
+    }
+
+    fn access_later<'a>(
+        &'a self,
+        _: &'a mut Request,
+        exchange: &'a mut Exchange<'_>,
+        outside: Outside<'a>,
+    ) -> Waiting<'a> {
+        Box::pin(async move {
+            let label = self.label.clone();
+            let value = outside.aside(move || format!("{label} waited")).await?;
+            exchange.facts.response_headers.set("x-waited", value).ok()?;
+            self.note("later");
+            self.status.map(|status| Response::message(status, "by the probe"))
+        })
+    }
+
+    fn response(&self, response: &mut ResponseHead, exchange: &mut Exchange<'_>) {
+        let consumer = exchange.facts.consumer.as_ref().map_or("nobody", |consumer| &*consumer.id);
+        self.note(&format!("response {} for {consumer}", response.status));
+        let _ = response.headers.append("x-probe", &self.label);
+        let _ = response.headers.append("Transfer-Encoding", "gzip");
+        let _ = response.headers.append("Content-Length", "1");
+    }
+
+    fn needs_response_body(&self, _: &ResponseHead) -> bool {
+        true
+    }
+
+    fn response_body(&self, _: &ResponseHead, body: &[u8], _: &mut Exchange<'_>) -> Option<Vec<u8>> {
+        Some([self.around.as_bytes(), body, self.around.as_bytes()].concat())
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        self.note(&format!("log {} {} bytes", record.status, record.sent_bytes));
+    }
+}
