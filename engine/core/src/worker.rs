@@ -24,7 +24,11 @@ use crate::http2;
 use crate::message::Scheme;
 use crate::net::buffer::Buffer;
 use crate::net::stream::Stream;
+<<<<<<< HEAD
 use crate::tls::server::Handshake;
+=======
+use crate::upstream::multiplex::Multiplexed;
+>>>>>>> 7c5564c (Serve HTTP/2 streams in one task each; speak HTTP/2 to gRPC services)
 use crate::upstream::pool::Pool;
 use crate::upstream::resolve::Resolver;
 
@@ -46,6 +50,8 @@ pub struct Worker {
     pub index: usize,
     /// Idle upstream connections.
     pub pool: RefCell<Pool>,
+    /// HTTP/2 connections to upstreams.
+    pub multiplexed: RefCell<Multiplexed>,
     /// Known names.
     pub resolver: RefCell<Resolver>,
     /// Set once the engine stops: connections end after their current request.
@@ -114,6 +120,7 @@ impl Worker {
             shared,
             index,
             pool: RefCell::default(),
+            multiplexed: RefCell::default(),
             resolver: RefCell::default(),
             stopping: Cell::new(false),
             clients: RefCell::default(),
@@ -192,6 +199,7 @@ impl Worker {
     async fn sweep(&self) {
         poll_fn(|cx| {
             self.pool.borrow_mut().sweep(Instant::now(), cx);
+            self.multiplexed.borrow_mut().sweep(Instant::now(), cx);
             Poll::Ready(())
         })
         .await;

@@ -44,7 +44,13 @@ impl Protocol {
     /// Whether HTTP requests can be sent to the service.
     #[must_use]
     pub fn takes_requests(self) -> bool {
-        matches!(self, Self::Http | Self::Https)
+        !matches!(self, Self::Tcp | Self::Tls | Self::TlsPassthrough)
+    }
+
+    /// Whether requests are sent over HTTP/2.
+    #[must_use]
+    pub fn is_grpc(self) -> bool {
+        matches!(self, Self::Grpc | Self::Grpcs)
     }
 
     /// The port that `Host` leaves out.

@@ -10,7 +10,7 @@ use crate::router::{MatchInput, normalise, upstream_path};
 use crate::tls::server::Handshake;
 
 /// Beginning of the media types of gRPC.
-const GRPC_TYPE: &str = "application/grpc";
+pub(super) const GRPC_TYPE: &str = "application/grpc";
 
 /// What is known of the connection that a request came on.
 #[derive(Debug, Clone)]
@@ -131,12 +131,20 @@ fn forwarded_https(head: &RequestHead) -> bool {
     head.headers.get("x-forwarded-proto").is_some_and(|value| value.eq_ignore_ascii_case(b"https"))
 }
 
+/// Whether a media type is gRPC's, or begins as gRPC-Web's does.
+fn begins_as_grpc(media_type: &[u8]) -> bool {
+    media_type.get(..GRPC_TYPE.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC_TYPE.as_bytes()))
+}
+
+/// Whether a media type is gRPC's, whatever the messages are made of. gRPC-Web is something else.
+#[must_use]
+pub fn is_grpc_type(media_type: &[u8]) -> bool {
+    begins_as_grpc(media_type) && matches!(media_type.get(GRPC_TYPE.len()), None | Some(b'+' | b';' | b' '))
+}
+
 /// The answer to a request that is none that a gRPC route takes.
 fn not_grpc(route: Grpc, secure: bool, head: &RequestHead) -> Option<Response> {
-    let is_grpc = head.headers.get("content-type").is_some_and(|value| {
-        value.get(..GRPC_TYPE.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC_TYPE.as_bytes()))
-    });
-    if !is_grpc {
+    if !head.headers.get("content-type").is_some_and(begins_as_grpc) {
         return Some(Response::message(415, "Non-gRPC request matched gRPC route"));
     }
     if head.version != Version::Http2 {

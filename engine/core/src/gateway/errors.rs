@@ -1,6 +1,10 @@
 //! Bodies of the responses that the gateway makes itself.
 
+use super::decide::GRPC_TYPE;
 use crate::message::{Headers, Response, ResponseBody};
+
+/// Bytes of a body that a gRPC client gets to see as its status message.
+const LONGEST_GRPC_MESSAGE: usize = 1024;
 
 /// A format of error bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +66,65 @@ pub fn render(response: &Response, request: &Headers, request_id: &str) -> Rende
         ),
     };
     Rendered { content_type: content_type.into(), body: body.into_bytes() }
+}
+
+/// A response that the gateway makes as a gRPC client has it: trailers alone, whatever the status was
+/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>). `None` if it is one already.
+#[must_use]
+pub fn for_grpc(response: &Response) -> Option<Response> {
+    let message = match &response.body {
+        ResponseBody::Message(message) | ResponseBody::Failure(message) | ResponseBody::PlainMessage(message) => {
+            message.as_bytes()
+        }
+        ResponseBody::Bytes { body, .. } => body,
+        ResponseBody::Empty => b"",
+    };
+    let has_status = response.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("grpc-status"));
+    if has_status {
+        return None;
+    }
+    let mut grpc = Response { status: 200, headers: response.headers.clone(), body: ResponseBody::Empty };
+    // These speak of a body that is not sent and of a connection that is not HTTP/1.
+    let dropped = ["content-type", "connection", "upgrade"];
+    grpc.headers.retain(|(name, _)| !dropped.iter().any(|dropped| name.eq_ignore_ascii_case(dropped)));
+    Some(
+        grpc.with_header("Content-Type", GRPC_TYPE)
+            .with_header("grpc-status", grpc_status(response.status))
+            .with_header("grpc-message", percent_encoded(message)),
+    )
+}
+
+/// The gRPC status that stands for an HTTP one.
+fn grpc_status(status: u16) -> &'static str {
+    match status {
+        200..300 => "0",
+        499 => "1",
+        400 => "3",
+        504 => "4",
+        404 => "5",
+        409 => "6",
+        403 => "7",
+        429 => "8",
+        501 => "12",
+        500 => "13",
+        503 => "14",
+        401 => "16",
+        _ => "2",
+    }
+}
+
+/// A status message may hold printable ASCII; anything else, and `%`, is escaped.
+fn percent_encoded(message: &[u8]) -> Vec<u8> {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    let mut encoded = Vec::with_capacity(message.len());
+    for byte in message.iter().take(LONGEST_GRPC_MESSAGE) {
+        if (b' '..=b'~').contains(byte) && *byte != b'%' {
+            encoded.push(*byte);
+        } else {
+            encoded.extend([b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        }
+    }
+    encoded
 }
 
 /// The format with the highest quality in `Accept`; the first of equals.

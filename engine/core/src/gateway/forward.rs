@@ -174,6 +174,8 @@ pub struct Exchange<'a> {
     pub upstream_millis: u64,
     /// The request's id.
     pub request_id: &'a str,
+    /// Whether the upstream spoke HTTP/2.
+    pub http2: bool,
 }
 
 /// Writes the end-to-end headers of an upstream's response and those that the gateway adds; `write` gets name and
@@ -223,11 +225,11 @@ pub fn response_headers(
     if added.via {
         if has_via {
             let mut via = head.headers.get_all("via").collect::<Vec<_>>().join(&b", "[..]);
-            via.extend_from_slice(b", 1.1 ");
+            via.extend_from_slice(if exchange.http2 { b", 2 " } else { b", 1.1 " });
             via.extend_from_slice(VIA);
             write(b"Via", &via);
         } else {
-            write(b"Via", b"1.1 sluice");
+            write(b"Via", if exchange.http2 { b"2 sluice" } else { b"1.1 sluice" });
         }
     }
     if added.request_id {

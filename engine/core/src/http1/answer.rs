@@ -10,7 +10,8 @@ use super::connection::{After, Connection};
 use super::head::Framing;
 use super::request::RequestFraming;
 use crate::config::tenant::{ResponseHeaders, Tenant};
-use crate::gateway::errors::render;
+use crate::gateway::decide;
+use crate::gateway::errors::{for_grpc, render};
 use crate::gateway::forward::{Digits, line};
 use crate::message::{RequestHead, Response, Version};
 
@@ -41,6 +42,11 @@ impl Connection {
 
     /// Sends a response that the gateway makes itself.
     pub(crate) async fn respond(&mut self, tenant: Option<&Arc<Tenant>>, response: &Response) -> After {
+        let headers = &self.request.head.headers;
+        let speaks_grpc =
+            self.front == Version::Http2 && headers.get("content-type").is_some_and(decide::is_grpc_type);
+        let for_grpc = if speaks_grpc { for_grpc(response) } else { None };
+        let response = for_grpc.as_ref().unwrap_or(response);
         let unread = self.framing.framing != Framing::None;
         let keep_alive = self.framing.keep_alive && !unread && !self.worker.stopping.get();
         let added = tenant.map_or(NO_TENANT, |tenant| tenant.response_headers);

@@ -20,7 +20,9 @@ use crate::gateway::forward::{Forwarding, write_request};
 use crate::message::Response;
 use crate::net::address::canonical;
 use crate::upstream::connect::{NoAddress, addresses, open};
+use crate::upstream::multiplex::{self, Opening};
 use crate::upstream::pool::{self, PoolKey};
+use crate::worker::Worker;
 
 /// Bodies up to this size that have arrived with their head are kept, so that a retry can send them again.
 const KEPT_BODY: usize = 16 * 1024;
@@ -36,6 +38,8 @@ pub(super) enum Failure {
     ConnectTimeout,
     /// The connection ended before the first byte of a response.
     Died,
+    /// The upstream did nothing with the request.
+    Refused,
     /// The upstream took or sent nothing for too long.
     Timeout,
     /// What the upstream sent is no response.
@@ -86,6 +90,8 @@ impl Connection {
                 return self.respond(Some(tenant), &Response::message(503, "name resolution failed")).await;
             }
         };
+        // A gRPC call's status is a trailer.
+        self.framing.takes_trailers |= service.protocol.is_grpc();
         if !self.prepare_upload(routed, service, limit) {
             return self.respond(Some(tenant), &Response::message(500, "An unexpected error occurred")).await;
         }
@@ -187,11 +193,13 @@ impl Connection {
                             self.up.rewind();
                             continue;
                         }
+                        Err(_) if upstream.stream.was_refused() => Failure::Refused,
                         Err(failure) => failure,
                     }
                 }
             };
             let again = match failure {
+                Failure::Refused => self.up.can_rewind(),
                 Failure::Connect | Failure::ConnectTimeout => true,
                 Failure::Died | Failure::Timeout => self.repeatable(idempotent),
                 _ => false,
@@ -222,6 +230,9 @@ impl Connection {
         may_reuse: bool,
     ) -> Result<pool::Connection, Failure> {
         let worker = self.worker.clone();
+        if service.protocol.is_grpc() {
+            return self.stream_to(&worker, key, service).await;
+        }
         if may_reuse {
             let take = |cx: &mut Context<'_>| worker.pool.borrow_mut().take(key, now, cx);
             while let Some(idle) = poll_fn(|cx| Poll::Ready(take(cx))).await {
@@ -232,10 +243,37 @@ impl Connection {
         }
         self.deadline.set(Instant::now() + service.connect_timeout);
         let Some(share) = self.share_of_connections() else { return Err(Failure::Exhausted) };
-        let mut opening = pin!(open(&worker, key, share));
+        self.until_connected(open(&worker, key, share)).await?.map_err(|_| Failure::Connect)
+    }
+
+    /// A stream on an HTTP/2 connection that others may be using too.
+    async fn stream_to(
+        &mut self,
+        worker: &Rc<Worker>,
+        key: &PoolKey,
+        service: &Service,
+    ) -> Result<pool::Connection, Failure> {
+        let now = Instant::now();
+        self.deadline.set(now + service.connect_timeout);
+        loop {
+            let take = |cx: &mut Context<'_>| worker.multiplexed.borrow_mut().take(key, now, cx);
+            if let Some(stream) = poll_fn(|cx| Poll::Ready(take(cx))).await {
+                return Ok(stream);
+            }
+            let Some(other) = worker.multiplexed.borrow().opening(key) else { break };
+            self.until_connected(other.notified()).await?;
+        }
+        let _opening = Opening::of(&worker.multiplexed, key);
+        let Some(share) = self.share_of_connections() else { return Err(Failure::Exhausted) };
+        self.until_connected(multiplex::open(worker, key, share)).await?.map_err(|_| Failure::Connect)
+    }
+
+    /// Waits for a connection as long as the deadline and the client allow.
+    async fn until_connected<T>(&mut self, connecting: impl Future<Output = T>) -> Result<T, Failure> {
+        let mut connecting = pin!(connecting);
         let Self { stream, buffer, deadline, .. } = self;
-        poll_fn(|cx| match opening.as_mut().poll(cx) {
-            Poll::Ready(result) => Poll::Ready(result.map_err(|_| Failure::Connect)),
+        poll_fn(|cx| match connecting.as_mut().poll(cx) {
+            Poll::Ready(result) => Poll::Ready(Ok(result)),
             Poll::Pending if is_gone(cx, stream, buffer) => Poll::Ready(Err(Failure::ClientGone)),
             Poll::Pending => deadline.poll(cx).map(|()| Err(Failure::ConnectTimeout)),
         })
@@ -248,6 +286,7 @@ impl Connection {
         let take = || shared.counts.upstream(shared.bounds.upstream_connections);
         take().or_else(|| {
             self.worker.pool.borrow_mut().clear();
+            self.worker.multiplexed.borrow_mut().clear();
             take()
         })
     }
@@ -267,7 +306,7 @@ impl Connection {
                 self.answered(tenant, 499, self.received_bytes(), 0);
                 return After::Close;
             }
-            Failure::Connect | Failure::Died | Failure::Invalid => {
+            Failure::Connect | Failure::Died | Failure::Refused | Failure::Invalid => {
                 Response::failure(502, "An invalid response was received from the upstream server")
             }
             Failure::Exhausted => Response::failure(503, "The upstream server is currently unavailable"),

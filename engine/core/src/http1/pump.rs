@@ -60,6 +60,8 @@ pub struct Pump {
     coding: Coding,
     ended: bool,
     finished: bool,
+    /// Whether bytes were written that `out` does not hold any more.
+    moved_on: bool,
     body_bytes: u64,
     limit: u64,
     /// What `poll` waited for when it was last pending.
@@ -79,7 +81,7 @@ impl Pump {
         self.coding = coding;
         // A chunked message without a body still has its last chunk.
         self.ended = self.decoder.is_done() && coding == Coding::Identity;
-        self.finished = false;
+        (self.finished, self.moved_on) = (false, false);
         self.progress = false;
     }
 
@@ -104,10 +106,10 @@ impl Pump {
         self.decoder.is_done() && self.direct == 0
     }
 
-    /// Whether the whole message is in `out`, so that `rewind` can send it again.
+    /// Whether everything so far is in `out`, so that `rewind` can send it again.
     #[must_use]
     pub fn can_rewind(&self) -> bool {
-        self.ended && self.direct == 0 && self.body_bytes == 0
+        !self.moved_on
     }
 
     /// Begins again with the first byte of `out`.
@@ -200,9 +202,11 @@ impl Pump {
 
     /// Moves one step's worth of the buffer into `out`, or marks it for writing as it lies there.
     fn take(&mut self, buffer: &mut Buffer) -> Result<(), PumpError> {
-        if self.written == self.out.len() {
+        // What fits is kept for another try.
+        if self.written == self.out.len() && (self.moved_on || self.out.len() > KEPT_OUTPUT) {
             self.out.clear();
             self.written = 0;
+            self.moved_on = true;
         }
         let direct = self.coding == Coding::Identity && self.decoder.is_identity();
         match self.decoder.step(buffer.data()).map_err(|_| PumpError::Malformed)? {
@@ -219,6 +223,7 @@ impl Pump {
                     return Err(PumpError::TooLarge);
                 }
                 if direct {
+                    self.moved_on = true;
                     self.direct = len;
                     return Ok(());
                 }
@@ -252,7 +257,7 @@ mod tests {
 
     fn pipe(size: usize) -> (Stream, Stream) {
         let (near, far) = tokio::io::duplex(size);
-        (Stream::Pipe(near), Stream::Pipe(far))
+        (Stream::Translated(Box::new(near)), Stream::Translated(Box::new(far)))
     }
 
     #[test]

@@ -123,6 +123,7 @@ impl Connection {
             proxy_millis,
             upstream_millis,
             request_id: &self.request_id,
+            http2: routed.route().service.as_ref().is_some_and(|service| service.protocol.is_grpc()),
         };
         response_headers(&self.response, &exchange, self.framing.takes_trailers, |name, value| line(out, name, value));
         let status = self.response.status;

@@ -1,48 +1,45 @@
-//! A connection as hyper wants it.
+//! A connection as the HTTP/2 implementation wants it.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::net::buffer::Buffer;
 use crate::net::stream::Stream;
 
-/// Size of the read buffer: a full frame of the default size with its header.
-const READ_BUFFER: usize = 16 * 1024 + 9;
-
 /// A stream with the bytes that were read from it before.
-pub(super) struct Io {
+pub struct Io {
     stream: Stream,
-    buffer: Buffer,
+    received: Buffer,
 }
 
 impl Io {
-    pub(super) fn new(stream: Stream, mut received: Buffer) -> Self {
-        received.grow(READ_BUFFER);
-        Self { stream, buffer: received }
+    /// Puts what was `received` before what is still to be read.
+    #[must_use]
+    pub fn new(stream: Stream, received: Buffer) -> Self {
+        Self { stream, received }
     }
 }
 
-impl Read for Io {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        mut target: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        let Self { stream, buffer } = &mut *self;
-        if buffer.is_empty() {
-            ready!(stream.poll_read(cx, buffer))?;
+impl AsyncRead for Io {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, target: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { stream, received } = &mut *self;
+        if received.is_empty() {
+            return stream.poll_read_into(cx, target);
         }
-        let count = buffer.len().min(target.remaining());
-        target.put_slice(buffer.data().get(..count).unwrap_or_default());
-        buffer.consume(count);
+        let count = received.len().min(target.remaining());
+        target.put_slice(received.data().get(..count).unwrap_or_default());
+        received.consume(count);
+        if received.is_empty() {
+            *received = Buffer::default();
+        }
         Poll::Ready(Ok(()))
     }
 }
 
-impl Write for Io {
+impl AsyncWrite for Io {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.stream.poll_write(cx, bytes, b"")
     }

@@ -1,24 +1,26 @@
-//! HTTP/2 towards clients. hyper speaks the protocol; each stream then goes through the HTTP/1 connection code over
-//! a pipe in memory, so that both protocols share one implementation of limits, routing, plugins and upstreams. The
-//! strict HTTP/1 parser in between also refuses whatever would change its meaning when HTTP/2 is written as HTTP/1.
+//! HTTP/2. The h2 crate speaks the protocol; each stream, of a client or to an upstream, then looks to the rest of the
+//! engine like an HTTP/1 connection of its own, translated as it is read and written. So both protocols share one
+//! implementation of limits, routing, plugins and upstreams, and the strict HTTP/1 parser in between refuses whatever
+//! would change its meaning when HTTP/2 is written as HTTP/1. An exchange costs one task and no pipe.
 
+mod incoming;
 mod io;
+mod outgoing;
+mod reading;
 mod request;
-mod response;
-mod stream;
+mod streams;
+mod writing;
 
-use std::cell::RefCell;
-use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use hyper::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http2::Builder;
-use hyper::service::service_fn;
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::{Builder, Connection as Server, SendResponse};
+use http::Request;
 
 use crate::clients::Presence;
 use crate::gateway::decide::Peer;
@@ -28,19 +30,20 @@ use crate::net::buffer::Buffer;
 use crate::net::deadline::Deadline;
 use crate::net::stream::Stream;
 use crate::worker::{Witness, Worker};
-use stream::{Active, Local, Streams};
+use incoming::Incoming;
+pub use io::Io;
+pub use outgoing::{Outgoing, Place};
+use streams::{Active, Streams};
 
 /// What a client sends first on a connection that it knows to be HTTP/2 (RFC 9113 section 3.4), up to the empty line.
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 /// Streams that a client may have open at once.
 const MOST_STREAMS: u32 = 128;
-/// Bytes that a client may send ahead on one stream, and on all of a connection.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-/// Bytes of a stream's response that wait for the socket.
-const SEND_BUFFER: usize = 64 * 1024;
-/// Bytes that wait in the pipe of a stream, per direction.
-const PIPE_BYTES: usize = 64 * 1024;
+/// Bytes that a peer may send ahead on one stream, and on all of a connection.
+pub(crate) const STREAM_WINDOW: u32 = 256 * 1024;
+pub(crate) const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Bytes of a stream's message that wait for the socket.
+pub(crate) const SEND_BUFFER: usize = 64 * 1024;
 /// Streams that a client may reset before they are accepted, and make the gateway reset by breaking rules.
 const MOST_RESETS: usize = 64;
 /// More abandoned than completed streams after which a connection is wound up, and after which it ends at once.
@@ -52,34 +55,21 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// Serves a connection until it ends. `received` is what was read from it already; through `presence` the worker learns
 /// when it may be closed.
 pub async fn serve(worker: Rc<Worker>, stream: Stream, received: Buffer, peer: Peer, presence: Rc<Presence>) {
-    let streams = Rc::new(Streams::default());
-    let head_bytes = u32::try_from(worker.shared.bounds.head_bytes).unwrap_or(u32::MAX);
     let timeout = worker.shared.timeouts.idle;
-    let executor =
-        Local { worker: worker.clone(), next: Rc::new(RefCell::new(None)), patience: worker.shared.timeouts.write };
-    let (counted, next) = (streams.clone(), executor.next.clone());
-    let service = service_fn(move |request: Request<Incoming>| {
-        let active = Active::new(&counted);
-        next.borrow_mut().replace(active.clone());
-        let (worker, peer) = (worker.clone(), peer.clone());
-        async move { Ok::<_, Infallible>(exchange(worker, peer, request, active).await) }
-    });
-    let connection = Builder::new(executor)
-        .max_concurrent_streams(MOST_STREAMS)
-        .max_header_list_size(head_bytes)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_pending_accept_reset_streams(MOST_RESETS)
-        .max_local_error_reset_streams(MOST_RESETS)
-        .serve_connection(io::Io::new(stream, received), service);
-    let mut connection = pin!(connection);
     let mut deadline = Deadline::after(timeout);
+    let greeting = greet(&worker, Io::new(stream, received), &presence, &mut deadline);
+    let Some(mut connection) = greeting.await else { return };
+    let streams = Rc::new(Streams::default());
+    deadline.set(Instant::now() + timeout);
     let (mut winding_up, mut busy) = (false, false);
     poll_fn(|cx| {
         loop {
             streams.watch(cx);
-            if connection.as_mut().poll(cx).is_ready() || streams.waste() > TOO_MUCH_WASTE {
+            while let Poll::Ready(accepted) = connection.poll_accept(cx) {
+                let Some(Ok((request, respond))) = accepted else { return Poll::Ready(()) };
+                exchange(&worker, &peer, request, respond, Active::new(&streams));
+            }
+            if streams.waste() > TOO_MUCH_WASTE {
                 return Poll::Ready(());
             }
             let idle = streams.open() == 0;
@@ -101,29 +91,59 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, received: Buffer, peer: P
             }
             // Streams that are open may end, and those that are on their way are still served.
             winding_up = true;
-            connection.as_mut().graceful_shutdown();
+            connection.graceful_shutdown();
             deadline.set(Instant::now() + FAREWELL);
         }
     })
     .await;
 }
 
-async fn exchange(
-    worker: Rc<Worker>,
-    peer: Peer,
-    request: Request<Incoming>,
-    active: Rc<Active>,
-) -> hyper::Response<response::Body> {
-    let (near, far) = tokio::io::duplex(PIPE_BYTES);
-    let witness = Witness::new(&worker);
-    let mut connection = Connection::new(worker, Stream::Pipe(far), peer, Rc::default());
+/// Reads the client's preface and answers it.
+async fn greet(worker: &Worker, io: Io, presence: &Presence, deadline: &mut Deadline) -> Option<Server<Io, Bytes>> {
+    let handshake = Builder::new()
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_header_list_size(u32::try_from(worker.shared.bounds.head_bytes).unwrap_or(u32::MAX))
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(MOST_RESETS)
+        .max_local_error_reset_streams(Some(MOST_RESETS))
+        .enable_connect_protocol()
+        .handshake(io);
+    let mut handshake = pin!(handshake);
+    poll_fn(|cx| {
+        presence.rest(cx);
+        match handshake.as_mut().poll(cx) {
+            Poll::Ready(connection) => Poll::Ready(connection.ok()),
+            Poll::Pending if presence.is_leaving() => Poll::Ready(None),
+            Poll::Pending => deadline.poll(cx).map(|()| None),
+        }
+    })
+    .await
+}
+
+/// Serves one stream in a task of its own.
+fn exchange(
+    worker: &Rc<Worker>,
+    peer: &Peer,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    active: Active,
+) {
+    let challenge = || {
+        let mut id = String::new();
+        worker.request_id(&mut id);
+        // Hexadecimal digits are base64 digits too; 22 of them with the right last one are 16 bytes.
+        id.truncate(21);
+        id + "g=="
+    };
+    let incoming = Incoming::new(request, respond, active, challenge);
+    let stream = Stream::Translated(Box::new(incoming));
+    let mut connection = Connection::new(worker.clone(), stream, peer.clone(), Rc::default());
     connection.front = Version::Http2;
+    let witness = Witness::new(worker);
     drop(tokio::task::spawn_local(async move {
         let _witness = witness;
         connection.serve().await;
     }));
-    let to_head = request.method() == hyper::Method::HEAD;
-    let (read, write) = tokio::io::split(near);
-    let upload = tokio::task::spawn_local(request::send(request, write));
-    response::receive(read, to_head, upload.abort_handle(), active).await
 }

@@ -1,89 +1,81 @@
-//! An HTTP/2 request written as HTTP/1.1. RFC 9113 section 8.3.
+//! The head of a client's HTTP/2 request written as HTTP/1.1. RFC 9113 section 8.3, RFC 8441.
 
-use std::future::poll_fn;
-use std::pin::Pin;
+use h2::RecvStream;
+use h2::ext::Protocol;
+use http::header::HeaderValue;
+use http::{Method, Request};
 
-use hyper::body::{Body, Incoming};
-use hyper::header::HeaderValue;
-use hyper::{HeaderMap, Request};
-use tokio::io::{AsyncWriteExt, DuplexStream, WriteHalf};
-
+use super::reading::Shape;
 use crate::gateway::forward::line;
-use crate::http1::body::{write_chunk, write_last_chunk};
 
-/// Writes a request into its pipe. The pipe is closed early if the client breaks off, and stays open otherwise.
-pub(super) async fn send(request: Request<Incoming>, mut pipe: WriteHalf<DuplexStream>) {
-    let chunked = !request.body().is_end_stream() && !request.headers().contains_key("content-length");
-    let head = head(&request, chunked);
-    if pipe.write_all(&head).await.is_err() {
-        return;
+/// Whether the client asks for a WebSocket within the stream.
+pub(super) fn is_websocket(request: &Request<RecvStream>) -> bool {
+    request.method() == Method::CONNECT
+        && request.extensions().get::<Protocol>().is_some_and(|protocol| protocol.as_str() == "websocket")
+}
+
+/// How the body that follows the head is shaped.
+pub(super) fn shape(request: &Request<RecvStream>) -> Shape {
+    if is_websocket(request) {
+        return Shape::Raw;
     }
-    let mut body = request.into_body();
-    let mut out = Vec::new();
-    let mut trailers = Vec::new();
-    loop {
-        match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-            None => break,
-            // The gateway sees the end of the pipe within a body, and gives the exchange up.
-            Some(Err(_)) => return drop(pipe.shutdown().await),
-            Some(Ok(frame)) => {
-                out.clear();
-                match (frame.data_ref(), frame.trailers_ref()) {
-                    (Some(data), _) if chunked && !data.is_empty() => write_chunk(&mut out, data),
-                    (Some(data), _) => out.extend_from_slice(data),
-                    (None, Some(fields)) => write_fields(&mut trailers, fields),
-                    (None, None) => {}
-                }
-                if pipe.write_all(&out).await.is_err() {
-                    return;
-                }
-            }
+    if request.body().is_end_stream() {
+        return Shape::None;
+    }
+    let mut lengths = request.headers().get_all("content-length").iter();
+    match (lengths.next(), lengths.next()) {
+        (None, _) => Shape::Chunked,
+        // What is no length, or more than one, the parser refuses.
+        (Some(length), _) => {
+            Shape::Length(length.to_str().ok().and_then(|length| length.parse().ok()).unwrap_or_default())
         }
-    }
-    if chunked {
-        out.clear();
-        write_last_chunk(&mut out, &trailers);
-        // A gateway that has stopped reading has answered, or will not.
-        let _ = pipe.write_all(&out).await;
     }
 }
 
-/// The head. A request without a usable target or authority becomes one that the parser refuses, so that the client
-/// gets the gateway's own 400.
-fn head(request: &Request<Incoming>, chunked: bool) -> Vec<u8> {
+/// Writes the head. A request without a usable target or authority becomes one that the parser refuses, so that the
+/// client gets the gateway's own 400. `key` is the challenge of a WebSocket handshake, which HTTP/2 has none of.
+pub(super) fn head(request: &Request<RecvStream>, shape: Shape, key: impl FnOnce() -> String) -> Vec<u8> {
     let mut out = Vec::with_capacity(512);
-    out.extend_from_slice(request.method().as_str().as_bytes());
+    let websocket = shape == Shape::Raw;
+    out.extend_from_slice(if websocket { b"GET" } else { request.method().as_str().as_bytes() });
     out.push(b' ');
     out.extend_from_slice(request.uri().path_and_query().map_or("*", |target| target.as_str()).as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     if let Some(authority) = request.uri().authority() {
         line(&mut out, b"Host", authority.as_str().as_bytes());
     }
+    let mut cookies: Vec<&[u8]> = Vec::new();
     for (name, value) in request.headers() {
-        let same_host = name == "host"
-            && request.uri().authority().is_some_and(|authority| value.as_bytes() == authority.as_str().as_bytes());
-        // hyper has refused connection-specific headers; cookies may come in pieces and are joined below.
-        if same_host || name == "cookie" || name == "expect" || name == "transfer-encoding" || name == "upgrade" {
-            continue;
-        }
-        if name == "te" {
-            line(&mut out, b"Connection", b"TE");
+        match name.as_str() {
+            // Connection-specific headers have been refused already. `Expect` is for the gateway to answer.
+            "transfer-encoding" | "upgrade" => continue,
+            "sec-websocket-key" | "content-length" if websocket => continue,
+            "host" if request.uri().authority().is_some_and(|authority| same(value, authority.as_str())) => continue,
+            // Cookies may come in pieces.
+            "cookie" => {
+                cookies.push(value.as_bytes());
+                continue;
+            }
+            "te" => line(&mut out, b"Connection", b"TE"),
+            _ => {}
         }
         line(&mut out, name.as_str().as_bytes(), value.as_bytes());
     }
-    let cookies: Vec<&[u8]> = request.headers().get_all("cookie").iter().map(HeaderValue::as_bytes).collect();
     if !cookies.is_empty() {
         line(&mut out, b"cookie", &cookies.join(&b"; "[..]));
     }
-    if chunked {
-        line(&mut out, b"Transfer-Encoding", b"chunked");
+    match shape {
+        Shape::Chunked => line(&mut out, b"Transfer-Encoding", b"chunked"),
+        Shape::Raw => {
+            out.extend_from_slice(b"Connection: Upgrade\r\nUpgrade: websocket\r\n");
+            line(&mut out, b"Sec-WebSocket-Key", key().as_bytes());
+        }
+        Shape::None | Shape::Length(_) => {}
     }
     out.extend_from_slice(b"\r\n");
     out
 }
 
-fn write_fields(out: &mut Vec<u8>, fields: &HeaderMap) {
-    for (name, value) in fields {
-        line(out, name.as_str().as_bytes(), value.as_bytes());
-    }
+fn same(value: &HeaderValue, authority: &str) -> bool {
+    value.as_bytes() == authority.as_bytes()
 }

@@ -57,5 +57,5 @@ pub async fn open(worker: &Worker, key: &PoolKey, share: Share) -> io::Result<Co
             Stream::Tls(Box::new(TlsStream::Client(tls)))
         }
     };
-    Ok(Connection { stream, buffer: Buffer::with_size(READ_BUFFER), reused: false, share })
+    Ok(Connection { stream, buffer: Buffer::with_size(READ_BUFFER), reused: false, share: Some(share) })
 }

@@ -40,8 +40,8 @@ pub struct Connection {
     pub buffer: Buffer,
     /// Whether it has carried a request before.
     pub reused: bool,
-    /// The right to the connection.
-    pub share: Share,
+    /// The right to the connection; a stream on a shared one has none of its own.
+    pub share: Option<Share>,
 }
 
 #[derive(Debug)]
