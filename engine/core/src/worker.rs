@@ -24,11 +24,8 @@ use crate::http2;
 use crate::message::Scheme;
 use crate::net::buffer::Buffer;
 use crate::net::stream::Stream;
-<<<<<<< HEAD
 use crate::tls::server::Handshake;
-=======
 use crate::upstream::multiplex::Multiplexed;
->>>>>>> 7c5564c (Serve HTTP/2 streams in one task each; speak HTTP/2 to gRPC services)
 use crate::upstream::pool::Pool;
 use crate::upstream::resolve::Resolver;
 

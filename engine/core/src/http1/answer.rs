@@ -43,8 +43,7 @@ impl Connection {
     /// Sends a response that the gateway makes itself.
     pub(crate) async fn respond(&mut self, tenant: Option<&Arc<Tenant>>, response: &Response) -> After {
         let headers = &self.request.head.headers;
-        let speaks_grpc =
-            self.front == Version::Http2 && headers.get("content-type").is_some_and(decide::is_grpc_type);
+        let speaks_grpc = self.front == Version::Http2 && headers.get("content-type").is_some_and(decide::is_grpc_type);
         let for_grpc = if speaks_grpc { for_grpc(response) } else { None };
         let response = for_grpc.as_ref().unwrap_or(response);
         let unread = self.framing.framing != Framing::None;

@@ -50,6 +50,7 @@ pub enum Waiting {
 
 /// One direction of one message: first the bytes put into `out` (a head), then the body.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, each named where it is used")]
 pub struct Pump {
     /// Bytes to write before any further body bytes. Kept until the body moves past them, so that a message which is
     /// in there completely can be sent again.

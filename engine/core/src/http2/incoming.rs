@@ -145,7 +145,7 @@ impl AsyncRead for Incoming {
             Poll::Ready(Ok(())) if target.filled().is_empty() && this.reading.is_tunnel() => Poll::Ready(Ok(())),
             Poll::Ready(Ok(())) if target.filled().is_empty() => this.poll_gone(cx),
             Poll::Pending => this.poll_gone(cx),
-            other => other,
+            read @ Poll::Ready(_) => read,
         }
     }
 }

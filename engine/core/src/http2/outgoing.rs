@@ -111,7 +111,8 @@ impl Outgoing {
             }
             Err(error) => {
                 // RFC 9113 section 8.7: these streams were not processed.
-                self.refused = error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM));
+                self.refused =
+                    error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM));
                 Poll::Ready(Err(io::Error::other(error)))
             }
         }

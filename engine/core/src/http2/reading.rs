@@ -120,7 +120,9 @@ impl Reading {
                 // More than announced would be read as the beginning of another message.
                 *left = left.checked_sub(piece.len() as u64).ok_or(io::ErrorKind::InvalidData)?;
             }
-            Shape::Chunked if !piece.is_empty() => self.ahead.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes()),
+            Shape::Chunked if !piece.is_empty() => {
+                self.ahead.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+            }
             _ => {}
         }
         self.piece = piece;

@@ -7,6 +7,7 @@ mod configuration;
 mod desync;
 mod forwarding;
 mod framing;
+mod grpc;
 mod hostile;
 mod http2;
 mod http2_abuse;
