@@ -93,6 +93,11 @@ def sni_fault(value: str) -> str | None:
     return wildcard_fault(value)
 
 
+def normal_server_name(value: str) -> str:
+    """The one form of a TLS server name, which has no letter case and no trailing dot (RFC 6066 section 3)."""
+    return value.lower().removesuffix(".")
+
+
 def cidr_fault(value: str) -> str | None:
     address, slash, length = value.partition("/")
     try:

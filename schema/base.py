@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -36,6 +37,16 @@ class Ref:
     to: str
     on_delete: Literal["cascade", "restrict"] = "restrict"
     nested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Marks a list of the natural keys of this entity's children of one kind.
+
+    Reading shows those that there are; writing makes, and deletes, whatever is different, unless it is left out.
+    """
+
+    of: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +187,19 @@ class Entity(Record):
             for name, info in cls.model_fields.items()
             for mark in info.metadata
             if isinstance(mark, Ref)
+        )
+
+    @classmethod
+    @cache
+    def child_names(cls) -> Mapping[str, str]:
+        """The fields that list children by name, with the kind of the children."""
+        return MappingProxyType(
+            {
+                name: mark.of
+                for name, info in cls.model_fields.items()
+                for mark in info.metadata
+                if isinstance(mark, Names)
+            }
         )
 
     def document(self) -> Document:

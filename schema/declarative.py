@@ -105,6 +105,9 @@ class _Loader:
         entries: list[Any] = value
         for index, entry in enumerate(entries):
             here = f"{position}[{index}]"
+            if isinstance(entry, str) and parent is not None and entity.spec.natural_key is not None:
+                self._collect_one(entity, {entity.spec.natural_key: entry}, here, parent)
+                continue
             if not isinstance(entry, dict):
                 self._file_errors.append(DeclarativeError(entity.spec.singular, "", f"{here}: expected a record"))
                 continue
@@ -176,7 +179,9 @@ class _Loader:
         item.document.setdefault("created_at", 0)
         item.document.setdefault("updated_at", item.document["created_at"])
         try:
-            item.complete = self._registry.parse(item.entity, item.document)
+            complete = self._registry.parse(item.entity, item.document)
+            names = item.entity.child_names()  # those children are items of their own
+            item.complete = {name: value for name, value in complete.items() if name not in names}
         except SchemaViolation as error:
             lost = {violation.field for violation in item.violations}
             item.violations.extend(violation for violation in error.violations if violation.field not in lost)

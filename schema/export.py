@@ -95,6 +95,8 @@ def _mark_sealed(whole: JsonSchema, nested: dict[str, JsonSchema], model: type[B
             models[part.__name__] = (nested[part.__name__], part)
     for schema, record in models.values():
         for name, info in record.model_fields.items():
+            if any(isinstance(mark, Sealed) for mark in info.metadata):
+                schema["properties"][name]["x-encrypted"] = True
             items: JsonSchema | None = schema["properties"][name].get("items")
             if items is not None and _has_sealed_items(info.annotation):
                 items["x-encrypted"] = True

@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from schema import addresses, paths
+from schema import addresses, paths, pem
 
 T = TypeVar("T")
 
@@ -233,6 +233,25 @@ TargetAddress = Annotated[
     Rule(addresses.target_fault),
     Normal(lambda value: addresses.normal_target(value) or value),
 ]
+
+ServerName = Annotated[
+    str,
+    length(1, 255),
+    Rule(lambda value: None if value == "*" else addresses.sni_fault(value)),
+    Normal(addresses.normal_server_name),
+]
+
+
+def _check_repeated(values: list[str]) -> str | None:
+    repeated = next((value for index, value in enumerate(values) if value in values[:index]), None)
+    return None if repeated is None else f"{repeated} is duplicated"
+
+
+ServerNames = Annotated[list[ServerName], items(maximum=256), Rule(_check_repeated)]
+
+Certificates = Annotated[Text, Rule(pem.certificate_fault)]
+PrivateKey = Annotated[Text, Rule(pem.private_key_fault)]
+AuthorityCertificate = Annotated[Text, Rule(pem.authority_fault)]
 
 MAX_PATH_LENGTH: Final = 1024
 HttpPath = Annotated[str, length(1, MAX_PATH_LENGTH), Rule(paths.path_fault)]

@@ -52,13 +52,27 @@ class References:
 
     def referring(self, plural: str, field: str, identifier: UUID) -> Sequence[EntityRow]:
         """Rows of a kind whose reference `field` is this id."""
+        return self.referring_to_any(plural, field, [identifier])
+
+    def referring_to_any(self, plural: str, field: str, identifiers: Sequence[UUID]) -> Sequence[EntityRow]:
+        """Rows of a kind whose reference `field` is one of these ids, oldest first."""
         row = ENTITY_ROWS[plural]
         statement = select(row).where(
             row.org_id == self._org_id,
             row.control_plane_id == self._control_plane_id,
-            row.column(reference_column(field)) == identifier,
+            row.column(reference_column(field)).in_(identifiers),
         )
         return self._session.scalars(statement.order_by(row.created_at, row.id)).all()
+
+    def _listing(self, plural: str, field: str, identifier: UUID) -> Sequence[EntityRow]:
+        """Rows of a kind whose list of references `field` holds this id."""
+        row = ENTITY_ROWS[plural]
+        statement = select(row).where(
+            row.org_id == self._org_id,
+            row.control_plane_id == self._control_plane_id,
+            row.doc.contains({field: [str(identifier)]}),
+        )
+        return self._session.scalars(statement.limit(1)).all()
 
     def resolve(self, entity: type[Entity], document: Document) -> Document:
         """A copy in which every reference is an id that exists.
@@ -96,9 +110,10 @@ class References:
         for candidate in order.values():
             plural = candidate.entity.spec.plural
             for child, reference in self._declarations.references_to(plural):
-                if reference.many or reference.ref.on_delete == "cascade":
+                if reference.ref.on_delete == "cascade":
                     continue
-                for user in self.referring(child.spec.plural, reference.name, candidate.id):
+                find = self._listing if reference.many else self.referring
+                for user in find(child.spec.plural, reference.name, candidate.id):
                     if (child.spec.plural, user.id) not in order:
                         raise ReferencedByOthers(plural, child.spec.plural)
         return list(order.values())

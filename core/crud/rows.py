@@ -17,7 +17,8 @@ def seconds(moment: datetime) -> int:
 
 @cache
 def _fields(entity: type[Entity]) -> tuple[str, ...]:
-    return tuple(name for name, info in entity.model_fields.items() if not info.exclude)
+    children = entity.child_names()
+    return tuple(name for name, info in entity.model_fields.items() if not info.exclude and name not in children)
 
 
 def _default(entity: type[Entity], name: str) -> Any:
@@ -42,7 +43,7 @@ def document_of(row: EntityRow) -> Document:
 
 def write(row: EntityRow, document: Mapping[str, Any]) -> None:
     """Put a complete document (references resolved, secrets sealed) into a row; ids and times are the caller's."""
-    columns = {*SYSTEM_FIELDS, "tags", *row.key_fields}
+    columns = {*SYSTEM_FIELDS, "tags", *row.key_fields, *row.entity.child_names()}
     row.tags = document["tags"]
     for name in row.key_fields:
         setattr(row, name, document[name])

@@ -1,6 +1,6 @@
 """Create, read, list, replace, change and delete entities of one control plane."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from uuid import UUID, uuid4
@@ -23,7 +23,7 @@ from core.errors import NotFound
 from core.models.control_plane import ControlPlane
 from core.models.entities import ENTITY_ROWS, EntityRow, constraint_fields, reference_column
 from schema.base import Document, Entity
-from schema.errors import SchemaViolation
+from schema.errors import SchemaViolation, Violation
 from schema.registry import Registry, registry
 from schema.types import is_uuid
 
@@ -75,7 +75,7 @@ class EntityStore:
 
     def read(self, entity: type[Entity], key: str, parent: Parent | None = None) -> Document:
         """One entity by id or natural key; below a parent only if it belongs to that parent."""
-        return self._shown(self._require(entity, key, self._parent_id(parent), parent))
+        return self._shown([self._require(entity, key, self._parent_id(parent), parent)])[0]
 
     def read_referent(self, entity: type[Entity], key: str, field: str) -> Document:
         """The entity that a reference of another one points at. Raises NotFound also when it points nowhere."""
@@ -85,7 +85,7 @@ class EntityStore:
         referent = None if identifier is None else self._references.by_id(reference.ref.to, identifier)
         if referent is None:
             raise NotFound(self._declarations.entities[reference.ref.to].spec.singular, key)
-        return self._shown(referent)
+        return self._shown([referent])[0]
 
     def list(self, entity: type[Entity], query: ListQuery, parent: Parent | None = None) -> Page:
         """One page in order of creation. Raises InvalidRequest for a cursor that is none of ours."""
@@ -98,7 +98,7 @@ class EntityStore:
             self._require_control_plane()  # any row proves that there is one
         shown = found[: query.size]
         more = len(found) > query.size
-        return Page([self._shown(item) for item in shown], paging.cursor(shown[-1]) if more else None)
+        return Page(list(self._shown(shown)), paging.cursor(shown[-1]) if more else None)
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
@@ -234,7 +234,8 @@ class EntityStore:
 
     def _save(self, row: EntityRow, document: Document, before: Document | None, log: ChangeLog) -> Document:
         entity = row.entity
-        document = {**document, "id": str(row.id)}
+        children = {name: document[name] for name in entity.child_names()}
+        document = {name: value for name, value in document.items() if name not in children} | {"id": str(row.id)}
         document = self._references.resolve(entity, document)
         violations = hooks_of(entity).check(document, self._references)
         if violations:
@@ -246,12 +247,49 @@ class EntityStore:
             self._session.flush()
         except IntegrityError as error:
             raise _refusal(error, row.entity, document) from None
-        stored = rows.document_of(row)
-        log.record(entity, before, stored)
-        return self._presented(entity, self._sealer.open(entity, stored))
+        log.record(entity, before, rows.document_of(row))
+        for name, wanted in children.items():
+            if wanted is not None:
+                self._name_children(row, name, wanted, log)
+        return self._shown([row])[0]
 
-    def _shown(self, row: EntityRow) -> Document:
-        return self._presented(row.entity, self._sealer.open(row.entity, rows.document_of(row)))
+    def _name_children(self, row: EntityRow, field: str, wanted: Sequence[str], log: ChangeLog) -> None:
+        """Make and delete children until exactly those of these names are there."""
+        child, reference, natural = self._children(row.entity, field)
+        plural = child.spec.plural
+        there = {getattr(found, natural): found for found in self._references.referring(plural, reference, row.id)}
+        for name in sorted(there.keys() - set(wanted)):
+            log.record(child, rows.document_of(there[name]), None)
+            self._session.delete(there[name])
+        self._session.flush()
+        for index, name in enumerate(wanted):
+            if name in there:
+                continue
+            elsewhere = self._references.by_key(plural, name)
+            if elsewhere is not None:
+                owner = getattr(elsewhere, reference_column(reference))
+                text = f"{name} already associated with existing {row.entity.spec.singular} '{owner}'"
+                raise InvalidEntity([Violation(f"{field}[{index}]", text)])
+            self._insert(child, {natural: name, reference: {"id": str(row.id)}}, None, log)
+
+    def _children(self, entity: type[Entity], field: str) -> tuple[type[Entity], str, str]:
+        """The kind that a field lists by name, its reference to this one, and its natural key."""
+        child = self._declarations.entities[entity.child_names()[field]]
+        reference = next(item.name for item in child.references() if item.ref.to == entity.spec.plural)
+        assert child.spec.natural_key is not None
+        return child, reference, child.spec.natural_key
+
+    def _shown(self, found: Sequence[EntityRow]) -> Sequence[Document]:
+        """Rows of one kind as their owner sees them."""
+        documents = [self._presented(row.entity, self._sealer.open(row.entity, rows.document_of(row))) for row in found]
+        for field in found[0].entity.child_names() if found else ():
+            child, reference, natural = self._children(found[0].entity, field)
+            names: dict[UUID, list[str]] = {row.id: [] for row in found}
+            for item in self._references.referring_to_any(child.spec.plural, reference, list(names)):
+                names[getattr(item, reference_column(reference))].append(getattr(item, natural))
+            for row, document in zip(found, documents, strict=True):
+                document[field] = names[row.id]
+        return documents
 
     def _presented(self, entity: type[Entity], document: Document) -> Document:
         """Without the fields of the alternative that this entity does not use."""

@@ -7,6 +7,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 from starlette.testclient import TestClient
 
 from schema.registry import registry
+from tests.support import pem
 from tests.support.tenants import Tenant
 
 # The smallest valid body of each kind, as a function of a number that keeps natural keys apart.
@@ -17,8 +18,11 @@ SAMPLES: dict[str, Callable[[int], dict[str, Any]]] = {
     "plugins": lambda n: {"name": "request-transformer", "instance_name": f"p-{n}", "enabled": True},
     "upstreams": lambda n: {"name": f"u-{n}"},
     "targets": lambda n: {"target": f"t-{n}:80"},
+    "certificates": lambda n: dict(zip(("cert", "key"), pem.pair(n), strict=True)),
+    "snis": lambda n: {"name": f"name-{n}.test"},
+    "ca_certificates": lambda n: {"cert": pem.authority(n)},
 }
-# A field and a value other than its default, for changes.
+# A field and a value other than its default, for changes; tags where there is no other.
 CHANGES: dict[str, tuple[str, Any]] = {
     "services": ("retries", 7),
     "routes": ("preserve_host", True),
@@ -26,18 +30,20 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "plugins": ("enabled", False),
     "upstreams": ("slots", 11),
     "targets": ("weight", 5),
+    "certificates": ("tags", ["changed"]),
+    "snis": ("tags", ["changed"]),
+    "ca_certificates": ("tags", ["changed"]),
 }
 # Kinds that cannot be without a parent: the parent's kind and body.
 PARENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "targets": ("upstreams", {"name": "parent"}),
+    "snis": ("certificates", dict(zip(("cert", "key"), pem.pair(1000), strict=True))),
 }
 
 
 def natural_key(plural: str) -> str:
-    """The field that stands in for the id."""
-    key = registry().entities[plural].spec.natural_key
-    assert key is not None
-    return key
+    """The field that stands in for the id; the id itself where there is none."""
+    return registry().entities[plural].spec.natural_key or "id"
 
 
 class Entities:

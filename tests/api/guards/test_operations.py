@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from core.db.engine import Database
 from core.iam import tokens
 from core.models import GatewayConfiguration
+from tests.support.entities import SAMPLES
 from tests.support.operations import Operation, operations
 from tests.support.problems import assert_problem
 from tests.support.tenants import Tenant
@@ -115,6 +116,9 @@ class Belongings:
         )
         upstream = self._create(f"{entities}/upstreams", {"name": "mine"})
         target = self._create(f"{entities}/upstreams/mine/targets", {"target": "mine.test"})
+        certificate = self._create(f"{entities}/certificates", SAMPLES["certificates"](0))
+        sni = self._create(f"{entities}/certificates/{certificate}/snis", {"name": "mine.test"})
+        authority = self._create(f"{entities}/ca_certificates", SAMPLES["ca_certificates"](0))
         with database.tenant(tenant.organization_id) as session:
             configuration = GatewayConfiguration(
                 id=uuid4(), control_plane_id=control_plane, control_plane_geo="us", kind="serverless.v1"
@@ -130,6 +134,9 @@ class Belongings:
             "PluginId": plugin,
             "UpstreamId": upstream,
             "TargetId": target,
+            "CertificateId": certificate,
+            "SniId": sni,
+            "CaCertificateId": authority,
             "configuration_id": str(configuration.id),
             "user_id": str(tenant.user_id),
             "token_id": token["id"],

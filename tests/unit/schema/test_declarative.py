@@ -4,6 +4,7 @@ import pytest
 
 from schema.declarative import load
 from schema.types import is_uuid
+from tests.support import pem
 
 FILE = {
     "_format_version": "3.0",
@@ -89,3 +90,16 @@ def test_nonsense_is_an_error_not_a_crash(file):
 
 def test_an_empty_file_is_a_configuration():
     assert load({}).errors == ()
+
+
+def test_names_below_a_certificate_may_be_bare():
+    certificate, key = pem.pair(1)
+    file = {"certificates": [{"cert": certificate, "key": key, "snis": ["a.test", {"name": "b.test"}]}]}
+    loaded = load(file)
+    assert loaded.errors == ()
+    ((made,), snis) = (loaded.entities["certificates"], loaded.entities["snis"])
+    assert "snis" not in made
+    assert [(sni["name"], sni["certificate"]) for sni in snis] == [
+        ("a.test", {"id": made["id"]}),
+        ("b.test", {"id": made["id"]}),
+    ]

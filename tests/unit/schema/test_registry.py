@@ -20,7 +20,9 @@ JSON = st.recursive(
 
 
 def test_both_folders_are_found_parents_first():
-    assert set(registry().entities) == {"services", "routes", "consumers", "plugins", "upstreams", "targets"}
+    assert set(registry().entities) == {
+        "services", "routes", "consumers", "plugins", "upstreams", "targets", "certificates", "snis", "ca_certificates",
+    }  # fmt: skip
     order = list(registry().entities)
     assert order.index("services") < order.index("routes") < order.index("plugins")
     assert "request-transformer" in registry().plugins
@@ -41,6 +43,7 @@ def test_nested_paths():
         ("routes", "plugins"),
         ("consumers", "plugins"),
         ("upstreams", "targets"),
+        ("certificates", "snis"),
     }
 
 
@@ -60,7 +63,7 @@ def test_components_for_reading_and_writing(plural):
     assert {"id", "created_at", "updated_at"} <= set(read["required"])
     assert "url" not in read["properties"]
     assert read["additionalProperties"] is False
-    assert set(written.get("required", [])) <= {"host", "name", "target"}
+    assert set(written.get("required", [])) <= {"host", "name", "target", "cert", "key"}
     for name, part in written["properties"].items():
         nullable = part.get("type") == "null" or {"type": "null"} in part.get("anyOf", [])
         assert nullable or name in written["required"]
