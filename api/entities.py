@@ -37,7 +37,8 @@ def build_router(declarations: Registry) -> APIRouter:
     """Flat paths for every entity, nested ones below each parent, and look-ups from a child back to its parent."""
     router = token_router(prefix=PREFIX, tag="core-entities")
     for entity in declarations.entities.values():
-        _Mount(router, entity).mount()
+        if entity.spec.mounted:
+            _Mount(router, entity).mount()
     for parent, child, reference in declarations.nested():
         _Mount(router, child, parent, reference).mount()
         _mount_reverse(router, child, parent, reference)
@@ -56,7 +57,8 @@ class _Mount:
     def mount(self) -> None:
         self._add(self._list(), "GET", 200, "list", item=False)
         self._add(self._create(), "POST", 201, "create", item=False)
-        self._add(self._read(), "GET", 200, "get")
+        if self.above is not None or not self.entity.spec.custom_read:
+            self._add(self._read(), "GET", 200, "get")
         self._add(self._replace(), "PUT", 200, "upsert")
         self._add(self._change(), "PATCH", 200, "update")
         self._add(self._delete(), "DELETE", 204, "delete")
@@ -66,9 +68,9 @@ class _Mount:
     ) -> None:
         spec = self.entity.spec
         names = [(_variable(known), known.spec.singular) for known in (self.above,) if known is not None]
-        path = f"/{spec.plural}"
+        path = f"/{spec.path}"
         if self.above is not None:
-            path = f"/{self.above.spec.plural}/{{{_variable(self.above)}}}{path}"
+            path = f"/{self.above.spec.path}/{{{_variable(self.above)}}}/{spec.nested_path}"
         if item:
             path += f"/{{{_variable(self.entity)}}}"
             names.append((_variable(self.entity), spec.singular))
@@ -96,7 +98,7 @@ class _Mount:
         one = self.entity.spec.singular.replace("_", " ")
         place = "" if self.above is None else f" of one {self.above.spec.singular.replace('_', ' ')}"
         return {
-            "list": f"Page through the {self.entity.spec.plural}{place}. Oldest first; rows that stay are shown once.",
+            "list": f"Page through the {self.entity.spec.path}{place}. Oldest first; rows that stay are shown once.",
             "create": f"Add a {one}{place}. Fields that are left out or null get their defaults.",
             "get": f"Look at one {one}{place}. Found by id, or by name where it has one.",
             "upsert": f"Set a {one}{place} to exactly this. Made under the id of the path if it is not there.",
@@ -163,7 +165,7 @@ def _mount_reverse(router: APIRouter, child: type[Entity], target: type[Entity],
 
     sentence = f"Look at the {target.spec.singular} that a {child.spec.singular} refers to."
     router.add_api_route(
-        f"/{child.spec.plural}/{{{_variable(child)}}}/{reference.name}",
+        f"/{child.spec.path}/{{{_variable(child)}}}/{reference.name}",
         get_target,
         methods=["GET"],
         response_class=JSONResponse,

@@ -71,15 +71,20 @@ def path_parameters(*names_and_titles: tuple[str, str]) -> list[Json]:
 
 def list_parameters(entity: type[Entity]) -> list[Json]:
     """What every list understands, and the filters of this one."""
-    found: list[Json] = [
-        _query("size", "Items per page.", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),
-        _query("offset", "Cursor from the previous page; empty for the first.", {"type": "string"}),
-        _query("tags", "Only items with all of `a,b`, or with one of `a/b`.", {"type": "string"}),
-    ]
+    found = page_parameters()
     for name in entity.spec.filters:
         found.append(_query(f"filter[{name}][eq]", f"Only the item whose {name} is this.", {"type": "string"}))
         found.append(_query(f"filter[{name}][contains]", f"Only items with this in their {name}.", {"type": "string"}))
     return found
+
+
+def page_parameters() -> list[Json]:
+    """What selects a page and what is on it."""
+    return [
+        _query("size", "Items per page.", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),
+        _query("offset", "Cursor from the previous page; empty for the first.", {"type": "string"}),
+        _query("tags", "Only items with all of `a,b`, or with one of `a/b`.", {"type": "string"}),
+    ]
 
 
 def request_body(entity: type[Entity]) -> Json:
@@ -87,13 +92,15 @@ def request_body(entity: type[Entity]) -> Json:
     return {"required": True, "content": _json(_ref(f"{entity.spec.title}Input"))}
 
 
-def responses(entity: type[Entity], status: int, *, page: bool = False) -> dict[int | str, Json]:
-    """The success of an operation and the ways it fails."""
+def responses(
+    entity: type[Entity], status: int, *, page: bool = False, schema: Json | None = None
+) -> dict[int | str, Json]:
+    """The success of an operation and the ways it fails. `schema`: of what comes back, if it is not the entity itself."""
     success: Json = {"description": "Done."}
     if status != 204:
         title = entity.spec.title
         success = {"description": "A page." if page else f"The {entity.spec.singular}."}
-        success["content"] = _json(_page(title) if page else _ref(title))
+        success["content"] = _json(schema or (_page(title) if page else _ref(title)))
     return {
         status: success,
         400: {"description": "The request cannot be fulfilled as it stands.", "content": _json(_ref(ERROR))},
@@ -109,7 +116,7 @@ def describe(app: FastAPI, declarations: Registry) -> None:
     def openapi() -> Json:
         document = plain()
         schemas: Json = document.setdefault("components", {}).setdefault("schemas", {})
-        for entity in declarations.entities.values():
+        for entity in (item for item in declarations.entities.values() if item.spec.mounted):
             schemas.update(entity_components(entity))
         for name, config in declarations.plugins.items():
             schemas.update(plugin_components(name, config))

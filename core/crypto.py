@@ -52,7 +52,7 @@ class KeyRing:
         self._token_key = _derive(master_key, "sluice/token-pepper/v1")
         self._lookup_key = _derive(master_key, "sluice/lookup-hash/v1")
         self._wrapping = AESGCM(_derive(master_key, "sluice/data-key-wrapping/v1"))
-        self._cipher = lru_cache(maxsize=_UNWRAPPED_KEYS)(self._unwrap)
+        self._cipher = lru_cache(maxsize=_UNWRAPPED_KEYS)(self._make_cipher)
 
     def __repr__(self) -> str:
         return "KeyRing()"
@@ -86,17 +86,26 @@ class KeyRing:
         except InvalidTag:
             raise UnsealFailed(f"{table}.{field} of row {row_id} does not open with this master key") from None
 
-    def _unwrap(self, key: OrganizationKey) -> AESGCM:
+    def credential_key(self, key: OrganizationKey, control_plane_id: UUID) -> bytes:
+        """32 bytes under which one control plane's gateways compare what callers present.
+
+        It comes from the organization's data key, so it stays the same when the master key changes.
+        """
+        return _derive(self._unwrap(key), f"sluice/credential-key/v1/{control_plane_id}")
+
+    def _make_cipher(self, key: OrganizationKey) -> AESGCM:
+        return AESGCM(self._unwrap(key))
+
+    def _unwrap(self, key: OrganizationKey) -> bytes:
         raw = _decode(key.wrapped)
         try:
-            data_key = self._wrapping.decrypt(
+            return self._wrapping.decrypt(
                 raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _place(key.organization_id, "data-key")
             )
         except InvalidTag:
             raise UnsealFailed(
                 f"the data key of organization {key.organization_id} does not open: is SLUICE_MASTER_KEY the one it was made with?"
             ) from None
-        return AESGCM(data_key)
 
 
 def new_master_key() -> str:
@@ -104,9 +113,9 @@ def new_master_key() -> str:
     return base64.b64encode(os.urandom(32)).decode()
 
 
-def _derive(master_key: bytes, info: str) -> bytes:
-    # The master key is uniformly random, so no salt is needed (RFC 5869 section 3.1).
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=info.encode()).derive(master_key)
+def _derive(key: bytes, info: str) -> bytes:
+    # The key is uniformly random, so no salt is needed (RFC 5869 section 3.1).
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=info.encode()).derive(key)
 
 
 def _place(organization_id: UUID, *parts: str) -> bytes:

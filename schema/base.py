@@ -80,8 +80,9 @@ class EntitySpec:
     """Facts about an entity that its fields do not say.
 
     `natural_key` is the field that stands in for the id in paths and references (below the parent only, where it is
-    unique there only). `filters` are the fields that
-    `filter[field][eq|contains]` accepts.
+    unique there only). `filters` are the fields that `filter[field][eq|contains]` accepts. `path` and `nested_path` are its
+    last path segment, where that is not the plural. Not `mounted`: it has no generic paths; `custom_read`: one of them is
+    read by an endpoint of its own. Not for `gateways`: no plugin uses it yet, so runtimes do not get it.
     """
 
     plural: str
@@ -92,6 +93,15 @@ class EntitySpec:
     filters: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
     variant: Variant | None = None
+    path: str = ""
+    nested_path: str = ""
+    mounted: bool = True
+    custom_read: bool = False
+    gateways: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", self.path or self.plural)
+        object.__setattr__(self, "nested_path", self.nested_path or self.path)
 
     @property
     def key_below(self) -> str | None:
@@ -166,6 +176,12 @@ class Entity(Record):
     def normal_key(cls, key: str) -> str:
         """The stored form of a natural key that a path names."""
         return key
+
+    @classmethod
+    def for_gateways(cls, document: Document, credential_key: bytes) -> Document:
+        """What runtimes get of a complete document in clear. `credential_key` keys the hashes of what callers present."""
+        del credential_key
+        return document
 
     @classmethod
     def nested_records(cls) -> frozenset[str]:

@@ -39,6 +39,15 @@ class Loaded:
     entities: dict[str, list[Document]]
     errors: tuple[DeclarativeError, ...]
 
+    def for_gateways(self, credential_key: bytes, declarations: Registry | None = None) -> dict[str, list[Document]]:
+        """The entities of a snapshot whose settings hold this credential key."""
+        known = (declarations or registry()).entities
+        return {
+            plural: [known[plural].for_gateways(document, credential_key) for document in documents]
+            for plural, documents in self.entities.items()
+            if known[plural].spec.gateways
+        }
+
 
 @dataclass(slots=True)
 class _Item:

@@ -38,6 +38,8 @@ class GatewaySettings(_Part):
     """Where a trusted peer puts the client's address."""
     headers: tuple[str, ...] = ("server_tokens", "latency_tokens", "X-Kong-Request-Id")
     """Which headers the gateway adds by itself."""
+    credential_key: str | None = None
+    """32 bytes in base64, the control plane's own: keys the hashes of credentials (schema/credentials.py)."""
 
 
 class Limits(_Part):

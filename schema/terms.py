@@ -11,6 +11,10 @@ from typing import Any
 
 
 def terms_hash(settings: Mapping[str, Any], limits: Mapping[str, Any]) -> str:
-    """SHA-256 in hex over the `settings` and `limits` of an update, given as JSON values."""
-    canonical = json.dumps({"settings": settings, "limits": limits}, sort_keys=True, separators=(",", ":"))
+    """SHA-256 in hex over the `settings` and `limits` of an update, given as JSON values.
+
+    Without the credential key, which is a control plane's own and never changes.
+    """
+    common = {name: value for name, value in settings.items() if name != "credential_key"}
+    canonical = json.dumps({"settings": common, "limits": limits}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from schema import addresses, paths, pem
+from schema.credentials import password_hash
 
 T = TypeVar("T")
 
@@ -248,6 +249,10 @@ def _check_repeated(values: list[str]) -> str | None:
 
 
 ServerNames = Annotated[list[ServerName], items(maximum=256), Rule(_check_repeated)]
+
+CredentialKey = Annotated[str, length(1, MAX_KEY_LENGTH)]
+Password = Annotated[str, length(1, 4096), Normal(password_hash)]
+"""In clear until it is validated, hashed from then on."""
 
 Certificates = Annotated[Text, Rule(pem.certificate_fault)]
 PrivateKey = Annotated[Text, Rule(pem.private_key_fault)]

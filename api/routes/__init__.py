@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from api import entities
-from api.routes import cloud_gateways, control_planes, health, identity, runtime, serverless
+from api.routes import cloud_gateways, control_planes, health, identity, memberships, runtime, serverless
 
 # Order matters only where paths overlap; they do not.
 ROUTERS: tuple[APIRouter, ...] = (
@@ -15,4 +15,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     serverless.router,
     runtime.router,
     entities.router,
+    memberships.router,
 )

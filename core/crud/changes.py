@@ -51,7 +51,12 @@ class ChangeLog:
         )
 
     def finish(self) -> int:
-        """Make the noted changes the next version, tell listeners at commit, and return the version's number."""
+        """Make the noted changes the next version, tell listeners at commit, and return the version's number.
+
+        Nothing noted: the version stays, for each one has a change of its own.
+        """
+        if not self._changes:
+            return self._control_plane.config_version
         self._control_plane.config_version += 1
         version = self._control_plane.config_version
         for change in self._changes:

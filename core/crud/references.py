@@ -1,6 +1,6 @@
 """Finding what references mean, and what depends on an entity."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -8,7 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.crud.errors import MissingTarget, ReferencedByOthers, ReferenceMissing
-from core.models.entities import ENTITY_ROWS, EntityRow, reference_column
+from core.crud.sealing import Sealer
+from core.models.entities import ENTITY_ROWS, EntityRow, hash_column, reference_column
 from schema.base import Document, Entity
 from schema.registry import Registry
 from schema.types import is_uuid
@@ -17,8 +18,11 @@ from schema.types import is_uuid
 class References:
     """Look-ups within one control plane."""
 
-    def __init__(self, session: Session, declarations: Registry, org_id: UUID, control_plane_id: UUID) -> None:
+    def __init__(
+        self, session: Session, declarations: Registry, sealer: Sealer, org_id: UUID, control_plane_id: UUID
+    ) -> None:
         self._session = session
+        self._sealer = sealer
         self._declarations = declarations
         self._org_id = org_id
         self._control_plane_id = control_plane_id
@@ -42,7 +46,7 @@ class References:
         statement = select(row).where(
             row.org_id == self._org_id,
             row.control_plane_id == self._control_plane_id,
-            row.column(natural) == entity.normal_key(key),
+            self._is(row, natural, entity.normal_key(key)),
         )
         if scope is not None:
             if below is None or below[0] != scope:
@@ -126,6 +130,28 @@ class References:
                     if (child.spec.plural, user.id) not in order:
                         self._collect(user, order)
         order[plural, row.id] = row
+
+    def first(self, plural: str, references: Mapping[str, UUID]) -> EntityRow | None:
+        """The oldest row of a kind that has all of these references."""
+        row = ENTITY_ROWS[plural]
+        statement = select(row).where(row.org_id == self._org_id, row.control_plane_id == self._control_plane_id)
+        for field, identifier in references.items():
+            statement = statement.where(row.column(reference_column(field)) == identifier)
+        return self._session.scalars(statement.order_by(row.created_at, row.id).limit(1)).one_or_none()
+
+    def by_ids(self, plural: str, identifiers: Collection[UUID]) -> Sequence[EntityRow]:
+        """Those of these rows that there are."""
+        row = ENTITY_ROWS[plural]
+        statement = select(row).where(
+            row.org_id == self._org_id, row.control_plane_id == self._control_plane_id, row.id.in_(identifiers)
+        )
+        return self._session.scalars(statement).all()
+
+    def _is(self, row: type[EntityRow], field: str, value: str) -> Any:
+        """The condition that a key field has this value; of a sealed one only the hash can be compared."""
+        if field in row.hashed_fields:
+            return row.column(hash_column(field)) == self._sealer.digest(row.entity, field, value)
+        return row.column(field) == value
 
     def _find(self, plural: str, value: Mapping[str, str]) -> EntityRow | None:
         if plural not in self._declarations.entities:

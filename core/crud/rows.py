@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from core.models.entities import EntityRow, reference_column
+from core.models.entities import EntityRow, hash_column, reference_column
 from schema.base import SYSTEM_FIELDS, Document, Entity
 
 
@@ -41,12 +41,17 @@ def document_of(row: EntityRow) -> Document:
     return {name: stored[name] if name in stored else _default(row.entity, name) for name in _fields(row.entity)}
 
 
-def write(row: EntityRow, document: Mapping[str, Any]) -> None:
-    """Put a complete document (references resolved, secrets sealed) into a row; ids and times are the caller's."""
+def write(row: EntityRow, document: Mapping[str, Any], digests: Mapping[str, bytes]) -> None:
+    """Put a complete document (references resolved, secrets sealed) into a row; ids and times are the caller's.
+
+    `digests` are the keyed hashes of the sealed fields that are unique.
+    """
     columns = {*SYSTEM_FIELDS, "tags", *row.key_fields, *row.entity.child_names()}
     row.tags = document["tags"]
     for name in row.key_fields:
         setattr(row, name, document[name])
+    for name, digest in digests.items():
+        setattr(row, hash_column(name), digest)
     for reference in row.reference_fields:
         referent = document[reference.name]
         columns.add(reference.name)

@@ -49,6 +49,14 @@ class Sealer:
 
         return self._walk(entity, document, apply)
 
+    def digest(self, entity: type[Entity], field: str, value: str) -> bytes:
+        """32 bytes by which a sealed value is found, and found to be unique, within the control plane."""
+        return self._keyring.lookup_hash(self._org_id, f"{entity.spec.plural}/{self._control_plane_id}", field, value)
+
+    def credential_key(self) -> bytes:
+        """What the control plane's gateways hash presented credentials with."""
+        return self._keyring.credential_key(self._organization_key(), self._control_plane_id)
+
     def _walk(self, entity: type[Entity], document: Document, apply: Callable[[str, Any], Any]) -> Document:
         changed: Any = document
         for path in self._declarations.sealed_paths(entity, document):

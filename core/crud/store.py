@@ -1,6 +1,6 @@
 """Create, read, list, replace, change and delete entities of one control plane."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 from uuid import UUID, uuid4
@@ -68,8 +68,8 @@ class EntityStore:
         self._control_plane_id = control_plane_id
         self._declarations = declarations or registry()
         place = (session.org_id, control_plane_id)
-        self._references = References(session, self._declarations, *place)
         self._sealer = Sealer(session, keyring, self._declarations, *place)
+        self._references = References(session, self._declarations, self._sealer, *place)
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -99,6 +99,17 @@ class EntityStore:
         shown = found[: query.size]
         more = len(found) > query.size
         return Page(list(self._shown(shown)), paging.cursor(shown[-1]) if more else None)
+
+    def read_all(self, entity: type[Entity], identifiers: Sequence[UUID]) -> Sequence[Document]:
+        """Those of these entities that there are, in the given order."""
+        found = self._references.by_ids(entity.spec.plural, identifiers)
+        order = {identifier: position for position, identifier in enumerate(identifiers)}
+        return self._shown(sorted(found, key=lambda row: order[row.id]))
+
+    def first(self, entity: type[Entity], references: Mapping[str, UUID]) -> Document | None:
+        """The oldest entity that has all of these references."""
+        found = self._references.first(entity.spec.plural, references)
+        return None if found is None else self._shown([found])[0]
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
@@ -153,11 +164,18 @@ class EntityStore:
         """Remove an entity and what belongs to it. Raises ReferencedByOthers while something else needs it."""
 
         def run(log: ChangeLog) -> None:
-            row = self._require(entity, key, self._parent_id(parent), parent)
-            for doomed in self._references.doomed(row):
-                log.record(doomed.entity, rows.document_of(doomed), None)
-                self._session.delete(doomed)
-                self._session.flush()  # one by one: children must be gone before their parents
+            self._remove(self._require(entity, key, self._parent_id(parent), parent), log)
+
+        self._write(run)
+
+    def delete_all(self, entity: type[Entity], parent: Parent) -> None:
+        """Remove everything of a kind below a parent, as one version. Raises as `delete`."""
+
+        def run(log: ChangeLog) -> None:
+            identifier = self._parent_id(parent)
+            assert identifier is not None
+            for row in self._references.referring(entity.spec.plural, parent.field, identifier):
+                self._remove(row, log)
 
         self._write(run)
 
@@ -168,6 +186,12 @@ class EntityStore:
         result = operation(log)
         log.finish()
         return result
+
+    def _remove(self, row: EntityRow, log: ChangeLog) -> None:
+        for doomed in self._references.doomed(row):
+            log.record(doomed.entity, rows.document_of(doomed), None)
+            self._session.delete(doomed)
+            self._session.flush()  # one by one: children must be gone before their parents
 
     def _lock(self) -> ControlPlane:
         # FOR NO KEY UPDATE: writers wait for each other, rows that merely refer to the control plane do not
@@ -240,7 +264,8 @@ class EntityStore:
         violations = hooks_of(entity).check(document, self._references)
         if violations:
             raise InvalidEntity(violations)
-        rows.write(row, self._sealer.seal(entity, document))
+        digests = {name: self._sealer.digest(entity, name, document[name]) for name in row.hashed_fields}
+        rows.write(row, self._sealer.seal(entity, document), digests)
         try:
             if before is None:
                 self._session.add(row)

@@ -9,13 +9,13 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index, String, UniqueConstraint, Uuid
+from sqlalchemy import ForeignKeyConstraint, Index, LargeBinary, String, UniqueConstraint, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from core.db.tenancy import TenantOwned
 from core.models.base import Base, Document, Timestamps
-from schema.base import Entity, ReferenceField
+from schema.base import Entity, ReferenceField, sealed_paths
 from schema.registry import Registry, registry
 
 _PLACE: Final = ("org_id", "control_plane_id")
@@ -26,6 +26,7 @@ class EntityRow(Timestamps, TenantOwned):
 
     entity: ClassVar[type[Entity]]
     key_fields: ClassVar[tuple[str, ...]]
+    hashed_fields: ClassVar[tuple[str, ...]]
     reference_fields: ClassVar[tuple[ReferenceField, ...]]
 
     control_plane_id: Mapped[UUID] = mapped_column(primary_key=True, sort_order=-90)
@@ -44,6 +45,11 @@ def reference_column(field: str) -> str:
     return f"{field}_id"
 
 
+def hash_column(field: str) -> str:
+    """The column behind a key field that is sealed: the field itself is in the document, its keyed hash is the key."""
+    return f"{field}_hash"
+
+
 def constraint_fields(table: str, constraint: str) -> tuple[str, ...] | None:
     """The entity's fields behind a violated constraint, None for one that is not ours."""
     return _CONSTRAINTS.get((table, constraint))
@@ -59,7 +65,11 @@ def _build(entity: type[Entity], declarations: Registry) -> type[EntityRow]:
     )
     columns_of = {reference.name: reference_column(reference.name) for reference in references}
     single = {reference.name for reference in entity.references()}
-    keys = tuple(dict.fromkeys(name for unique in spec.unique for name in unique.fields if name not in single))
+    names = dict.fromkeys(name for unique in spec.unique for name in unique.fields if name not in single)
+    sealed = {path[0] for path in sealed_paths(entity) if len(path) == 1}
+    keys = tuple(name for name in names if name not in sealed)
+    hashed = tuple(name for name in names if name in sealed)
+    columns_of |= {name: hash_column(name) for name in hashed}
     constraints: list[Any] = [
         ForeignKeyConstraint(_PLACE, ["control_planes.org_id", "control_planes.id"], ondelete="CASCADE"),
         Index(f"ix_{table}_page", *_PLACE, "created_at", "id"),
@@ -70,10 +80,13 @@ def _build(entity: type[Entity], declarations: Registry) -> type[EntityRow]:
         "__doc__": f"Rows of {spec.plural}.",
         "entity": entity,
         "key_fields": keys,
+        "hashed_fields": hashed,
         "reference_fields": references,
     }
     for name in keys:
         attributes[name] = mapped_column(String, nullable=not entity.model_fields[name].is_required())
+    for name in hashed:
+        attributes[hash_column(name)] = mapped_column(LargeBinary)
     for reference in references:
         column = columns_of[reference.name]
         target = reference.ref.to.replace("-", "_")

@@ -1,5 +1,6 @@
 """Builds the update that brings a runtime to a control plane's newest version."""
 
+import base64
 from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
@@ -20,6 +21,8 @@ from schema.base import Document
 from schema.registry import Registry, registry
 from schema.snapshot import Change, Delta, GatewaySettings, Limits, Snapshot, sorted_entities
 from schema.terms import terms_hash
+
+_ROWS: Final = {plural: row for plural, row in ENTITY_ROWS.items() if row.entity.spec.gateways}
 
 MAX_DELTA_CHANGES: Final = 1000
 """A runtime further behind than this gets everything: cheaper than replaying so much history."""
@@ -65,7 +68,7 @@ class UpdateBuilder:
                     control_plane_id=str(control_plane_id),
                     version=assignment.version,
                     hosts=assignment.hosts,
-                    settings=self._settings,
+                    settings=reader.settings(self._settings),
                     limits=self._limits,
                     entities=reader.entities(),
                 )
@@ -75,7 +78,7 @@ class UpdateBuilder:
                 from_version=from_version,
                 version=assignment.version,
                 hosts=assignment.hosts,
-                settings=self._settings,
+                settings=reader.settings(self._settings),
                 limits=self._limits,
                 changes=tuple(changes),
             )
@@ -88,9 +91,14 @@ class _Reader:
         self._control_plane_id = assignment.control_plane_id
         self._version = assignment.version
         self._sealer = Sealer(session, keyring, declarations, self._org_id, self._control_plane_id)
+        self._credential_key = self._sealer.credential_key()
+
+    def settings(self, common: GatewaySettings) -> GatewaySettings:
+        """The installation's settings with this control plane's own."""
+        return common.model_copy(update={"credential_key": base64.b64encode(self._credential_key).decode()})
 
     def entities(self) -> dict[str, list[Document]]:
-        return sorted_entities({plural: list(self._documents(row).values()) for plural, row in ENTITY_ROWS.items()})
+        return sorted_entities({plural: list(self._documents(row).values()) for plural, row in _ROWS.items()})
 
     def changes(self, from_version: int) -> list[Change] | None:
         """The last change of each entity after a version, in order; None if the step cannot be made from history.
@@ -116,7 +124,8 @@ class _Reader:
         whole = len({version for version, _, _ in history}) == self._version - from_version
         if len(history) > MAX_DELTA_CHANGES or not whole or any(kind not in ENTITY_ROWS for _, kind, _ in history):
             return None
-        return self._as_they_are(_last_of_each([(kind, identifier) for _, kind, identifier in history]))
+        shown = [(kind, identifier) for _, kind, identifier in history if kind in _ROWS]
+        return self._as_they_are(_last_of_each(shown))
 
     def _as_they_are(self, changed: Sequence[tuple[str, UUID]]) -> list[Change]:
         found = {
@@ -135,7 +144,11 @@ class _Reader:
         if only is not None:
             statement = statement.where(row.id.in_(only))
         items = self._session.scalars(statement)
-        return {item.id: self._sealer.open(row.entity, rows.document_of(item)) for item in items}
+        return {item.id: self._for_gateways(item) for item in items}
+
+    def _for_gateways(self, row: EntityRow) -> Document:
+        document = self._sealer.open(row.entity, rows.document_of(row))
+        return row.entity.for_gateways(document, self._credential_key)
 
 
 def _last_of_each(history: Sequence[tuple[str, UUID]]) -> list[tuple[str, UUID]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 import sys
@@ -10,8 +11,10 @@ from typing import Any
 
 from gateway_runtime.engine import Engine
 from schema.declarative import load
-from schema.snapshot import Limits, Snapshot
+from schema.snapshot import GatewaySettings, Limits, Snapshot
 from tests.bench.rivals.job import HOST, KEY_HEADER, KEYS, LIMIT, PREFIX, SECRET, Job, consumer, key
+
+CREDENTIAL_KEY = bytes(range(32))
 
 
 def configuration(job: Job, backend_port: int) -> dict[str, Any]:
@@ -60,7 +63,8 @@ def main(port: int, backend_port: int, certificate: Path, job: Job) -> int:
         version=1,
         hosts=(HOST,),
         limits=Limits(allow_upstream=("127.0.0.0/8",)),
-        entities=loaded.entities,
+        settings=GatewaySettings(credential_key=base64.b64encode(CREDENTIAL_KEY).decode()),
+        entities=loaded.for_gateways(CREDENTIAL_KEY),
     )
     report = json.loads(engine.apply(snapshot.to_bytes()))
     if not report["accepted"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import uuid
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from tests.conformance.case import Document
 
 _HOST: Final = "127.0.0.1"
+_CREDENTIAL_KEY: Final = bytes(range(32))
 _ORGANIZATION: Final = str(uuid.UUID(int=1))
 _CONTROL_PLANE: Final = str(uuid.UUID(int=2))
 # The backends are on loopback, which a gateway refuses to call unless it is told otherwise.
@@ -74,9 +76,9 @@ class EngineGateway:
             control_plane_id=_CONTROL_PLANE,
             version=self._version + 1,
             hosts=(ANY_HOST,),
-            settings=settings,
+            settings=settings.model_copy(update={"credential_key": base64.b64encode(_CREDENTIAL_KEY).decode()}),
             limits=_LIMITS,
-            entities=loaded.entities,
+            entities=loaded.for_gateways(_CREDENTIAL_KEY),
         )
         report: dict[str, Any] = json.loads(await asyncio.to_thread(self._engine.apply, snapshot.to_bytes()))
         if report["accepted"]:

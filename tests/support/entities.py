@@ -10,6 +10,9 @@ from schema.registry import registry
 from tests.support import pem
 from tests.support.tenants import Tenant
 
+# A password in its stored form, which stays as it is.
+HASHED = "$pbkdf2-sha256$i=4096$" + "c2FsdHNhbHRzYWx0c2FsdA" + "$" + "A" * 43
+
 # The smallest valid body of each kind, as a function of a number that keeps natural keys apart.
 SAMPLES: dict[str, Callable[[int], dict[str, Any]]] = {
     "services": lambda n: {"name": f"s-{n}", "host": "upstream.test"},
@@ -21,6 +24,10 @@ SAMPLES: dict[str, Callable[[int], dict[str, Any]]] = {
     "certificates": lambda n: dict(zip(("cert", "key"), pem.pair(n), strict=True)),
     "snis": lambda n: {"name": f"name-{n}.test"},
     "ca_certificates": lambda n: {"cert": pem.authority(n)},
+    "consumer_groups": lambda n: {"name": f"g-{n}"},
+    "keyauth_credentials": lambda n: {"key": f"key-{n}"},
+    "basicauth_credentials": lambda n: {"username": f"b-{n}", "password": HASHED},
+    "acls": lambda n: {"group": f"a-{n}"},
 }
 # A field and a value other than its default, for changes; tags where there is no other.
 CHANGES: dict[str, tuple[str, Any]] = {
@@ -33,11 +40,18 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "certificates": ("tags", ["changed"]),
     "snis": ("tags", ["changed"]),
     "ca_certificates": ("tags", ["changed"]),
+    "consumer_groups": ("tags", ["changed"]),
+    "keyauth_credentials": ("ttl", 600),
+    "basicauth_credentials": ("tags", ["changed"]),
+    "acls": ("tags", ["changed"]),
 }
 # Kinds that cannot be without a parent: the parent's kind and body.
 PARENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "targets": ("upstreams", {"name": "parent"}),
     "snis": ("certificates", dict(zip(("cert", "key"), pem.pair(1000), strict=True))),
+    "keyauth_credentials": ("consumers", {"username": "parent"}),
+    "basicauth_credentials": ("consumers", {"username": "parent"}),
+    "acls": ("consumers", {"username": "parent"}),
 }
 
 
@@ -76,20 +90,23 @@ class Entities:
         return response.json()
 
     def get(self, path: str) -> dict[str, Any]:
+        """What is there; of a consumer group, which comes with what belongs to it, the group alone."""
         response = self.call("GET", path)
         assert response.status_code == 200, response.text
-        return response.json()
+        body = response.json()
+        return body["consumer_group"] if body.keys() == {"consumer_group", "consumers", "plugins"} else body
 
     def path(self, plural: str) -> str:
         """Where a kind is written to: below a parent, which is made with the first call, if it needs one."""
+        spec = registry().entities[plural].spec
         if plural not in PARENTS:
-            return plural
+            return spec.path
         parent, body = PARENTS[plural]
         identifier = str(uuid5(NAMESPACE_OID, parent))
         if parent not in self._parents:
             self._parents.add(parent)
             self.create(parent, {**body, "id": identifier})
-        return f"{parent}/{identifier}/{plural}"
+        return f"{parent}/{identifier}/{spec.nested_path}"
 
     def sample(self, plural: str, number: int = 1) -> dict[str, Any]:
         """Create one. Two plugins must differ in scope, so each is put on a service of its own."""

@@ -1,5 +1,7 @@
 """What a write leaves behind: versions, changes, audit, notices, and what runtimes get of it."""
 
+import base64
+import hmac
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID, uuid4
@@ -126,7 +128,10 @@ class TestUpdates:
     def test_a_snapshot_is_complete_and_in_clear(self, update, entities: Entities):
         empty = update()
         assert isinstance(empty, Snapshot)
-        assert (empty.version, empty.entities) == (0, {plural: [] for plural in registry().entities})
+        assert (empty.version, empty.entities) == (
+            0,
+            {plural: [] for plural, entity in registry().entities.items() if entity.spec.gateways},
+        )
         service = entities.create("services", {"name": "s", "host": "h"})
         route = entities.create("services/s/routes", {"paths": ["/"]})
         plugin = plugin_with_secret(entities)
@@ -137,6 +142,45 @@ class TestUpdates:
         assert snapshot.entities["routes"] == [{**route, "expression": None, "priority": 0}]
         assert snapshot.entities["plugins"] == [plugin]
         assert parse_update(snapshot.to_bytes()) == snapshot
+
+    def test_gateways_get_hashes_of_credentials(self, update, entities: Entities):
+        group = entities.create("consumer_groups", {"name": "g"})
+        consumer = entities.create("consumers", {"username": "c"})
+        held = update()
+        entities.call("POST", "consumer_groups/g/consumers", json={"consumer": "c"})
+        key = entities.create("consumers/c/key-auth", {"key": "opensesame", "ttl": 60})
+        lasting = entities.create("consumers/c/key-auth", {})
+        password = entities.create("consumers/c/basic-auth", {"username": "u", "password": "hunter2"})
+        entities.create("consumers/c/acls", {"group": "a"})
+        snapshot = update()
+        credential_key = base64.b64decode(snapshot.settings.credential_key or "")
+        assert len(credential_key) == 32
+        own = {"id": consumer["id"]}
+        found = {item["id"]: item for item in snapshot.entities["keyauth_credentials"]}
+        assert found[key["id"]] == {
+            "id": key["id"],
+            "consumer": own,
+            "key_hash": base64.b64encode(hmac.digest(credential_key, b"opensesame", "sha256")).decode(),
+            "expires_at": key["updated_at"] + 60,
+        }
+        assert found[lasting["id"]]["expires_at"] is None
+        (basic,) = snapshot.entities["basicauth_credentials"]
+        assert basic == {
+            "id": password["id"], "consumer": own, "username": "u", "password_hash": password["password"],
+        }  # fmt: skip
+        (member,) = snapshot.entities["consumer_group_members"]
+        assert (member["consumer"], member["consumer_group"]) == (own, {"id": group["id"]})
+        assert "acls" not in snapshot.entities
+        assert b"opensesame" not in snapshot.to_bytes()
+        assert b"hunter2" not in snapshot.to_bytes()
+        assert apply_delta(held, update(held.version)) == snapshot
+
+    def test_each_control_plane_has_its_own_credential_key(self, builder, update, entities, database, tenant):
+        other = Entities.of(entities.client, tenant, "second")
+        serve(database, tenant.organization_id, other.id)
+        keys = {update().settings.credential_key, builder.build(REGION, other.id).settings.credential_key}
+        assert len(keys) == 2
+        assert update().settings.credential_key in keys
 
     def test_deltas_lead_to_the_same_content(self, update, entities: Entities):
         service = entities.create("services", {"name": "s", "host": "h"})

@@ -119,6 +119,13 @@ class Belongings:
         certificate = self._create(f"{entities}/certificates", SAMPLES["certificates"](0))
         sni = self._create(f"{entities}/certificates/{certificate}/snis", {"name": "mine.test"})
         authority = self._create(f"{entities}/ca_certificates", SAMPLES["ca_certificates"](0))
+        group = self._create(f"{entities}/consumer_groups", {"name": "mine"})
+        self._client.post(
+            f"{entities}/consumer_groups/mine/consumers", json={"consumer": "mine"}, headers=tenant.headers
+        )
+        key = self._create(f"{entities}/consumers/mine/key-auth", {"key": "mine"})
+        password = self._create(f"{entities}/consumers/mine/basic-auth", {"username": "mine", "password": "mine"})
+        acl = self._create(f"{entities}/consumers/mine/acls", {"group": "mine"})
         with database.tenant(tenant.organization_id) as session:
             configuration = GatewayConfiguration(
                 id=uuid4(), control_plane_id=control_plane, control_plane_geo="us", kind="serverless.v1"
@@ -134,6 +141,10 @@ class Belongings:
             "PluginId": plugin,
             "UpstreamId": upstream,
             "TargetId": target,
+            "ConsumerGroupId": group,
+            "KeyAuthId": key,
+            "BasicAuthId": password,
+            "AclId": acl,
             "CertificateId": certificate,
             "SniId": sni,
             "CaCertificateId": authority,

@@ -12,6 +12,9 @@ from schema.plugins.request_transformer import RequestTransformer
 from schema.registry import DuplicateDeclaration, Registry, registry
 from schema.types import Secret
 
+REQUIRED = {
+    "host", "name", "target", "cert", "key", "username", "password", "group", "consumer", "consumer_group",
+}  # fmt: skip
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
@@ -22,6 +25,7 @@ JSON = st.recursive(
 def test_both_folders_are_found_parents_first():
     assert set(registry().entities) == {
         "services", "routes", "consumers", "plugins", "upstreams", "targets", "certificates", "snis", "ca_certificates",
+        "consumer_groups", "consumer_group_members", "keyauth_credentials", "basicauth_credentials", "acls",
     }  # fmt: skip
     order = list(registry().entities)
     assert order.index("services") < order.index("routes") < order.index("plugins")
@@ -44,6 +48,10 @@ def test_nested_paths():
         ("consumers", "plugins"),
         ("upstreams", "targets"),
         ("certificates", "snis"),
+        ("consumer_groups", "plugins"),
+        ("consumers", "keyauth_credentials"),
+        ("consumers", "basicauth_credentials"),
+        ("consumers", "acls"),
     }
 
 
@@ -63,7 +71,7 @@ def test_components_for_reading_and_writing(plural):
     assert {"id", "created_at", "updated_at"} <= set(read["required"])
     assert "url" not in read["properties"]
     assert read["additionalProperties"] is False
-    assert set(written.get("required", [])) <= {"host", "name", "target", "cert", "key"}
+    assert set(written.get("required", [])) <= REQUIRED
     for name, part in written["properties"].items():
         nullable = part.get("type") == "null" or {"type": "null"} in part.get("anyOf", [])
         assert nullable or name in written["required"]

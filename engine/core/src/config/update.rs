@@ -106,6 +106,9 @@ pub struct Settings {
     pub real_ip_header: String,
     /// Which headers the gateway adds to responses.
     pub headers: Vec<String>,
+    /// 32 bytes in base64 that the hashes of presented credentials are keyed with.
+    #[serde(default)]
+    pub credential_key: Option<String>,
 }
 
 /// Bounds of a control plane. What is absent is at its safest.

@@ -1,0 +1,24 @@
+"""The ACL entry: a group that a consumer belongs to, for the plugin `acl`."""
+
+from typing import Annotated, ClassVar
+
+from schema.base import Entity, EntitySpec, Ref, Unique
+from schema.types import Reference, ShortText
+
+
+class Acl(Entity):
+    """A group of a consumer, for the plugin `acl`. Not a consumer group: it has no plugins of its own."""
+
+    spec: ClassVar[EntitySpec] = EntitySpec(
+        plural="acls",
+        singular="acl",
+        natural_key="group",
+        unique=(Unique(("group", "consumer")),),
+        filters=("group",),
+        gateways=False,
+    )
+
+    group: ShortText
+    """Name of the group; once per consumer."""
+    consumer: Annotated[Reference, Ref("consumers", on_delete="cascade", nested=True)]
+    """The member."""
