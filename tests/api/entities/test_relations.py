@@ -167,12 +167,11 @@ class TestServicesAndRoutes:
         assert {name: route[name] for name in body} == body
         assert route["snis"] is route["sources"] is None
 
-    def test_what_no_gateway_can_do_is_refused_at_once(self, entities: Entities):
-        body = {"host": "h", "protocol": "https", "tls_verify": True, "tls_verify_depth": 2}
-        response = entities.call("POST", "services", json=body)
-        assert response.status_code == 400
-        assert [detail["field"] for detail in response.json()["details"]] == ["tls_verify_depth"]
-        assert entities.create("services", {**body, "tls_verify_depth": None})["tls_verify"] is True
+    def test_how_an_upstream_is_verified(self, entities: Entities):
+        sans = {"dnsnames": ["inner.test"], "uris": None}
+        body = {"host": "h", "protocol": "https", "tls_verify": True, "tls_verify_depth": 2, "tls_sans": sans}
+        service = entities.create("services", body)
+        assert {name: service[name] for name in body} == body
 
     def test_a_body_over_the_limit(self, entities: Entities, settings):
         response = entities.call("POST", "services", content=b" " * (settings.max_body_bytes + 1))

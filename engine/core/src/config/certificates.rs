@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::entities::{CertificateSpec, SniSpec, Table};
-use crate::error::ConfigError;
+use super::entities::{EntitySet, Kind};
+use crate::error::{ConfigError, FieldError};
 use crate::tls::certificate::Certificate;
 
 /// Server name → certificate, for one tenant.
@@ -13,26 +13,30 @@ pub struct Certificates(HashMap<Box<str>, Arc<Certificate>>);
 
 impl Certificates {
     /// Reads all certificates and connects the names with them.
-    pub(crate) fn compile(
-        certificates: &Table<CertificateSpec>,
-        snis: &Table<SniSpec>,
-        errors: &mut Vec<ConfigError>,
-    ) -> Self {
-        for spec in certificates.values() {
+    pub(crate) fn compile(entities: &EntitySet, errors: &mut Vec<ConfigError>) -> Self {
+        let mut refuse = |kind: Kind, id: &str, found: &FieldError| {
+            errors.push(ConfigError {
+                entity: kind.singular().into(),
+                id: id.into(),
+                name: None,
+                field: found.field.clone(),
+                message: found.message.clone(),
+            });
+        };
+        for spec in entities.certificates.values() {
             for found in spec.certificate().err().unwrap_or_default() {
-                errors.push(ConfigError {
-                    entity: "certificate".into(),
-                    id: spec.id.clone(),
-                    name: None,
-                    field: found.field.clone(),
-                    message: found.message.clone(),
-                });
+                refuse(Kind::Certificate, &spec.id, found);
+            }
+        }
+        for spec in entities.ca_certificates.values() {
+            if let Err(found) = spec.certificate() {
+                refuse(Kind::CaCertificate, &spec.id, found);
             }
         }
         let mut names = HashMap::new();
-        for spec in snis.values() {
+        for spec in entities.snis.values() {
             if let Some(Ok(certificate)) =
-                certificates.get(spec.certificate.id.as_str()).map(|found| found.certificate())
+                entities.certificates.get(spec.certificate.id.as_str()).map(|found| found.certificate())
             {
                 names.insert(spec.name.trim_end_matches('.').to_ascii_lowercase().into(), certificate.clone());
             }

@@ -11,6 +11,7 @@ use super::certificates::Certificates;
 use super::entities::{EntitySet, ServiceSpec};
 use super::plugins::{Chains, Installed, compile_instance};
 use super::protocol::Protocol;
+use super::service_tls::policy;
 use super::tenant::{Address, Grpc, ResponseHeaders, Route, Service, Tenant};
 use super::update::{Limits, Settings};
 use crate::error::ConfigError;
@@ -35,7 +36,7 @@ pub fn compile(
 ) -> Result<Tenant, Vec<ConfigError>> {
     let mut errors = Vec::new();
     let services = compile_services(entities, limits, &mut errors);
-    let certificates = Certificates::compile(&entities.certificates, &entities.snis, &mut errors);
+    let certificates = Certificates::compile(entities, &mut errors);
     let installed = install_plugins(entities, &mut errors);
     check_flavor(settings, &mut errors);
 
@@ -104,15 +105,7 @@ fn compile_services(
     let mut services = BTreeMap::new();
     for spec in entities.services.values() {
         let refuse = |field: &str, message: &str| error("service", &spec.id, spec.name.as_deref(), field, message);
-        let unsupported = [
-            (spec.client_certificate.is_some(), "client_certificate"),
-            (spec.ca_certificates.as_ref().is_some_and(|list| !list.is_empty()), "ca_certificates"),
-            (spec.tls_verify_depth.is_some(), "tls_verify_depth"),
-        ];
-        for (_, field) in unsupported.iter().filter(|(set, _)| *set) {
-            errors.push(refuse(field, "not available on this engine"));
-        }
-        match compile_service(spec, limits) {
+        match compile_service(spec, entities, limits) {
             Ok(Some(service)) => drop(services.insert(spec.id.clone(), Arc::new(service))),
             Ok(None) => {}
             Err((field, message)) => errors.push(refuse(field, message)),
@@ -122,7 +115,11 @@ fn compile_services(
 }
 
 /// `None` for a protocol that the engine does not speak: its routes answer as routes without a service do.
-fn compile_service(spec: &ServiceSpec, limits: &Limits) -> Result<Option<Service>, (&'static str, &'static str)> {
+fn compile_service(
+    spec: &ServiceSpec,
+    entities: &EntitySet,
+    limits: &Limits,
+) -> Result<Option<Service>, (&'static str, &'static str)> {
     let Some(protocol) = Protocol::named(&spec.protocol) else { return Ok(None) };
     let bare = spec.host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&spec.host);
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
@@ -137,7 +134,7 @@ fn compile_service(spec: &ServiceSpec, limits: &Limits) -> Result<Option<Service
     let name = bare.trim_end_matches('.').to_owned();
     let tls = if protocol.is_secure() {
         let name = ServerName::try_from(name).map_err(|_| ("host", "invalid host"))?;
-        Some(Arc::new(TlsIdentity { name, verify: spec.tls_verify.unwrap_or(true) }))
+        Some(Arc::new(TlsIdentity::new(name, policy(spec, entities, None))))
     } else {
         None
     };

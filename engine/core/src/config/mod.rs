@@ -14,6 +14,7 @@ pub mod directory;
 pub mod entities;
 pub mod plugins;
 pub mod protocol;
+mod service_tls;
 pub mod store;
 pub mod tenant;
 pub mod update;

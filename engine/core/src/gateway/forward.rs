@@ -101,9 +101,15 @@ pub fn write_request(out: &mut Vec<u8>, request: &Request, with: &Forwarding<'_>
     Ok(())
 }
 
+/// The `Host` that goes upstream where it is not the service's own: a plugin's, or the client's.
+#[must_use]
+pub fn upstream_host(request: &Request, preserve_host: bool) -> Option<&[u8]> {
+    let client = || if preserve_host { request.head.headers.get("host") } else { None };
+    request.upstream.host.as_deref().or_else(client)
+}
+
 fn write_host(out: &mut Vec<u8>, request: &Request, with: &Forwarding<'_>) -> Result<(), Unsendable> {
-    let client = if with.preserve_host { request.head.headers.get("host") } else { None };
-    let host = request.upstream.host.as_deref().or(client).unwrap_or(&with.service.host_header);
+    let host = upstream_host(request, with.preserve_host).unwrap_or(&with.service.host_header);
     if host.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) {
         return Err(Unsendable);
     }

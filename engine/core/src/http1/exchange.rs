@@ -16,7 +16,7 @@ use super::pump::Coding;
 use crate::config::tenant::{Address, Service};
 use crate::counts::Share;
 use crate::gateway::decide::Routed;
-use crate::gateway::forward::{Forwarding, write_request};
+use crate::gateway::forward::{Forwarding, upstream_host, write_request};
 use crate::message::Response;
 use crate::net::address::canonical;
 use crate::upstream::connect::{NoAddress, addresses, open};
@@ -169,10 +169,12 @@ impl Connection {
     ) -> Result<(pool::Connection, PoolKey), Failure> {
         let idempotent = !matches!(self.request.method(), b"POST" | b"PATCH" | b"LOCK");
         let (mut tries, mut spare, mut now) = (0, true, asked);
+        let host = upstream_host(&self.request, routed.route().preserve_host);
+        let tls = service.tls.as_ref().map(|own| host.map_or_else(|| own.clone(), |host| own.towards(host)));
         loop {
             let address = canonical(targets.nth(tries as usize));
             let address = SocketAddr::new(address, service.port);
-            let key = PoolKey { tenant: routed.tenant.number, address, tls: service.tls.clone() };
+            let key = PoolKey { tenant: routed.tenant.number, address, tls: tls.clone() };
             let careful = !idempotent || !self.up.can_rewind();
             let failure = match self.connection(&key, service, now, careful, spare).await {
                 Err(failure) => failure,

@@ -5,10 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsConnector, TlsStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::pool::{Connection, PoolKey};
 use super::resolve::resolve;
+use super::tls::TlsIdentity;
 use crate::config::tenant::{Address, Service, Tenant};
 use crate::counts::Share;
 use crate::net::address::may_connect;
@@ -51,11 +53,20 @@ pub async fn open(worker: &Worker, key: &PoolKey, share: Share) -> io::Result<Co
     tcp.set_nodelay(true)?;
     let stream = match &key.tls {
         None => Stream::Plain(tcp),
-        Some(identity) => {
-            let config = worker.shared.tls_clients.get(identity).map_err(io::Error::other)?;
-            let tls = TlsConnector::from(config).connect(identity.name.clone(), tcp).await?;
-            Stream::Tls(Box::new(TlsStream::Client(tls)))
-        }
+        Some(identity) => Stream::Tls(Box::new(secure(worker, key.tenant, identity, tcp, &["http/1.1"]).await?.into())),
     };
     Ok(Connection { stream, buffer: Buffer::with_size(READ_BUFFER), reused: false, share: Some(share) })
+}
+
+/// Begins TLS on a connection, offering these protocols (RFC 7301).
+pub async fn secure(
+    worker: &Worker,
+    tenant: u64,
+    identity: &TlsIdentity,
+    tcp: TcpStream,
+    protocols: &[&str],
+) -> io::Result<TlsStream<TcpStream>> {
+    let config = worker.shared.tls_clients.get(tenant, identity.policy()).map_err(io::Error::other)?;
+    let protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    TlsConnector::from(config).with_alpn(protocols).connect(identity.name().clone(), tcp).await
 }

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio_rustls::{TlsConnector, TlsStream};
 
+use super::connect::secure;
 use super::pool::{Connection, PoolKey};
 use crate::counts::Share;
 use crate::http2::{CONNECTION_WINDOW, Io, Outgoing, Place, SEND_BUFFER, STREAM_WINDOW};
@@ -123,13 +123,11 @@ pub async fn open(worker: &Rc<Worker>, key: &PoolKey, share: Share) -> io::Resul
     let socket = match &key.tls {
         None => Stream::Plain(tcp),
         Some(identity) => {
-            let config = worker.shared.tls_clients.get(identity).map_err(io::Error::other)?;
-            let connector = TlsConnector::from(config);
-            let tls = connector.with_alpn(vec![b"h2".to_vec()]).connect(identity.name.clone(), tcp).await?;
+            let tls = secure(worker, key.tenant, identity, tcp, &["h2"]).await?;
             if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
                 return Err(io::Error::other("no HTTP/2"));
             }
-            Stream::Tls(Box::new(TlsStream::Client(tls)))
+            Stream::Tls(Box::new(tls.into()))
         }
     };
     let (sender, connection) = Builder::new()

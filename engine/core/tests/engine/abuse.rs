@@ -7,11 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls::{ClientConnection, StreamOwned};
 use serde_json::{Value, json};
 use sluice_engine_core::engine::Engine;
-use sluice_engine_core::upstream::tls::{ClientConfigs, TlsIdentity};
 
+use crate::identities::client_config;
 use crate::support::{Client, Gateway, PATIENCE, Upstream, closed_port, route, service, snapshot};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -28,15 +28,14 @@ fn settles(gateway: &Gateway, counter: &str, value: u64) {
 
 /// A TLS client that takes little at a time.
 fn tls(address: SocketAddr) -> StreamOwned<ClientConnection, TcpStream> {
-    let identity = TlsIdentity { name: ServerName::try_from("localhost").unwrap(), verify: false };
-    let config: Arc<ClientConfig> = ClientConfigs::default().get(&identity).unwrap();
+    let config = Arc::new(client_config(rustls::ALL_VERSIONS));
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     socket.connect(&address.into()).unwrap();
     let socket: TcpStream = socket.into();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.set_write_timeout(Some(PATIENCE)).unwrap();
-    StreamOwned::new(ClientConnection::new(config, identity.name).unwrap(), socket)
+    StreamOwned::new(ClientConnection::new(config, ServerName::try_from("localhost").unwrap()).unwrap(), socket)
 }
 
 #[test]

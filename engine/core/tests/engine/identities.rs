@@ -18,6 +18,7 @@ use crate::support::PATIENCE;
 
 /// What signs certificates.
 pub struct Authority {
+    pub pem: String,
     pub der: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
     chain: String,
@@ -37,7 +38,19 @@ impl Authority {
         let params = authority_params(name);
         let cert = params.self_signed(&key).unwrap();
         let der = cert.der().clone();
-        Self { der, issuer: Issuer::new(params, key), chain: String::new() }
+        Self { pem: pem("CERTIFICATE", &der), der, issuer: Issuer::new(params, key), chain: String::new() }
+    }
+
+    /// An authority that is a server, too.
+    pub fn self_signed(names: &[&str]) -> (Self, Identity) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = params(names);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let cert = params.self_signed(&key).unwrap();
+        let der = cert.der().clone();
+        let own = pem("CERTIFICATE", &der);
+        let identity = Identity { cert: own.clone(), key: pem("PRIVATE KEY", &key.serialize_der()), der: der.clone() };
+        (Self { pem: own, der, issuer: Issuer::new(params, key), chain: String::new() }, identity)
     }
 
     /// An authority below this one; the chains of what it signs name it.
@@ -46,8 +59,8 @@ impl Authority {
         let params = authority_params(name);
         let cert = params.signed_by(&key, &self.issuer).unwrap();
         let der = cert.der().clone();
-        let chain = format!("{}{}", pem("CERTIFICATE", &der), self.chain);
-        Self { chain, der, issuer: Issuer::new(params, key) }
+        let own = pem("CERTIFICATE", &der);
+        Self { chain: format!("{own}{}", self.chain), pem: own, der, issuer: Issuer::new(params, key) }
     }
 
     pub fn identity(&self, names: &[&str]) -> Identity {

@@ -16,4 +16,5 @@ mod lifecycle;
 mod streaming;
 mod strict;
 mod support;
+mod upstream_tls;
 mod upstreams;

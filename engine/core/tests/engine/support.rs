@@ -35,9 +35,15 @@ impl Gateway {
             "listeners": [{"address": "127.0.0.1:0", "tls": false}, {"address": "127.0.0.1:0", "tls": true}],
             "threads": 2, "version": "0.0", "limits": limits,
         });
+        Self::with_options(&options, snapshot)
+    }
+
+    /// The first listener is the plain one, the last one that with TLS.
+    pub fn with_options(options: &Value, snapshot: &Value) -> Self {
         let engine = Engine::new(options.to_string().as_bytes()).unwrap();
         let addresses = engine.start().unwrap();
-        let gateway = Self { engine: Arc::new(engine), address: addresses[0], tls_address: addresses[1] };
+        let gateway =
+            Self { engine: Arc::new(engine), address: addresses[0], tls_address: addresses[addresses.len() - 1] };
         let report = gateway.apply(snapshot);
         assert_eq!(report["accepted"], true, "{report}");
         gateway

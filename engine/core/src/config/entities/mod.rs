@@ -3,6 +3,7 @@
 //! A type is one line of the table below and one file with its spec. Everything else that reads, stores or compares
 //! entities goes through the table.
 
+mod ca_certificate;
 mod certificate;
 mod consumer;
 mod draft;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use serde::de::DeserializeOwned;
 
+pub use ca_certificate::CaCertificateSpec;
 pub use certificate::CertificateSpec;
 pub use consumer::ConsumerSpec;
 pub use draft::Draft;
@@ -179,4 +181,5 @@ entity_types! {
     consumers, Consumer, "consumer": ConsumerSpec;
     certificates, Certificate, "certificate": CertificateSpec;
     snis, Sni, "sni": SniSpec;
+    ca_certificates, CaCertificate, "ca_certificate": CaCertificateSpec;
 }

@@ -34,20 +34,30 @@ pub struct ServiceSpec {
     pub client_certificate: Option<Reference>,
     /// Whether the upstream's certificate is verified; `None` means yes.
     pub tls_verify: Option<bool>,
-    /// Longest accepted chain.
+    /// Authorities that may stand between the upstream's certificate and a root; `None` sets no bound.
     pub tls_verify_depth: Option<u32>,
     /// Roots other than the platform's.
     pub ca_certificates: Option<Vec<String>>,
+    /// Names accepted in the upstream's certificate besides its host's.
+    pub tls_sans: Option<TlsSansSpec>,
     /// `false` takes the service's routes out of the router.
     pub enabled: bool,
-    #[serde(rename = "tls_sans", default)]
-    _tls_sans: Option<IgnoredAny>,
     #[serde(rename = "tags", default)]
     _tags: Option<IgnoredAny>,
     #[serde(rename = "created_at", default)]
     _created_at: Option<IgnoredAny>,
     #[serde(rename = "updated_at", default)]
     _updated_at: Option<IgnoredAny>,
+}
+
+/// Names in certificates.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsSansSpec {
+    /// Host names.
+    pub dnsnames: Option<Vec<String>>,
+    /// URIs.
+    pub uris: Option<Vec<String>>,
 }
 
 impl Entity for ServiceSpec {
@@ -59,5 +69,12 @@ impl Entity for ServiceSpec {
         self.name.as_deref()
     }
 
-    fn references(&self, _: &mut dyn FnMut(&str, Kind, &str)) {}
+    fn references(&self, visit: &mut dyn FnMut(&str, Kind, &str)) {
+        if let Some(certificate) = &self.client_certificate {
+            visit("client_certificate.id", Kind::Certificate, &certificate.id);
+        }
+        for (index, id) in self.ca_certificates.iter().flatten().enumerate() {
+            visit(&format!("ca_certificates[{index}]"), Kind::CaCertificate, id);
+        }
+    }
 }
