@@ -30,6 +30,12 @@ impl Clock {
         self.started.elapsed() + self.offset()
     }
 
+    /// The same for a moment that was looked at already.
+    #[must_use]
+    pub fn at(&self, moment: Instant) -> Duration {
+        moment.saturating_duration_since(self.started) + self.offset()
+    }
+
     /// Wall time since the Unix epoch, including what it was moved by.
     #[must_use]
     pub fn since_epoch(&self) -> Duration {

@@ -48,6 +48,12 @@ pub struct Share {
 }
 
 impl Share {
+    /// One of so many, if there is one left.
+    pub(crate) fn take(total: &Arc<AtomicU64>, most: u64) -> Option<Self> {
+        let mut share = Self::none_of(total);
+        share.grow(1, most).then_some(share)
+    }
+
     fn none_of(total: &Arc<AtomicU64>) -> Self {
         Self { total: total.clone(), own: 0 }
     }
@@ -103,8 +109,7 @@ impl Counts {
 
     /// One more connection to an upstream, if there may be one.
     pub(crate) fn upstream(&self, most: u64) -> Option<Share> {
-        let mut share = Share::none_of(&self.upstream);
-        share.grow(1, most).then_some(share)
+        Share::take(&self.upstream, most)
     }
 
     /// No bytes of buffered bodies yet.

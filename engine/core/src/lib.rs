@@ -5,6 +5,7 @@
 //! of Python; `engine/py` is a thin binding over [`engine::Engine`].
 #![forbid(unsafe_code)]
 
+pub mod budget;
 pub mod clients;
 pub mod clock;
 pub mod config;
@@ -18,6 +19,7 @@ pub mod http2;
 pub mod limits;
 pub mod message;
 pub mod net;
+pub mod overload;
 pub mod phases;
 pub mod plugins;
 pub mod query;

@@ -23,6 +23,8 @@ pub struct LimitOptions {
     pub max_upstream_connections: usize,
     /// Memory in bytes for all request bodies that plugins want whole.
     pub max_buffered_bytes: u64,
+    /// How long a ready connection may wait for its turn before requests are shed; 0 never sheds.
+    pub max_delay_ms: u64,
     /// Silence between requests.
     pub idle_timeout_ms: u64,
     /// First byte to the end of a head.
@@ -42,6 +44,7 @@ impl Default for LimitOptions {
             max_connections: 0,
             max_upstream_connections: 0,
             max_buffered_bytes: 256 * 1024 * 1024,
+            max_delay_ms: 250,
             idle_timeout_ms: 75_000,
             head_timeout_ms: 60_000,
             body_timeout_ms: 60_000,
@@ -67,6 +70,8 @@ pub struct Bounds {
 /// Bounds of time, as the workers use them.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
+    /// How long a ready connection may wait for its turn; zero means for ever.
+    pub delay: Duration,
     /// Silence between requests.
     pub idle: Duration,
     /// First byte to the end of a head.
@@ -97,6 +102,7 @@ impl LimitOptions {
     #[must_use]
     pub fn timeouts(&self) -> Timeouts {
         Timeouts {
+            delay: Duration::from_millis(self.max_delay_ms),
             idle: Duration::from_millis(self.idle_timeout_ms),
             head: Duration::from_millis(self.head_timeout_ms),
             body: Duration::from_millis(self.body_timeout_ms),

@@ -1,8 +1,11 @@
-//! Counters per tenant, sharded by thread so that counting never contends.
+//! Counters per tenant, sharded by thread so that counting never contends, and its budget, which is one for all threads.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
+
+use crate::budget::Budget;
+use crate::overload::Recent;
 
 /// One thread's part, alone on its cache lines.
 #[derive(Debug, Default)]
@@ -15,11 +18,16 @@ struct Shard {
     upstream_errors: AtomicU64,
     upstream_refused: AtomicU64,
     upstream_retries: AtomicU64,
+    over_budget: AtomicU64,
+    shed: AtomicU64,
+    recent: Recent,
 }
 
-/// The counters of a tenant; they outlive its configurations.
+/// What is counted of a tenant; it outlives its configurations.
 #[derive(Debug)]
 pub struct Counters {
+    /// What it may use.
+    pub budget: Budget,
     shards: Box<[Shard]>,
 }
 
@@ -40,6 +48,10 @@ pub struct Totals {
     pub upstream_refused_total: u64,
     /// Further tries after a failed one.
     pub upstream_retries_total: u64,
+    /// Requests turned away because the tenant's own budget was spent.
+    pub requests_over_budget_total: u64,
+    /// Requests turned away because the machine could not keep up.
+    pub requests_shed_total: u64,
 }
 
 /// Numbers of answers by class of status.
@@ -62,7 +74,7 @@ impl Counters {
     /// Counters for so many threads.
     #[must_use]
     pub fn new(threads: usize) -> Self {
-        Self { shards: (0..threads.max(1)).map(|_| Shard::default()).collect() }
+        Self { budget: Budget::default(), shards: (0..threads.max(1)).map(|_| Shard::default()).collect() }
     }
 
     /// Counts an answered request. `thread` numbers the calling worker.
@@ -93,6 +105,21 @@ impl Counters {
         self.shard(thread).upstream_retries.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a request that the tenant's budget had no room for.
+    pub fn over_budget(&self, thread: usize) {
+        self.shard(thread).over_budget.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a request that the machine had no time for.
+    pub fn shed(&self, thread: usize) {
+        self.shard(thread).shed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What the tenant asked of a thread lately.
+    pub(crate) fn recent(&self, thread: usize) -> &Recent {
+        &self.shard(thread).recent
+    }
+
     /// The sums.
     #[must_use]
     pub fn totals(&self) -> Totals {
@@ -113,6 +140,8 @@ impl Counters {
             upstream_errors_total: sum(|shard| &shard.upstream_errors),
             upstream_refused_total: sum(|shard| &shard.upstream_refused),
             upstream_retries_total: sum(|shard| &shard.upstream_retries),
+            requests_over_budget_total: sum(|shard| &shard.over_budget),
+            requests_shed_total: sum(|shard| &shard.shed),
         }
     }
 

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 use tokio_rustls::TlsStream;
 
 use crate::clients::{Clients, Presence};
@@ -24,6 +25,7 @@ use crate::http2;
 use crate::message::Scheme;
 use crate::net::buffer::Buffer;
 use crate::net::stream::Stream;
+use crate::overload::{Load, TICK};
 use crate::tls::server::Handshake;
 use crate::upstream::multiplex::Multiplexed;
 use crate::upstream::pool::Pool;
@@ -54,6 +56,8 @@ pub struct Worker {
     /// Set once the engine stops: connections end after their current request.
     pub stopping: Cell<bool>,
     clients: RefCell<Clients>,
+    /// How late this thread is, and who may come in then.
+    pub load: Load,
     random: Cell<u64>,
     date: RefCell<(u64, Rc<str>)>,
 }
@@ -121,6 +125,7 @@ impl Worker {
             resolver: RefCell::default(),
             stopping: Cell::new(false),
             clients: RefCell::default(),
+            load: Load::default(),
             random: Cell::new(seed),
             date: RefCell::new((u64::MAX, Rc::from(""))),
         }
@@ -148,6 +153,11 @@ impl Worker {
         date.1.clone()
     }
 
+    /// Uniform in 0..1.
+    pub fn random(&self) -> f64 {
+        f64::from(u32::try_from(self.next_random() >> 32).unwrap_or(u32::MAX)) / (f64::from(u32::MAX) + 1.0)
+    }
+
     /// `SplitMix64`.
     fn next_random(&self) -> u64 {
         let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -164,6 +174,7 @@ impl Worker {
             let door = Door::open(listener).map(Rc::new);
             doors.extend(door.map(|door| (door.clone(), tokio::task::spawn_local(accept(self.clone(), door)))));
         }
+        drop(tokio::task::spawn_local(self.clone().watch_load()));
         let mut sweep = tokio::time::interval(SWEEP);
         let deadline = loop {
             tokio::select! {
@@ -191,6 +202,16 @@ impl Worker {
         }
         self.clients.borrow().abort(false);
         tokio::task::yield_now().await;
+    }
+
+    /// A task among the others, so that it waits for its turn as long as they do.
+    async fn watch_load(self: Rc<Self>) {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let due = ticks.tick().await;
+            self.load.tick(due.elapsed(), self.shared.timeouts.delay);
+        }
     }
 
     async fn sweep(&self) {
@@ -286,7 +307,13 @@ async fn client(
         return;
     }
     let scheme = if tls { Scheme::Https } else { Scheme::Http };
-    let mut facts = Peer { address: peer.ip(), local_port: local.port(), scheme, handshake: Handshake::default() };
+    let mut facts = Peer {
+        address: peer.ip(),
+        local_port: local.port(),
+        scheme,
+        handshake: Handshake::default(),
+        attachment: Rc::default(),
+    };
     let stream = if tls {
         let accepting = worker.shared.tls.accept(&worker.shared.store.hosts, stream);
         let Ok(Ok((stream, handshake))) = tokio::time::timeout(worker.shared.timeouts.handshake, accepting).await

@@ -1,8 +1,10 @@
 //! From a request's head to what is done with it: tenant, route, plugins. No I/O; shared by all client protocols.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::budget::Attachment;
 use crate::config::tenant::{Grpc, HostTable, Route, Tenant};
 use crate::message::{Request, RequestHead, Response, ResponseBody, Scheme, Version};
 use crate::net::address::canonical;
@@ -23,6 +25,8 @@ pub struct Peer {
     pub scheme: Scheme,
     /// What the client asked for and got in its TLS handshake.
     pub handshake: Handshake,
+    /// The tenant that the connection counts for.
+    pub attachment: Rc<Attachment>,
 }
 
 /// A request that found its route.
@@ -46,6 +50,18 @@ impl Routed {
 
 /// The message for requests that belong to no route, or to no tenant.
 pub const NO_ROUTE: &str = "no Route matched with those values";
+
+/// The answer to a tenant that has used up its budget.
+#[must_use]
+pub fn over_budget() -> Response {
+    Response::message(429, "Too many requests for this gateway").with_header("Retry-After", "1")
+}
+
+/// The answer while the machine cannot keep up.
+#[must_use]
+pub fn overloaded() -> Response {
+    Response::message(503, "The gateway is overloaded").with_header("Retry-After", "1")
+}
 
 /// Finds the tenant of a request and fills in `request.client_ip`. Also tells whether the peer's forwarding headers are
 /// believed. A request that is for no tenant gets the answer.

@@ -10,9 +10,11 @@ use super::pump::Pump;
 use super::receive::NoHead;
 use super::request::{self, RequestFraming};
 use super::response::ResponseFraming;
+use crate::budget::Admission;
 use crate::clients::Presence;
+use crate::config::tenant::Tenant;
 use crate::counts::Share;
-use crate::gateway::decide::{Peer, Routed, admit, route};
+use crate::gateway::decide::{Peer, Routed, admit, over_budget, overloaded, route};
 use crate::http2;
 use crate::message::{Request, RequestHead, Response, ResponseHead, Version};
 use crate::net::buffer::Buffer;
@@ -171,6 +173,11 @@ impl Connection {
                 return self.respond(None, &response).await;
             }
         };
+        // Held until the exchange is over.
+        let _admission = match self.charge(&tenant) {
+            Ok(admission) => admission,
+            Err(response) => return self.respond(Some(&tenant), &response).await,
+        };
         if let Some(response) = self.run_rewrite(&tenant) {
             return self.respond(Some(&tenant), &response).await;
         }
@@ -178,6 +185,24 @@ impl Connection {
             Ok(routed) => self.serve_routed(&routed).await,
             Err(response) => self.respond(Some(&tenant), &response).await,
         }
+    }
+
+    /// Takes a request from its tenant's budget, before anything is done for it: turning one away has to stay cheaper
+    /// than serving it.
+    fn charge(&self, tenant: &Tenant) -> Result<Admission, Response> {
+        let Self { worker, peer, started, .. } = self;
+        let (counters, limits) = (&tenant.counters, &tenant.limits);
+        let attached = peer.attachment.attach(tenant.number, &counters.budget, limits);
+        let admitted = attached.and_then(|()| counters.budget.admit(limits, || worker.shared.clock.at(*started)));
+        let Ok(admission) = admitted else {
+            counters.over_budget(worker.index);
+            return Err(over_budget());
+        };
+        if !worker.load.admits(counters.recent(worker.index), || worker.random()) {
+            counters.shed(worker.index);
+            return Err(overloaded());
+        }
+        Ok(admission)
     }
 
     async fn serve_routed(&mut self, routed: &Routed) -> After {
