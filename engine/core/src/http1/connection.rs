@@ -189,10 +189,12 @@ impl Connection {
 
     /// Takes a request from its tenant's budget, before anything is done for it: turning one away has to stay cheaper
     /// than serving it.
-    fn charge(&self, tenant: &Tenant) -> Result<Admission, Response> {
-        let Self { worker, peer, started, .. } = self;
+    fn charge(&mut self, tenant: &Tenant) -> Result<Admission, Response> {
+        let Self { worker, peer, started, framing, .. } = self;
         let (counters, limits) = (&tenant.counters, &tenant.limits);
         let attached = peer.attachment.attach(tenant.number, &counters.budget, limits);
+        // A connection that is one too many is to go, not to ask again.
+        framing.keep_alive &= attached.is_ok();
         let admitted = attached.and_then(|()| counters.budget.admit(limits, || worker.shared.clock.at(*started)));
         let Ok(admission) = admitted else {
             counters.over_budget(worker.index);

@@ -1,0 +1,138 @@
+//! What a tenant may take, and that its neighbours do not notice.
+
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Client, Gateway, PATIENCE, Upstream, route, service, snapshot};
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+fn limited(upstream: &Upstream, limits: &[(&str, u64)]) -> Value {
+    let mut configuration = snapshot(1, &[service(upstream.address)], &[route("/")]);
+    for (name, value) in limits {
+        configuration["limits"][*name] = json!(value);
+    }
+    configuration
+}
+
+fn statuses(gateway: &Gateway, count: usize) -> Vec<u16> {
+    (0..count).map(|_| gateway.ask(GET).status).collect()
+}
+
+#[test]
+fn requests_per_second_are_bounded_and_come_back() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::with(&limited(&upstream, &[("max_requests_per_second", 1)]));
+    let mut client = gateway.client();
+    client.send(GET);
+    assert_eq!(client.response().status, 200);
+    // The clock cannot be stopped, so a second may pass between two requests, but hardly between all of these.
+    let refused: Vec<_> = (0..20)
+        .filter_map(|_| {
+            client.send(GET);
+            let response = client.response();
+            (response.status == 429).then_some(response)
+        })
+        .collect();
+    let response = refused.first().unwrap();
+    assert_eq!(response.header("retry-after"), Some("1"));
+    assert!(response.text().contains("Too many requests for this gateway"), "{}", response.text());
+    assert_eq!(gateway.counter("requests_over_budget_total"), refused.len() as u64);
+    gateway.engine.advance_clock(Duration::from_secs(2));
+    client.send(GET);
+    assert_eq!(client.response().status, 200);
+}
+
+#[test]
+fn paths_that_lead_nowhere_count_too() {
+    let upstream = Upstream::echo();
+    let mut configuration = limited(&upstream, &[("max_requests_per_second", 2)]);
+    configuration["entities"]["routes"] = json!([]);
+    let gateway = Gateway::with(&configuration);
+    let statuses = statuses(&gateway, 30);
+    assert!(statuses.contains(&404) && statuses.contains(&429), "{statuses:?}");
+}
+
+#[test]
+fn a_change_of_configuration_does_not_refill_the_budget() {
+    let upstream = Upstream::echo();
+    let mut configuration = limited(&upstream, &[("max_requests_per_second", 1)]);
+    let gateway = Gateway::with(&configuration);
+    let mut refused = 0;
+    for version in 2..30 {
+        refused += statuses(&gateway, 1).iter().filter(|status| **status == 429).count();
+        configuration["version"] = json!(version);
+        assert_eq!(gateway.apply(&configuration)["accepted"], true);
+    }
+    assert!(refused > 10, "{refused}");
+    // A larger budget counts at once.
+    configuration["version"] = json!(30);
+    configuration["limits"]["max_requests_per_second"] = json!(1_000_000);
+    assert_eq!(gateway.apply(&configuration)["accepted"], true);
+    gateway.engine.advance_clock(Duration::from_secs(2));
+    assert_eq!(statuses(&gateway, 5), [200; 5]);
+}
+
+#[test]
+fn requests_at_once_are_bounded() {
+    let (arrived, arrivals) = mpsc::channel();
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let (arrived, opens) = (Mutex::new(arrived), gate.clone());
+    // Answers at once below /quick; everything else waits at the gate.
+    let upstream = Upstream::new(move |mut client, _| {
+        while let Some(head) = client.head() {
+            if !head.starts_with("GET /quick ") {
+                arrived.lock().unwrap().send(()).unwrap();
+                drop(opens.1.wait_while(opens.0.lock().unwrap(), |open| !*open).unwrap());
+            }
+            client.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let gateway = Gateway::with(&limited(&upstream, &[("max_concurrent_requests", 2)]));
+    let mut waiting: Vec<Client> = (0..2).map(|_| gateway.client()).collect();
+    for client in &mut waiting {
+        client.send(GET);
+        arrivals.recv_timeout(PATIENCE).unwrap();
+    }
+    assert_eq!(gateway.ask(GET).status, 429);
+    // A client that goes away gives its place back.
+    drop(waiting.pop());
+    let quick = || gateway.ask("GET /quick HTTP/1.1\r\nHost: a\r\n\r\n").status;
+    let status = (0..1_000).map(|_| quick()).find(|status| *status != 429);
+    assert_eq!(status, Some(200));
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
+    assert_eq!(waiting[0].response().status, 200);
+    assert_eq!(statuses(&gateway, 5), [200; 5]);
+}
+
+#[test]
+fn connections_are_bounded_per_tenant() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::with(&limited(&upstream, &[("max_connections", 2)]));
+    let mut other = limited(&upstream, &[("max_connections", 2)]);
+    other["control_plane_id"] = json!("other");
+    other["hosts"] = json!(["other"]);
+    assert_eq!(gateway.apply(&other)["accepted"], true);
+    let mut held: Vec<Client> = (0..2).map(|_| gateway.client()).collect();
+    for client in &mut held {
+        client.send(GET);
+        assert_eq!(client.response().status, 200);
+    }
+    let mut third = gateway.client();
+    third.send(GET);
+    let response = third.response();
+    assert_eq!((response.status, response.header("connection")), (429, Some("close")));
+    // Those who are in stay in, and the neighbour has its own budget.
+    held[0].send(GET);
+    assert_eq!(held[0].response().status, 200);
+    let mut neighbour = gateway.client();
+    neighbour.send("GET / HTTP/1.1\r\nHost: other\r\n\r\n");
+    assert_eq!(neighbour.response().status, 200);
+    // A connection that asks for another tenant counts for that one from then on.
+    held[1].send("GET / HTTP/1.1\r\nHost: other\r\n\r\n");
+    assert_eq!(held[1].response().status, 200);
+    assert_eq!(gateway.ask(GET).status, 200);
+}
