@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use serde::Serialize;
 
-use super::compile::compile;
+use super::compile::{Input, Parts};
 use super::entities::{Draft, EntitySet};
-use super::tenant::{HostTable, Slot};
+use super::tenant::{HostTable, Slot, Tenant};
 use super::update::{Change, Delta, FORMAT, Limits, Report, Settings, Snapshot, Update, reported, whole};
 use crate::error::ConfigError;
 use crate::stats::{Counters, Totals};
@@ -22,6 +22,7 @@ struct Held {
     settings: Settings,
     limits: Limits,
     entities: EntitySet,
+    parts: Parts,
     slot: Arc<Slot>,
     counters: Arc<Counters>,
 }
@@ -60,6 +61,17 @@ struct State {
     tenants: HashMap<String, Held>,
     owners: HashMap<String, String>,
     numbered: u64,
+    /// Versions that requests may still be served from. A worker never holds the last reference to one, for taking a
+    /// large one apart would keep its other requests waiting.
+    retired: Vec<Arc<Tenant>>,
+}
+
+impl State {
+    /// Lets go of the versions that no request needs any more.
+    fn reap(&mut self) {
+        // Nobody can take a new reference: a retired version is in no slot.
+        self.retired.retain(|tenant| Arc::strong_count(tenant) > 1);
+    }
 }
 
 impl Store {
@@ -88,6 +100,8 @@ impl Store {
             state.owners.remove(host);
             self.hosts.remove(host);
         }
+        state.retired.push(held.slot.current.load_full());
+        state.reap();
         true
     }
 
@@ -104,7 +118,10 @@ impl Store {
             organization_id: held.organization_id.clone(),
             totals: held.counters.totals(),
         };
-        self.lock().tenants.iter().map(|(id, held)| (id.clone(), totals(held))).collect()
+        let mut state = self.lock();
+        // Asked for every few seconds: what the last change left behind does not stay until the next one.
+        state.reap();
+        state.tenants.iter().map(|(id, held)| (id.clone(), totals(held))).collect()
     }
 
     fn snapshot(&self, snapshot: Snapshot) -> Report {
@@ -158,20 +175,29 @@ impl Store {
         let earlier = state.tenants.get(&id);
         let number = earlier.map_or(state.numbered + 1, |held| held.number);
         let counters = earlier.map_or_else(|| Arc::new(Counters::new(self.threads)), |held| held.counters.clone());
-        let compiled = std::mem::take(&mut proposal.draft).finish().and_then(|(entities, _)| {
-            let (settings, limits) = (&proposal.settings, &proposal.limits);
-            compile(number, version, settings, limits, &entities, counters.clone()).map(|tenant| (tenant, entities))
+        let compiled = std::mem::take(&mut proposal.draft).finish().and_then(|(entities, changes)| {
+            let input = Input {
+                entities: &entities,
+                changes: &changes,
+                settings: &proposal.settings,
+                limits: &proposal.limits,
+                other_limits: earlier.is_some_and(|held| held.limits != proposal.limits),
+            };
+            let parts = earlier.map_or(&Parts::default(), |held| &held.parts).updated(&input)?;
+            Ok((entities, parts))
         });
-        let (tenant, entities) = match compiled {
-            Ok((tenant, entities)) if errors.is_empty() => (Arc::new(tenant), entities),
+        let (entities, parts) = match compiled {
+            Ok(compiled) if errors.is_empty() => compiled,
             found => {
                 errors.extend(found.err().into_iter().flatten());
                 return Report { control_plane_id: id, version, accepted: false, errors: reported(errors) };
             }
         };
+        let (settings, limits) = (&proposal.settings, &proposal.limits);
+        let tenant = Arc::new(parts.tenant((number, version), settings, limits, counters.clone()));
         let (slot, before) = match state.tenants.get(&id) {
             Some(held) => {
-                held.slot.current.store(tenant);
+                state.retired.push(held.slot.current.swap(tenant));
                 (held.slot.clone(), held.hosts.clone())
             }
             None => (Arc::new(Slot { current: ArcSwap::new(tenant) }), Vec::new()),
@@ -186,10 +212,12 @@ impl Store {
             settings: proposal.settings,
             limits: proposal.limits,
             entities,
+            parts,
             slot,
             counters,
         };
         state.tenants.insert(id.clone(), held);
+        state.reap();
         Report { control_plane_id: id, version, accepted: true, errors: Vec::new() }
     }
 

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use super::certificates::Certificates;
 use super::protocol::Protocol;
+use super::slots::Slots;
 use super::update::Limits;
 use crate::message::Scheme;
 use crate::phases::chain::{Chain, ScopedByKind};
@@ -36,8 +37,8 @@ pub struct Tenant {
     pub limits: Limits,
     /// Finds the route.
     pub router: Router,
-    /// By the router's index.
-    pub routes: Vec<Route>,
+    /// By the number that the router finds.
+    pub routes: Slots<Route>,
     /// What TLS clients are shown.
     pub certificates: Certificates,
     /// Plugins for requests without a route, by scheme.
@@ -103,6 +104,22 @@ pub enum Grpc {
 }
 
 impl Route {
+    /// What stands where there is no route.
+    pub(super) fn spare() -> Self {
+        Self {
+            http: false,
+            https: false,
+            grpc: None,
+            redirect_status: 426,
+            strip_path: false,
+            preserve_host: false,
+            service: None,
+            id: Arc::default(),
+            service_id: None,
+            chains: Default::default(),
+        }
+    }
+
     /// The plugins for a scheme.
     #[must_use]
     pub fn chain(&self, scheme: Scheme) -> &Arc<Chain> {

@@ -112,7 +112,7 @@ pub struct Settings {
 }
 
 /// Bounds of a control plane. What is absent is at its safest.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Private networks that upstreams may lie in; none if absent.

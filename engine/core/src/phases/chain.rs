@@ -31,7 +31,7 @@ pub struct Instance {
 }
 
 /// A set of request protocols.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
 pub struct Protocols(u8);
 
 impl Protocols {
@@ -178,11 +178,16 @@ impl Scope<'_> {
 }
 
 impl Scoped {
-    /// Adds an instance.
-    pub fn insert(&mut self, scope: &Scope<'_>, instance: Arc<Instance>) {
-        if self.instances.insert(scope.key().into(), instance).is_none() {
-            self.combinations[scope.combination()] += 1;
-        }
+    /// Gives a scope its instance, or takes it away.
+    pub fn set(&mut self, scope: &Scope<'_>, instance: Option<Arc<Instance>>) {
+        let count = &mut self.combinations[scope.combination()];
+        let (key, present) = (scope.key(), instance.is_some());
+        let before = match instance {
+            Some(instance) => self.instances.insert(key.into(), instance),
+            None => self.instances.remove(key.as_str()),
+        };
+        *count += usize::from(present);
+        *count -= usize::from(before.is_some());
     }
 
     /// Whether there is none.

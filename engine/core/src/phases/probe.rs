@@ -8,8 +8,9 @@ use serde_json::Value;
 use super::outside::Outside;
 use super::{Exchange, Facts, Flow, Phases, Plugin, Record, Waiting};
 use crate::clock::Clock;
+use crate::config::compile::Parts;
 use crate::config::directory::Consumer;
-use crate::config::entities::EntitySet;
+use crate::config::update::Limits;
 use crate::error::FieldError;
 use crate::message::{Request, RequestHead, Response, ResponseHead};
 use crate::plugins::{Compiled, Place};
@@ -52,15 +53,8 @@ pub(crate) fn in_exchange<T>(work: impl FnOnce(&mut Exchange<'_>) -> T) -> T {
     let settings = serde_json::from_value(serde_json::json!({
         "router_flavor": "traditional_compatible", "trusted_ips": [], "real_ip_header": "x-real-ip", "headers": [],
     }));
-    let tenant = crate::config::compile::compile(
-        1,
-        1,
-        &settings.unwrap(),
-        &crate::config::update::Limits::default(),
-        &EntitySet::default(),
-        Arc::new(crate::stats::Counters::new(1)),
-    );
-    let Ok(tenant) = tenant else { panic!("an empty tenant compiles") };
+    let counters = Arc::new(crate::stats::Counters::new(1));
+    let tenant = Parts::default().tenant((1, 1), &settings.unwrap(), &Limits::default(), counters);
     let (clock, mut facts) = (Clock::new(), Facts::default());
     work(&mut Exchange { tenant: &tenant, route: None, clock: &clock, facts: &mut facts })
 }

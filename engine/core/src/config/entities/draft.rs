@@ -63,40 +63,10 @@ impl Draft {
         }
     }
 
-    /// The entities and what is different about them, if every one could be read and all that they refer to exists.
+    /// The entities and what is different about them, if every one could be read.
     pub fn finish(mut self) -> Result<(EntitySet, Changes), Vec<ConfigError>> {
         self.drop_what_is_the_same();
-        // What could not be read would make others' references look broken: the cause is reported alone.
-        if self.errors.is_empty() {
-            self.check_references();
-        }
         if self.errors.is_empty() { Ok((self.entities, self.changes)) } else { Err(self.errors) }
-    }
-
-    fn check_references(&mut self) {
-        let mut suspects: BTreeSet<(Kind, Id)> = BTreeSet::new();
-        for (kind, id, present) in self.changes.iter() {
-            if present {
-                suspects.insert((kind, id.clone()));
-                continue;
-            }
-            for from in Kind::ALL {
-                suspects.extend(self.entities.referrers.of(kind, id, *from).map(|referrer| (*from, referrer.clone())));
-            }
-        }
-        for (kind, id) in suspects {
-            self.entities.visit(kind, &id, &mut |name, field, to, target| {
-                if !self.entities.contains(to, target) {
-                    self.errors.push(ConfigError {
-                        entity: kind.singular().into(),
-                        id: id.as_ref().into(),
-                        name: name.map(Into::into),
-                        field: Some(field.into()),
-                        message: format!("no such {}", to.singular()),
-                    });
-                }
-            });
-        }
     }
 
     fn kind(&mut self, plural: &str, id: &str) -> Option<Kind> {
@@ -112,6 +82,36 @@ impl Draft {
         }
         kind
     }
+}
+
+/// References to what is not there, of changed entities and of those that refer to them.
+#[must_use]
+pub fn broken_references(entities: &EntitySet, changes: &Changes) -> Vec<ConfigError> {
+    let mut suspects: BTreeSet<(Kind, Id)> = BTreeSet::new();
+    for (kind, id, present) in changes.iter() {
+        if present {
+            suspects.insert((kind, id.clone()));
+            continue;
+        }
+        for from in Kind::ALL {
+            suspects.extend(entities.referrers.of(kind, id, *from).map(|referrer| (*from, referrer.clone())));
+        }
+    }
+    let mut errors = Vec::new();
+    for (kind, id) in suspects {
+        entities.visit(kind, &id, &mut |name, field, to, target| {
+            if !entities.contains(to, target) {
+                errors.push(ConfigError {
+                    entity: kind.singular().into(),
+                    id: id.as_ref().into(),
+                    name: name.map(Into::into),
+                    field: Some(field.into()),
+                    message: format!("no such {}", to.singular()),
+                });
+            }
+        });
+    }
+    errors
 }
 
 fn id_of(document: &Value) -> &str {
@@ -173,11 +173,6 @@ mod tests {
         draft.finish().unwrap().0
     }
 
-    fn faults(draft: Draft) -> Vec<(String, String, Option<String>, String)> {
-        let errors = draft.finish().unwrap_err();
-        errors.into_iter().map(|error| (error.entity, error.id, error.field, error.message)).collect()
-    }
-
     #[test]
     fn only_differences_are_changes() {
         let mut draft = Draft::of(start());
@@ -210,7 +205,12 @@ mod tests {
 
     #[test]
     fn references_are_checked_from_both_ends() {
-        let expected = [("plugin".into(), "p".into(), Some("consumer.id".into()), "no such consumer".into())];
+        let faults = |draft: Draft| {
+            let (entities, changes) = draft.finish().unwrap();
+            let errors = broken_references(&entities, &changes);
+            errors.into_iter().map(|error| (error.id, error.field, error.message)).collect::<Vec<_>>()
+        };
+        let expected = [("p".into(), Some("consumer.id".into()), "no such consumer".into())];
         let mut draft = Draft::of(start());
         draft.delete("consumers", "c");
         assert_eq!(faults(draft), expected);
@@ -226,9 +226,10 @@ mod tests {
         draft.put("plugins", "q", json!({"id": "q", "name": "x", "surplus": 1}));
         draft.put("plugins", "r", plugin("other", "c"));
         draft.put("vaults", "v", json!({"id": "v"}));
-        let faults = faults(draft);
-        let about: Vec<_> = faults.iter().map(|(entity, id, _, _)| (entity.as_str(), id.as_str())).collect();
+        let faults = draft.finish().unwrap_err();
+        let about: Vec<_> = faults.iter().map(|fault| (fault.entity.as_str(), fault.id.as_str())).collect();
         assert_eq!(about, [("plugin", "q"), ("plugin", "r"), ("vault", "v")]);
-        assert!(faults[0].3.contains("unknown field `surplus`") && faults[2].3.contains("'vaults'"), "{faults:?}");
+        assert!(faults[0].message.contains("unknown field `surplus`"), "{faults:?}");
+        assert!(faults[2].message.contains("'vaults'"), "{faults:?}");
     }
 }

@@ -22,7 +22,7 @@ use serde::de::DeserializeOwned;
 pub use ca_certificate::CaCertificateSpec;
 pub use certificate::CertificateSpec;
 pub use consumer::ConsumerSpec;
-pub use draft::Draft;
+pub use draft::{Draft, broken_references};
 pub use plugin::PluginSpec;
 pub use relation::Relation;
 pub use service::ServiceSpec;

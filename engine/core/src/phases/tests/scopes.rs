@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::config::directory::{Consumer, Group};
-use crate::config::entities::PluginSpec;
-use crate::config::plugins::{Chains, Installed, compile_instance};
-use crate::phases::chain::{Chain, Protocols, ScopedByKind, pick};
+use crate::config::entities::{Change, PluginSpec};
+use crate::config::plugins::Plugins;
+use crate::phases::chain::{Protocols, pick};
 
 fn reference(id: Option<&str>) -> Value {
     id.map_or(Value::Null, |id| json!({ "id": id }))
@@ -25,14 +25,15 @@ fn spec(id: &str, scope: [Option<&str>; 4], protocols: &[&str]) -> PluginSpec {
 
 /// The id of the instance that a consumer's request of route r and service s meets.
 fn met(specs: &[PluginSpec], consumer: Option<&Consumer>, protocol: &str) -> Option<String> {
-    let mut installed = Installed::default();
-    for spec in specs {
-        installed.insert(spec, &compile_instance(spec).unwrap_or_else(|errors| panic!("{errors:?}")));
-    }
-    let chain: Arc<Chain> = Chains::new(&installed).of("r", Some("s"), Protocols::of([protocol]));
-    let tables: &ScopedByKind = &installed.scoped;
+    let mut plugins = Plugins::default();
+    let put =
+        |spec: &PluginSpec| (spec.id.as_str().into(), Change { before: None, after: Some(Arc::new(spec.clone())) });
+    let mut errors = Vec::new();
+    plugins.update(&specs.iter().map(put).collect(), &mut errors);
+    assert!(errors.is_empty(), "{errors:?}");
+    let chain = plugins.chain(Some(("r", Some("s"))), Protocols::of([protocol]));
     let slot = chain.slots.first()?;
-    pick(slot, tables, consumer, Some(("r", Some("s"))), chain.protocols).map(|found| found.id.to_string())
+    pick(slot, &plugins.scoped, consumer, Some(("r", Some("s"))), chain.protocols).map(|found| found.id.to_string())
 }
 
 fn ann(groups: &[&str]) -> Consumer {

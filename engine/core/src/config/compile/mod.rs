@@ -1,0 +1,129 @@
+//! Entities → [`Tenant`], off the request path. What did not change is taken over from the version before.
+
+mod routes;
+mod services;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use super::certificates::Certificates;
+use super::entities::{Changes, EntitySet, broken_references};
+use super::plugins::Plugins;
+use super::tenant::{ResponseHeaders, Tenant};
+use super::update::{Limits, Settings};
+use crate::error::ConfigError;
+use crate::stats::Counters;
+
+use routes::Routes;
+use services::Services;
+
+/// What a version is compiled from.
+pub struct Input<'a> {
+    /// The entities, all of them.
+    pub entities: &'a EntitySet,
+    /// Those that are different from what the parts were compiled from.
+    pub changes: &'a Changes,
+    /// Gateway settings.
+    pub settings: &'a Settings,
+    /// Bounds.
+    pub limits: &'a Limits,
+    /// Whether the bounds are different.
+    pub other_limits: bool,
+}
+
+/// The compiled parts of a tenant, one per noun. Persistent: a copy costs nothing, and shares what neither changes.
+#[derive(Clone, Default)]
+pub struct Parts {
+    services: Services,
+    plugins: Plugins,
+    routes: Routes,
+    certificates: Certificates,
+}
+
+impl Parts {
+    /// The parts of the next version. `self` stays as it is, whatever is wrong with the input; everything that is wrong
+    /// with it is reported.
+    pub fn updated(&self, input: &Input<'_>) -> Result<Self, Vec<ConfigError>> {
+        let mut parts = self.clone();
+        let mut errors = broken_references(input.entities, input.changes);
+        check_flavor(input.settings, &mut errors);
+        let services = parts.services.update(input, &mut errors);
+        let chains = parts.plugins.update(&input.changes.plugins, &mut errors);
+        parts.routes.update(input, (&parts.services, &services), (&mut parts.plugins, chains), &mut errors);
+        errors.extend(parts.plugins.errors());
+        parts.certificates.update(input, &mut errors);
+        if errors.is_empty() { Ok(parts) } else { Err(errors) }
+    }
+
+    /// The tenant that is made of the parts.
+    #[must_use]
+    pub fn tenant(
+        &self,
+        (number, version): (u64, u64),
+        settings: &Settings,
+        limits: &Limits,
+        counters: Arc<Counters>,
+    ) -> Tenant {
+        Tenant {
+            number,
+            version,
+            response_headers: response_headers(&settings.headers),
+            trusted: settings.trusted_ips.clone(),
+            real_ip_header: settings.real_ip_header.clone(),
+            limits: limits.clone(),
+            router: self.routes.router.clone(),
+            routes: self.routes.by_number.clone(),
+            certificates: self.certificates.clone(),
+            unrouted: self.plugins.unrouted.clone(),
+            scoped: self.plugins.scoped.clone(),
+            counters,
+        }
+    }
+}
+
+fn check_flavor(settings: &Settings, errors: &mut Vec<ConfigError>) {
+    if settings.router_flavor != "traditional_compatible" {
+        errors.push(ConfigError {
+            entity: "control_plane".into(),
+            id: String::new(),
+            name: None,
+            field: Some("settings.router_flavor".into()),
+            message: format!("this engine has no router flavour '{}'", settings.router_flavor),
+        });
+    }
+}
+
+fn error(entity: &str, id: &str, name: Option<&str>, field: &str, message: impl Into<String>) -> ConfigError {
+    ConfigError {
+        entity: entity.into(),
+        id: id.into(),
+        name: name.map(Into::into),
+        field: Some(field.into()),
+        message: message.into(),
+    }
+}
+
+/// Reads the `headers` setting; `off` in the first place switches everything off.
+fn response_headers(tokens: &[String]) -> ResponseHeaders {
+    let mut on = ResponseHeaders::default();
+    if tokens.first().is_some_and(|token| token.eq_ignore_ascii_case("off")) {
+        return on;
+    }
+    for token in tokens {
+        match token.to_ascii_lowercase().as_str() {
+            "server_tokens" => (on.server, on.via) = (true, true),
+            "latency_tokens" => (on.proxy_latency, on.upstream_latency, on.response_latency) = (true, true, true),
+            "via" => on.via = true,
+            "server" => on.server = true,
+            "x-kong-proxy-latency" => on.proxy_latency = true,
+            "x-kong-upstream-latency" => on.upstream_latency = true,
+            "x-kong-response-latency" => on.response_latency = true,
+            "x-kong-upstream-status" => on.upstream_status = true,
+            "x-kong-request-id" => on.request_id = true,
+            _ => {}
+        }
+    }
+    on
+}

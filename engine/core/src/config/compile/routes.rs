@@ -1,0 +1,126 @@
+//! Routes: their numbers, what each of them needs, and the router that finds them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+
+use super::Input;
+use super::services::Services;
+use crate::config::entities::{EntitySet, Id, Kind};
+use crate::config::plugins::{Plugins, StaleChains};
+use crate::config::slots::Slots;
+use crate::config::tenant::{Grpc, Route};
+use crate::error::ConfigError;
+use crate::message::Scheme;
+use crate::phases::chain::Protocols;
+use crate::router::{RouteSpec, Router};
+
+/// Protocols of routes that requests can match.
+const HTTP_PROTOCOLS: [&str; 4] = ["http", "https", "grpc", "grpcs"];
+
+/// The routes that can match: those of HTTP and gRPC whose service is not switched off.
+#[derive(Clone, Default)]
+pub struct Routes {
+    pub(super) numbers: OrdMap<Id, usize>,
+    /// Numbers of routes that are gone, for routes to come.
+    free: OrdSet<usize>,
+    /// Finds a route's number.
+    pub router: Router,
+    /// Routes by number.
+    pub by_number: Slots<Route>,
+}
+
+impl Routes {
+    /// Compiles what changed: routes, those of `services`, and those with `chains` to be put together again.
+    pub fn update(
+        &mut self,
+        input: &Input<'_>,
+        (services, changed): (&Services, &BTreeSet<Id>),
+        (plugins, chains): (&mut Plugins, StaleChains),
+        errors: &mut Vec<ConfigError>,
+    ) {
+        let entities = input.entities;
+        let mut stale: BTreeSet<Id> = input.changes.routes.keys().cloned().collect();
+        stale.extend(chains.routes);
+        for service in changed.union(&chains.services) {
+            stale.extend(entities.referrers.of(Kind::Service, service, Kind::Route).cloned());
+        }
+        if chains.all {
+            stale.extend(entities.routes.keys().cloned());
+        }
+        let spare = Arc::new(Route::spare());
+        let mut routes = BTreeMap::new();
+        let (mut put, mut deleted) = (Vec::new(), Vec::new());
+        for id in stale {
+            let known = self.numbers.get(&id).copied();
+            if let Some(spec) = entities.routes.get(&id).filter(|spec| is_routable(spec, entities)) {
+                let number = known.unwrap_or_else(|| self.take_number(&id));
+                routes.insert(number, Arc::new(compile(&id, spec, entities, services, plugins)));
+                if known.is_none() || input.changes.routes.contains_key(&id) {
+                    put.push((number, spec.clone()));
+                }
+            } else if let Some(number) = known {
+                self.numbers.remove(&id);
+                self.free.insert(number);
+                routes.insert(number, spare.clone());
+                deleted.push(number);
+            }
+        }
+        self.by_number.set(routes, &spare);
+        if !put.is_empty() || !deleted.is_empty() {
+            match self.router.updated(&put, &deleted) {
+                Ok(changed) => self.router = changed,
+                Err(found) => errors.extend(found),
+            }
+        }
+    }
+
+    fn take_number(&mut self, id: &Id) -> usize {
+        let number = self.free.get_min().copied().unwrap_or(self.numbers.len());
+        self.free.remove(&number);
+        self.numbers.insert(id.clone(), number);
+        number
+    }
+}
+
+fn is_routable(spec: &RouteSpec, entities: &EntitySet) -> bool {
+    let service = spec.service.as_ref().and_then(|reference| entities.services.get(reference.id.as_str()));
+    service.is_none_or(|service| service.enabled)
+        && spec.protocols.iter().any(|protocol| HTTP_PROTOCOLS.contains(&protocol.as_str()))
+}
+
+fn compile(id: &Id, spec: &RouteSpec, entities: &EntitySet, services: &Services, plugins: &mut Plugins) -> Route {
+    let speaks = |protocol: &str| spec.protocols.iter().any(|own| own == protocol);
+    let service = spec.service.as_ref().and_then(|service| services.get(&service.id));
+    let service_id = spec.service.as_ref().and_then(|service| entities.services.get_key_value(service.id.as_str()));
+    let service_id = service_id.map(|(id, _)| id.clone());
+    let mut chain = |scheme| plugins.chain(Some((id, service_id.as_deref())), request_protocols(spec, scheme));
+    Route {
+        http: speaks("http"),
+        https: speaks("https"),
+        grpc: match (speaks("grpc"), speaks("grpcs")) {
+            (true, _) => Some(Grpc::Any),
+            (false, true) => Some(Grpc::SecureOnly),
+            (false, false) => None,
+        },
+        redirect_status: spec.https_redirect_status_code,
+        strip_path: spec.strip_path.unwrap_or(true),
+        preserve_host: spec.preserve_host,
+        service: service.filter(|service| service.protocol.takes_requests()).cloned(),
+        chains: Scheme::ALL.map(&mut chain),
+        id: id.clone(),
+        service_id,
+    }
+}
+
+/// The protocols that a route's requests of a scheme count as. A route speaks one family of protocols.
+fn request_protocols(route: &RouteSpec, scheme: Scheme) -> Protocols {
+    let families = [("http", "https"), ("grpc", "grpcs"), ("ws", "wss")];
+    let spoken = |name: &str| route.protocols.iter().any(|own| own == name);
+    let family = families.into_iter().find(|(plain, secure)| spoken(plain) || spoken(secure)).unwrap_or(families[0]);
+    Protocols::of([match scheme {
+        Scheme::Http => family.0,
+        Scheme::Https => family.1,
+    }])
+}
