@@ -15,7 +15,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from core import logging
-from core.db.notices import ASSIGNMENTS_CHANNEL, CONFIG_CHANNEL, Notice, NoticeBus
+from core.db.notices import ASSIGNMENTS_CHANNEL, CONFIG_CHANNEL, ORDERS_CHANNEL, Notice, NoticeBus
 from core.runtime.assignments import Assignment
 
 log = logging.get_logger("api.runtime_feed")
@@ -112,7 +112,8 @@ class RuntimeFeed:
     async def _listen(self) -> None:
         while True:
             try:
-                async for notice in self._notices.listen_async([CONFIG_CHANNEL, ASSIGNMENTS_CHANNEL], QUIET_SECONDS):
+                channels = [CONFIG_CHANNEL, ASSIGNMENTS_CHANNEL, ORDERS_CHANNEL]
+                async for notice in self._notices.listen_async(channels, QUIET_SECONDS):
                     self._hear(notice)
                     self._listening.set()
             except Exception:  # whatever it was: streams without a listener would hear nothing
@@ -125,6 +126,9 @@ class RuntimeFeed:
         try:
             if notice is not None and notice.channel == CONFIG_CHANNEL:
                 self._announce_version(UUID(words[1]), int(words[2]))
+                return
+            if notice is not None and notice.channel == ORDERS_CHANNEL:
+                self._announce_orders(UUID(words[0]))
                 return
             if len(words) == 2:
                 self._name(words[0], UUID(words[1]))
@@ -143,6 +147,12 @@ class RuntimeFeed:
             if assignment is not None and assignment.version < version:
                 view.items[control_plane_id] = replace(assignment, version=version)
                 _tell(view, _version(control_plane_id, version))
+
+    def _announce_orders(self, control_plane_id: UUID) -> None:
+        """A hint to fetch at once what runtimes fetch now and then anyway."""
+        for view in self._views.values():
+            if control_plane_id in view.items:
+                _tell(view, {"type": "orders"})
 
     def _name(self, region: str, control_plane_id: UUID) -> None:
         view = self._views.get(region)

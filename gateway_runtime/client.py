@@ -76,14 +76,38 @@ class Removed(_Message):
     control_plane_id: UUID
 
 
+class Orders(_Message):
+    """There are orders about targets to fetch."""
+
+    type: Literal["orders"]
+
+
 class Ping(_Message):
     """The stream is alive."""
 
     type: Literal["ping"]
 
 
-StreamMessage = Assignments | Assigned | Version | Removed | Ping
+StreamMessage = Assignments | Assigned | Version | Removed | Orders | Ping
 _MESSAGE: Final[TypeAdapter[StreamMessage]] = TypeAdapter(Annotated[StreamMessage, Field(discriminator="type")])
+
+
+class TargetOrder(_Message):
+    """Take a target for healthy or not. `version`: the configuration that it is part of; `address`: of it alone."""
+
+    seq: int
+    control_plane_id: UUID
+    version: int
+    upstream_id: UUID
+    target_id: UUID
+    address: str | None
+    healthy: bool
+
+
+class TargetOrders(_Message):
+    """Orders in the order in which they were given."""
+
+    items: list[TargetOrder]
 
 
 class UpdateHead(BaseModel):
@@ -154,6 +178,14 @@ class ControlPlane(Protocol):
         """Say that this node is alive. Raises `RequestRefused` too."""
         ...
 
+    async def report_health(self, node_id: str, items: Sequence[dict[str, Any]]) -> None:
+        """Say how upstreams' targets are. Raises `RequestRefused` too."""
+        ...
+
+    async def target_orders(self, after: int) -> list[TargetOrder]:
+        """Orders with higher numbers, in order; of too many, the first ones."""
+        ...
+
 
 class _NodeAuth(httpx.Auth):
     def __init__(self, assertion: Callable[[], str]) -> None:
@@ -219,6 +251,15 @@ class HttpControlPlane:
 
     async def heartbeat(self, body: dict[str, Any]) -> None:
         await self._post("/heartbeats", body)
+
+    async def report_health(self, node_id: str, items: Sequence[dict[str, Any]]) -> None:
+        await self._post("/target-health", {"node_id": node_id, "items": list(items)})
+
+    async def target_orders(self, after: int) -> list[TargetOrder]:
+        with _unavailable():
+            response = await self._http.get("/target-orders", params={"after": str(after)})
+            _expect(response, 200)
+            return TargetOrders.model_validate_json(response.content).items
 
     async def _post(self, path: str, body: dict[str, Any]) -> None:
         with _unavailable():

@@ -24,6 +24,7 @@ from gateway_runtime.client import (
     ControlPlane,
     ControlPlaneUnavailable,
     NotAssigned,
+    Orders,
     Removed,
     StreamMessage,
     Version,
@@ -83,8 +84,9 @@ class Tenant:
 class Sync:
     """The agent's main loop.
 
-    For status and telemetry: `tenants`, `cache` and `connected`; `synced` once everything assigned at the first connection has been
-    dealt with; `usable` once there is configuration to serve, from the control plane or from disk.
+    For status and telemetry: `tenants`, `cache`, `connected` and how many `connections` there were; `synced` once everything assigned at the first connection has been
+    dealt with; `usable` once there is configuration to serve, from the control plane or from disk. `orders_announced`: the
+    stream said that there are orders about targets (gateway_runtime/health.py).
     """
 
     def __init__(self, engine: TenantEngine, control_plane: ControlPlane, cache: LastKnownGood, acks: AckBox) -> None:
@@ -94,8 +96,10 @@ class Sync:
         self._acks = acks
         self.tenants: dict[str, Tenant] = {}
         self.connected = False
+        self.connections = 0
         self.synced = asyncio.Event()
         self.usable = asyncio.Event()
+        self.orders_announced = asyncio.Event()
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._queued: set[str] = set()
         self._busy: set[str] = set()
@@ -147,6 +151,7 @@ class Sync:
                 async for message in self._control_plane.stream():
                     if not self.connected:
                         self.connected = True
+                        self.connections += 1
                         self._stream_backoff.reset()
                         log.info("stream.connected")
                     self._hear(message)
@@ -175,6 +180,8 @@ class Sync:
                 self._want(str(control_plane_id), version)
             case Removed(control_plane_id=control_plane_id):
                 self._end(str(control_plane_id))
+            case Orders():
+                self.orders_announced.set()
             case _:
                 pass
 

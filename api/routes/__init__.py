@@ -3,7 +3,16 @@
 from fastapi import APIRouter
 
 from api import entities
-from api.routes import cloud_gateways, control_planes, health, identity, memberships, runtime, serverless
+from api.routes import (
+    cloud_gateways,
+    control_planes,
+    health,
+    identity,
+    memberships,
+    runtime,
+    serverless,
+    upstream_health,
+)
 
 # Order matters only where paths overlap; they do not.
 ROUTERS: tuple[APIRouter, ...] = (
@@ -16,4 +25,5 @@ ROUTERS: tuple[APIRouter, ...] = (
     runtime.router,
     entities.router,
     memberships.router,
+    upstream_health.router,
 )

@@ -6,13 +6,14 @@ to and nowhere else.
 
 import asyncio
 import contextlib
+import dataclasses
 import gzip
 import hashlib
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Any, Final, Literal, cast
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
@@ -25,6 +26,7 @@ from api.documents import InstantInput, RequestBody
 from api.routes.cloud_gateways import Identifier
 from api.runtime_feed import Message, RuntimeFeed, StartOver
 from core.errors import Forbidden, SettingsError, Unauthenticated
+from core.health import orders, reports
 from core.runtime import acks, assignments, nodes
 from core.runtime.assignments import Assignment
 from core.runtime.node_ca import SCHEME, Node, NodeVerifier, load_ca_certificate
@@ -34,6 +36,11 @@ from schema.snapshot import Limits
 COMPRESS_FROM_BYTES: Final = 1024
 LONGEST_STREAM_SECONDS: Final = 3600.0
 """Then the runtime has to connect, and to show its certificate, again."""
+MOST_UPSTREAMS: Final = 100
+"""Upstreams in one report on health, and of each of them:"""
+MOST_TARGETS: Final = 1000
+MOST_ADDRESSES: Final = 32
+Verdict = Literal["HEALTHY", "UNHEALTHY", "DNS_ERROR", "HEALTHCHECKS_OFF"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,53 @@ class HeartbeatBody(RequestBody):
     tenants: int = Field(ge=0)
 
 
+class AddressReport(RequestBody):
+    """One address of a target."""
+
+    ip: str = Field(max_length=64)
+    port: int = Field(ge=0, le=65_535)
+    weight: int = Field(ge=0, le=1_000_000)
+    health: Verdict
+
+
+class TargetReport(RequestBody):
+    """One target of an upstream."""
+
+    health: Verdict
+    addresses: list[AddressReport] = Field(max_length=MOST_ADDRESSES)
+
+
+class WeightReport(RequestBody):
+    """An upstream's weight."""
+
+    total: int = Field(ge=0, lt=2**53)
+    available: int = Field(ge=0, lt=2**53)
+    unavailable: int = Field(ge=0, lt=2**53)
+
+
+class UpstreamReport(RequestBody):
+    """One upstream, with its targets by id."""
+
+    health: Verdict
+    weight: WeightReport
+    targets: dict[Annotated[str, Field(pattern=r"^[0-9a-f-]{36}$")], TargetReport] = Field(max_length=MOST_TARGETS)
+
+
+class HealthItem(RequestBody):
+    """What a node says about one upstream; null: it has no such upstream any more."""
+
+    control_plane_id: Identifier
+    upstream_id: Identifier
+    report: UpstreamReport | None
+
+
+class HealthBody(RequestBody):
+    """What a node finds about upstreams."""
+
+    node_id: Identifier
+    items: list[HealthItem] = Field(max_length=MOST_UPSTREAMS)
+
+
 @router.get("/stream", operation_id="stream-runtime-messages", include_in_schema=False)
 async def stream(node: CallingNode, runtime: RuntimeDep, services: ServicesDep) -> StreamingResponse:
     """Assignments of the node's region and their changes, one JSON object per line, without end."""
@@ -177,6 +231,29 @@ def post_heartbeat(body: HeartbeatBody, node: CallingNode, services: ServicesDep
     heartbeat = nodes.Heartbeat(body.version, body.hostname, body.started_at, body.tenants)
     with services.database.system() as session:
         nodes.record_heartbeat(session, node, heartbeat)
+
+
+@router.post("/target-health", operation_id="post-runtime-target-health", status_code=204, include_in_schema=False)
+def post_target_health(body: HealthBody, node: CallingNode, services: ServicesDep) -> None:
+    """Store what a node finds about the health of targets."""
+    _require_self(node, body.node_id)
+    items = [
+        reports.Item(item.control_plane_id, item.upstream_id, item.report and item.report.model_dump())
+        for item in body.items
+    ]
+    with services.database.system() as session:
+        nodes.record_sign_of_life(session, node)
+        reports.record(session, node, items)
+
+
+@router.get("/target-orders", operation_id="get-runtime-target-orders", include_in_schema=False)
+def get_target_orders(
+    node: CallingNode, services: ServicesDep, after: Annotated[int, Query(ge=0, lt=2**63)] = 0
+) -> dict[str, list[dict[str, Any]]]:
+    """Orders about targets with numbers above `after`, in order; of too many, the first ones."""
+    with services.database.system() as session:
+        found = orders.after(session, node.region, after)
+    return {"items": [dataclasses.asdict(order) for order in found]}
 
 
 def _require_self(node: Node, node_id: UUID) -> None:

@@ -23,6 +23,8 @@ CONFIG_CHANNEL: Final = "sluice_config"
 # Payload "<region> <control_plane_id>": whether a region serves a control plane, or under which hosts, has changed. A
 # payload of the region alone stands for all of its control planes.
 ASSIGNMENTS_CHANNEL: Final = "sluice_assignments"
+# Payload "<control_plane_id>": there are orders for runtimes that serve the control plane (core/health/orders.py).
+ORDERS_CHANNEL: Final = "sluice_orders"
 
 _NOTIFY = text("select pg_notify(:channel, :payload)")
 _RECONNECT_SECONDS: Final = 0.5

@@ -13,6 +13,8 @@ from core.models.organization import Organization
 from core.models.outbox import OutboxMessage
 from core.models.runtime_ack import RuntimeAck
 from core.models.runtime_node import RuntimeNode
+from core.models.target_health import TargetHealth
+from core.models.target_order import TargetOrder
 from core.models.user import User
 
 __all__ = [
@@ -31,5 +33,7 @@ __all__ = [
     "OutboxMessage",
     "RuntimeAck",
     "RuntimeNode",
+    "TargetHealth",
+    "TargetOrder",
     "User",
 ]

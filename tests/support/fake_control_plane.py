@@ -14,8 +14,10 @@ from gateway_runtime.client import (
     ConfigUpdate,
     ControlPlaneUnavailable,
     NotAssigned,
+    Orders,
     Removed,
     StreamMessage,
+    TargetOrder,
     Version,
 )
 from schema.terms import terms_hash
@@ -38,6 +40,9 @@ class FakeControlPlane:
         self.lying_delta_from: int | None = None
         self.hosts: dict[str, list[str]] = {}
         self.limits: dict[str, Any] = {"max_body_bytes": 1}
+        self.health: dict[tuple[str, str], dict[str, Any] | None] = {}
+        self.health_reports = 0
+        self.orders: list[TargetOrder] = []
         self._streams: list[asyncio.Queue[StreamMessage | None]] = []
 
     def item(self, key: str) -> Assignment:
@@ -66,6 +71,11 @@ class FakeControlPlane:
     def say_removed(self, key: str) -> None:
         """Have the node let go of something, whether it was assigned or not."""
         self._tell(Removed(type="removed", control_plane_id=UUID(key)))
+
+    def give(self, order: TargetOrder) -> None:
+        """Have an order ready, and say so."""
+        self.orders.append(order)
+        self._tell(Orders(type="orders"))
 
     def cut(self) -> None:
         """Break all streams."""
@@ -126,3 +136,16 @@ class FakeControlPlane:
         if self.down:
             raise ControlPlaneUnavailable("down")
         self.heartbeats.append(body)
+
+    async def report_health(self, node_id: str, items: Sequence[dict[str, Any]]) -> None:
+        del node_id
+        if self.down:
+            raise ControlPlaneUnavailable("down")
+        self.health_reports += 1
+        for item in items:
+            self.health[item["control_plane_id"], item["upstream_id"]] = item["report"]
+
+    async def target_orders(self, after: int) -> list[TargetOrder]:
+        if self.down:
+            raise ControlPlaneUnavailable("down")
+        return [order for order in self.orders if order.seq > after]

@@ -16,6 +16,8 @@ class FakeEngine:
         self.panic: set[tuple[str, int]] = set()
         self.started = False
         self.stopped_with: list[float] = []
+        self.found: dict[str, dict[str, Any]] = {}
+        self.orders: list[dict[str, Any]] = []
 
     def start(self) -> list[str]:
         self.started = True
@@ -52,3 +54,10 @@ class FakeEngine:
             for key in self.held
         }
         return json.dumps({"connections_open": 4, "connections_total": 9, "tenants": tenants}).encode()
+
+    def health(self) -> bytes:
+        return json.dumps(self.found).encode()
+
+    def set_target_health(self, order: bytes) -> bool:
+        self.orders.append(json.loads(order))
+        return True

@@ -141,6 +141,7 @@ class Belongings:
             "PluginId": plugin,
             "UpstreamId": upstream,
             "TargetId": target,
+            "address": "10.0.0.1:80",
             "ConsumerGroupId": group,
             "KeyAuthId": key,
             "BasicAuthId": password,

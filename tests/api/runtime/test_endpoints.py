@@ -22,6 +22,8 @@ ENDPOINTS = [
     ("GET", f"/control-planes/{UUID(int=1)}/config"),
     ("POST", "/acks"),
     ("POST", "/heartbeats"),
+    ("POST", "/target-health"),
+    ("GET", "/target-orders"),
 ]
 
 

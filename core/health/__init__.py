@@ -1,0 +1,1 @@
+"""Health of upstreams' targets: what runtimes report, how it is summed up, and orders that overrule them."""
