@@ -233,7 +233,7 @@ def _tell_differences(view: _View, found: dict[UUID, Assignment], unread: dict[U
         _tell(view, _removed(control_plane_id))
     for control_plane_id, new in view.items.items():
         old = before.get(control_plane_id)
-        if old is None or old.hosts != new.hosts:
+        if old is None or (old.hosts, old.terms) != (new.hosts, new.terms):
             _tell(view, {"type": "assigned", "item": _item(new)})
         elif old.version < new.version:
             _tell(view, _version(control_plane_id, new.version))
@@ -278,4 +278,5 @@ def _item(assignment: Assignment) -> Message:
         "control_plane_id": str(assignment.control_plane_id),
         "hosts": list(assignment.hosts),
         "version": assignment.version,
+        **({"terms": assignment.terms} if assignment.terms else {}),
     }

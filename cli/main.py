@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path  # noqa: TC003  # typer reads annotations when it runs
 from typing import Annotated
+from uuid import UUID  # noqa: TC003  # as above
 
 import typer
 
@@ -111,6 +112,35 @@ def bootstrap(
     from cli.bootstrapping import run_bootstrap
 
     run_bootstrap(renew=renew)
+
+
+@app.command()
+def limits(
+    organization: Annotated[UUID, typer.Argument(help="The organization's id.")],
+    *,
+    allow_upstream: Annotated[
+        str | None,
+        typer.Option(help="Private networks that its upstreams may be in: CIDR, comma separated; '' for none."),
+    ] = None,
+    max_requests_per_second: Annotated[int | None, typer.Option(help="Requests per second on one runtime.")] = None,
+    max_concurrent_requests: Annotated[int | None, typer.Option(help="Requests at once on one runtime.")] = None,
+    max_connections: Annotated[int | None, typer.Option(help="Client connections at once on one runtime.")] = None,
+    max_body_bytes: Annotated[int | None, typer.Option(help="Largest request body.")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Take back what was set before.")] = False,
+) -> None:
+    """Set what gateways bound one organization by, instead of the settings; without options: show it."""
+    from cli.limits import run_limits
+
+    numbers = {
+        "max_requests_per_second": max_requests_per_second,
+        "max_concurrent_requests": max_concurrent_requests,
+        "max_connections": max_connections,
+        "max_body_bytes": max_body_bytes,
+    }
+    changes: dict[str, object] = {name: value for name, value in numbers.items() if value is not None}
+    if allow_upstream is not None:
+        changes["allow_upstream"] = [part.strip() for part in allow_upstream.split(",") if part.strip()]
+    run_limits(organization, changes, clear=clear)
 
 
 @app.command()

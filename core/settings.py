@@ -140,6 +140,18 @@ class Settings(BaseSettings):
     upstream_allow: CommaList = Field(
         default=(), description="Private networks that gateways may reach, CIDR, comma separated."
     )
+    tenant_max_requests_per_second: int | None = Field(
+        default=None, ge=0, description="Requests per second of one tenant on one runtime; unset: no limit."
+    )
+    tenant_max_concurrent_requests: int | None = Field(
+        default=None, ge=0, description="Requests of one tenant at once on one runtime; unset: no limit."
+    )
+    tenant_max_connections: int | None = Field(
+        default=None, ge=0, description="Client connections of one tenant at once on one runtime; unset: no limit."
+    )
+    tenant_max_body_bytes: int = Field(
+        default=128 * 1024 * 1024, ge=0, description="Largest request body that gateways pass on."
+    )
     node_ca_cert_file: Path | None = Field(
         default=None, description="Certificate (PEM) that signs runtimes' node certificates."
     )

@@ -38,12 +38,13 @@ class _Message(BaseModel):
 
 
 class Assignment(_Message):
-    """One control plane that this region's runtimes serve, and its newest version."""
+    """One control plane that this region's runtimes serve, and its newest version. `terms`: "" for everybody's."""
 
     organization_id: UUID
     control_plane_id: UUID
     hosts: list[str] = []
     version: int = Field(ge=0)
+    terms: str = ""
 
 
 class Assignments(_Message):

@@ -208,7 +208,8 @@ class Sync:
         if tenant.held is not None:
             rewound = rewound_to is not None and tenant.held > rewound_to
             elsewhere = tuple(item.hosts) != tenant.hosts
-            if rewound or elsewhere or (self._terms and self._terms != tenant.terms):
+            terms = item.terms or self._terms
+            if rewound or elsewhere or (terms and terms != tenant.terms):
                 tenant.outdated, tenant.refused = True, None
                 tenant.wanted = item.version
         self._want(control_plane_id, item.version)

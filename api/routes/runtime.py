@@ -26,12 +26,12 @@ from api.documents import InstantInput, RequestBody
 from api.routes.cloud_gateways import Identifier
 from api.runtime_feed import Message, RuntimeFeed, StartOver
 from core.errors import Forbidden, SettingsError, Unauthenticated
+from core.gateways import limits
 from core.health import orders, reports
 from core.runtime import acks, assignments, nodes
 from core.runtime.assignments import Assignment
 from core.runtime.node_ca import SCHEME, Node, NodeVerifier, load_ca_certificate
 from core.snapshot.build import UpdateBuilder
-from schema.snapshot import Limits
 
 COMPRESS_FROM_BYTES: Final = 1024
 LONGEST_STREAM_SECONDS: Final = 3600.0
@@ -62,18 +62,23 @@ def runtime_services_of(app: FastAPI) -> RuntimeServices:
 
 
 def _make(services: Services) -> RuntimeServices:
+    builder = UpdateBuilder(services.database, services.keyring, limits.of_installation(services.settings))
+
     def read(region: str, control_plane_ids: Collection[UUID] | None) -> Sequence[Assignment]:
         with services.database.system() as session:
             if control_plane_ids is None:
-                return assignments.of_region(session, region)
-            return assignments.of_control_planes(session, region, control_plane_ids)
+                found = assignments.of_region(session, region)
+            else:
+                found = assignments.of_control_planes(session, region, control_plane_ids)
+        return [
+            item if item.own_limits is None else dataclasses.replace(item, terms=builder.own_terms(item))
+            for item in found
+        ]
 
     try:
         verifier = NodeVerifier(load_ca_certificate(services.settings.node_ca_cert_file))
     except SettingsError:
         verifier = None
-    limits = Limits(allow_upstream=services.settings.upstream_allow)
-    builder = UpdateBuilder(services.database, services.keyring, limits)
     return RuntimeServices(verifier, RuntimeFeed(services.notices, read), builder)
 
 

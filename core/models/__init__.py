@@ -10,6 +10,7 @@ from core.models.entities import ENTITY_ROWS, EntityRow
 from core.models.gateway_configuration import GatewayConfiguration
 from core.models.lease import Lease
 from core.models.organization import Organization
+from core.models.organization_limits import OrganizationLimits
 from core.models.outbox import OutboxMessage
 from core.models.runtime_ack import RuntimeAck
 from core.models.runtime_node import RuntimeNode
@@ -30,6 +31,7 @@ __all__ = [
     "GatewayConfiguration",
     "Lease",
     "Organization",
+    "OrganizationLimits",
     "OutboxMessage",
     "RuntimeAck",
     "RuntimeNode",

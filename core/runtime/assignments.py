@@ -1,7 +1,8 @@
 """Which control planes the runtimes of a region serve, under which hosts, at which version."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -9,11 +10,12 @@ from sqlalchemy.orm import Session
 
 _SELECT = """
     select grp.org_id, grp.control_plane_id, array_agg(grp.hostname order by grp.hostname) as hosts,
-           max(control_plane.config_version) as version
+           max(control_plane.config_version) as version, own.limits
     from dataplane_groups grp
+    left join organization_limits own on own.organization_id = grp.org_id
     join control_planes control_plane on control_plane.org_id = grp.org_id and control_plane.id = grp.control_plane_id
     where grp.region = :region and grp.assigned_version is not null and grp.hostname is not null {more}
-    group by grp.org_id, grp.control_plane_id
+    group by grp.org_id, grp.control_plane_id, own.limits
 """
 _OF_REGION = text(_SELECT.format(more=""))
 _OF_SOME = text(_SELECT.format(more="and grp.control_plane_id = any(:control_plane_ids)"))
@@ -21,12 +23,20 @@ _OF_SOME = text(_SELECT.format(more="and grp.control_plane_id = any(:control_pla
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One control plane in one region. `hosts` are lower case, without port, sorted."""
+    """One control plane in one region.
+
+    Attributes:
+        hosts: lower case, without port, sorted.
+        own_limits: what an operator set for the organization, None for nothing.
+        terms: hash of the terms of its updates (schema/terms.py), where they are not everybody's.
+    """
 
     organization_id: UUID
     control_plane_id: UUID
     hosts: tuple[str, ...]
     version: int
+    own_limits: Mapping[str, Any] | None = None
+    terms: str = ""
 
 
 def of_region(session: Session, region: str) -> Sequence[Assignment]:
@@ -46,5 +56,5 @@ def of_control_plane(session: Session, region: str, control_plane_id: UUID) -> A
 
 
 def _assignment(row: object) -> Assignment:
-    organization_id, control_plane_id, hosts, version = row  # type: ignore[misc]
-    return Assignment(organization_id, control_plane_id, tuple(hosts), version)
+    organization_id, control_plane_id, hosts, version, own_limits = row  # type: ignore[misc]
+    return Assignment(organization_id, control_plane_id, tuple(hosts), version, own_limits)

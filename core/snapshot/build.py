@@ -13,6 +13,7 @@ from core.crud.sealing import Sealer
 from core.crypto import KeyRing
 from core.db.engine import Database
 from core.errors import NotFound
+from core.gateways import limits
 from core.models.config_change import ConfigChange
 from core.models.entities import ENTITY_ROWS, EntityRow
 from core.runtime import assignments
@@ -32,12 +33,12 @@ class UpdateBuilder:
     """Reads control planes across organizations; secrets leave in clear, so the result goes to runtimes only."""
 
     def __init__(
-        self, database: Database, keyring: KeyRing, limits: Limits, declarations: Registry | None = None
+        self, database: Database, keyring: KeyRing, common: Limits, declarations: Registry | None = None
     ) -> None:
         self._database = database
         self._keyring = keyring
         self._settings = GatewaySettings()
-        self._limits = limits
+        self._limits = common
         self._declarations = declarations or registry()
 
     @property
@@ -47,7 +48,17 @@ class UpdateBuilder:
         It follows the installation's settings, not the control planes' versions: a runtime that holds other terms has to
         fetch again even when its version is the newest.
         """
-        return terms_hash(self._settings.model_dump(mode="json"), self._limits.model_dump(mode="json"))
+        return self._terms_under(self._limits)
+
+    def own_terms(self, assignment: Assignment) -> str:
+        """The same for an organization with limits of its own; "" for one that has everybody's."""
+        return "" if assignment.own_limits is None else self._terms_under(self._limits_of(assignment))
+
+    def _limits_of(self, assignment: Assignment) -> Limits:
+        return limits.with_own(self._limits, assignment.own_limits)
+
+    def _terms_under(self, bounds: Limits) -> str:
+        return terms_hash(self._settings.model_dump(mode="json"), bounds.model_dump(mode="json"))
 
     def build(self, region: str, control_plane_id: UUID, from_version: int | None = None) -> Snapshot | Delta:
         """The step from `from_version` to now, or everything if there is no such step: no version given, history
@@ -69,7 +80,7 @@ class UpdateBuilder:
                     version=assignment.version,
                     hosts=assignment.hosts,
                     settings=reader.settings(self._settings),
-                    limits=self._limits,
+                    limits=self._limits_of(assignment),
                     entities=reader.entities(),
                 )
             return Delta(
@@ -79,7 +90,7 @@ class UpdateBuilder:
                 version=assignment.version,
                 hosts=assignment.hosts,
                 settings=reader.settings(self._settings),
-                limits=self._limits,
+                limits=self._limits_of(assignment),
                 changes=tuple(changes),
             )
 

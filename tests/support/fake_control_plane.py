@@ -43,6 +43,7 @@ class FakeControlPlane:
         self.health: dict[tuple[str, str], dict[str, Any] | None] = {}
         self.health_reports = 0
         self.orders: list[TargetOrder] = []
+        self.own_limits: dict[str, dict[str, Any]] = {}
         self._streams: list[asyncio.Queue[StreamMessage | None]] = []
 
     def item(self, key: str) -> Assignment:
@@ -51,6 +52,7 @@ class FakeControlPlane:
             control_plane_id=UUID(key),
             hosts=self.hosts_of(key),
             version=self.versions[key],
+            terms=terms_hash({}, self.own_limits[key]) if key in self.own_limits else "",
         )
 
     def hosts_of(self, key: str) -> list[str]:
@@ -119,7 +121,7 @@ class FakeControlPlane:
                 "version": version,
                 "hosts": self.hosts_of(control_plane_id),
                 "settings": {},
-                "limits": self.limits,
+                "limits": self.own_limits.get(control_plane_id, self.limits),
             }
         ).encode()
         return ConfigUpdate.read(document)

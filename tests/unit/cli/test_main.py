@@ -17,6 +17,7 @@ COMMANDS = [
     ["gateway"],
     ["migrate"],
     ["bootstrap"],
+    ["limits"],
     ["openapi"],
     ["doctor"],
     ["demo"],

@@ -330,6 +330,21 @@ def test_other_hosts_are_fetched_although_the_version_is_the_same(world: World) 
     assert world.control_plane.fetches == [(A, None), (A, 3)]
 
 
+def test_terms_of_one_organization_are_fetched_for_it_alone(world: World) -> None:
+    world.control_plane.versions = {A: 3, B: 1}
+
+    async def scenario() -> None:
+        await world.sync.synced.wait()
+        world.control_plane.own_limits[A] = {"max_connections": 1}
+        world.control_plane.assign(A, 3)
+        await until(lambda: (A, 3) in world.control_plane.fetches)
+        world.control_plane.assign(B, 1)
+        await until(lambda: not world.sync.tenants[A].behind)
+
+    world.play(scenario)
+    assert sorted(world.control_plane.fetches, key=str) == sorted([(A, None), (B, None), (A, 3)], key=str)
+
+
 def test_other_terms_are_fetched_although_the_version_is_the_same(world: World) -> None:
     """An operator who forbids upstreams must not have to wait for each tenant's next change."""
     world.control_plane.versions = {A: 3, B: 1}
