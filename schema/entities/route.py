@@ -14,6 +14,7 @@ from schema.checks import (
     RequiredMatchers,
 )
 from schema.errors import Violation
+from schema.expressions import expression_fault
 from schema.patterns import regex_fault
 from schema.protocols import FAMILIES, GRPC, HTTP, STREAM, WITH_TLS, Protocols
 from schema.types import (
@@ -157,6 +158,11 @@ class Route(Entity):
     def complete(cls, document: Document, catalog: Catalog) -> tuple[Document, list[Violation]]:
         del catalog
         protocols: Any = document.get("protocols")
+        expression: Any = document.get("expression")
+        if isinstance(expression, str) and expression:
+            stream = isinstance(protocols, list) and any(protocol in STREAM for protocol in protocols)
+            if (wrong := expression_fault(expression, stream=stream)) is not None:
+                return document, [Violation("expression", f"Router Expression failed validation: {wrong}")]
         grpc = isinstance(protocols, list) and any(protocol in GRPC for protocol in protocols)
         if grpc and document.get("strip_path") is None:
             return {**document, "strip_path": False}, []  # gRPC paths name methods, nothing can be stripped

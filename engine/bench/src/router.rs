@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::io::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
@@ -48,6 +49,7 @@ const SCENARIOS: [Scenario; 5] = [
     },
 ];
 
+const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80);
 const SIZES: [usize; 4] = [3, 10, 1_000, 10_000];
 const MATCHES: usize = 300_000;
 /// Memory is measured over several routers with about this many routes together.
@@ -108,8 +110,18 @@ fn nanoseconds_per_match(router: &Router, scenario: &Scenario, target: impl Fn(u
     for k in 0..MATCHES {
         let (host, path, headers) = &requests[k % requests.len()];
         let Ok(path) = normalise(path.as_bytes()) else { continue };
-        let input =
-            MatchInput { method: b"GET", host, port: 80, path: &path, headers, sni: None, scheme: Scheme::Http };
+        let input = MatchInput {
+            method: b"GET",
+            host,
+            port: 80,
+            path: &path,
+            headers,
+            sni: None,
+            scheme: Scheme::Http,
+            query: None,
+            source: LOCAL,
+            destination: LOCAL,
+        };
         black_box(router.find(black_box(&input)));
     }
     started.elapsed().as_nanos() / MATCHES as u128

@@ -309,7 +309,8 @@ async fn client(
     let scheme = if tls { Scheme::Https } else { Scheme::Http };
     let mut facts = Peer {
         address: peer.ip(),
-        local_port: local.port(),
+        port: peer.port(),
+        local,
         scheme,
         handshake: Handshake::default(),
         attachment: Rc::default(),

@@ -150,9 +150,16 @@ class TestServicesAndRoutes:
         route = entities.create("routes", {"paths": ["/"]})
         assert not {"expression", "priority"} & set(route)
         assert route["regex_priority"] == 0
-        refused = entities.call("POST", "routes", json={"expression": 'http.path == "/"'})
+
+    def test_the_expression_form_shows_no_single_matchers(self, entities: Entities):
+        route = entities.create("routes", {"expression": 'http.path ^= "/a"', "priority": 7})
+        assert (route["expression"], route["priority"]) == ('http.path ^= "/a"', 7)
+        assert not {"paths", "hosts", "regex_priority"} & set(route)
+        refused = entities.call("POST", "routes", json={"expression": "http.path == 1"})
         assert refused.status_code == 400
-        assert refused.json()["details"][0]["field"] == "expression"
+        fault = refused.json()["details"][0]
+        assert fault["field"] == "expression"
+        assert "Router Expression failed validation: operator '==' does not fit" in str(fault)
 
     def test_lists_come_back_as_sent(self, entities: Entities):
         body = {

@@ -59,6 +59,21 @@ def test_route_regexes():
     judge(entries, route_faults)
 
 
+def test_route_expressions():
+    def faults(entry):
+        document = {"expression": entry["expression"], "protocols": entry.get("protocols", ["http", "https"])}
+        if set(document["protocols"]) & {"grpc", "grpcs"}:
+            document["strip_path"] = False
+        found = violations("routes", document)
+        assert all(name == "expression" for name, _ in found)
+        assert all(message.startswith("Router Expression failed validation: ") for _, message in found)
+        return [message for _, message in found]
+
+    entries = corpus("route_expressions")
+    assert len(entries) >= 150
+    judge(entries, faults)
+
+
 def test_service_hosts():
     def faults(entry):
         document = {"host": entry["host"], "protocol": entry["protocol"]}

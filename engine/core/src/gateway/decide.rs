@@ -1,6 +1,6 @@
 //! From a request's head to what is done with it: tenant, route, plugins. No I/O; shared by all client protocols.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,8 +19,10 @@ pub(super) const GRPC_TYPE: &str = "application/grpc";
 pub struct Peer {
     /// Address of the other end.
     pub address: IpAddr,
-    /// Port that the client connected to.
-    pub local_port: u16,
+    /// Its port.
+    pub port: u16,
+    /// What the client connected to.
+    pub local: SocketAddr,
     /// Plain or TLS.
     pub scheme: Scheme,
     /// What the client asked for and got in its TLS handshake.
@@ -92,11 +94,14 @@ pub fn route(
     let found = tenant.router.find(&MatchInput {
         method: request.head.method(),
         host: &request.host,
-        port: host_port.unwrap_or(peer.local_port),
+        port: host_port.unwrap_or(peer.local.port()),
         path: &path,
         headers: &request.head.headers,
         sni: peer.handshake.server_name.as_deref(),
         scheme: peer.scheme,
+        query: request.head.query(),
+        source: SocketAddr::new(request.client_ip, peer.port),
+        destination: peer.local,
     });
     let Some(found) = found else {
         return Err(Response::message(404, NO_ROUTE));

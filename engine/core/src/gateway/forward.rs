@@ -149,7 +149,7 @@ fn write_forwarded(out: &mut Vec<u8>, request: &Request, with: &Forwarding<'_>) 
     line(out, b"X-Forwarded-Host", kept("x-forwarded-host").unwrap_or(request.host.as_bytes()));
     match kept("x-forwarded-port") {
         Some(port) => line(out, b"X-Forwarded-Port", port),
-        None => number_line(out, "X-Forwarded-Port", with.peer.local_port.into()),
+        None => number_line(out, "X-Forwarded-Port", with.peer.local.port().into()),
     }
     line(out, b"X-Forwarded-Path", kept("x-forwarded-path").unwrap_or(request.head.path()));
     let prefix = kept("x-forwarded-prefix").unwrap_or(with.prefix);

@@ -13,8 +13,11 @@
 //! kinds of conditions, then only plain hosts, more headers, a regex path, the higher `regex_priority`, the longer
 //! prefix, and at last the higher id. A route's protocols are no condition: the caller checks them after the match, to
 //! answer plain HTTP on an HTTPS-only route with 426 or a redirect.
+//!
+//! A route may have an expression instead of single conditions. Those outrank all others, by their `priority`.
 
 mod candidates;
+mod expression;
 mod index;
 mod levels;
 mod names;
@@ -26,6 +29,7 @@ mod route;
 mod rule;
 mod segments;
 mod spec;
+mod streams;
 mod tree;
 mod upstream_path;
 
@@ -33,18 +37,22 @@ mod upstream_path;
 mod tests;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::error::ConfigError;
 use crate::message::{Captures, Headers, Scheme};
 
+use expression::Subject;
 use levels::Levels;
 use pattern::Patterns;
 use route::{Compiled, PathTest};
+use streams::{StreamRoute, Streams};
 use tree::offset;
 
 pub use path::{InvalidPath, normalise};
 pub use spec::{AddressSpec, PathHandling, Reference, RouteSpec};
+pub use streams::StreamInput;
 pub use upstream_path::{escape_path, upstream_path};
 
 /// What a request is matched by.
@@ -64,6 +72,12 @@ pub struct MatchInput<'a> {
     pub sni: Option<&'a str>,
     /// The connection's scheme.
     pub scheme: Scheme,
+    /// The query, without `?`.
+    pub query: Option<&'a [u8]>,
+    /// Where the client is.
+    pub source: SocketAddr,
+    /// What it connected to.
+    pub destination: SocketAddr,
 }
 
 /// The route that won.
@@ -82,19 +96,21 @@ pub struct Match {
 #[derive(Debug, Clone, Default)]
 pub struct Router {
     levels: Levels,
+    streams: Arc<Streams>,
     patterns: Arc<Patterns>,
 }
 
 impl Router {
-    /// Compiles routes, whose keys are their indices; every invalid one is reported. Routes of stream protocols only
-    /// are left out.
+    /// Compiles routes, whose keys are their indices; every invalid one is reported.
     ///
     /// # Errors
-    /// One [`ConfigError`] per bad regex (`paths[i]`, `headers.name[i]`) or host port (`hosts[i]`).
+    /// One [`ConfigError`] per bad regex (`paths[i]`, `headers.name[i]`), host port (`hosts[i]`), `expression` or address
+    /// (`sources[i].ip`).
     pub fn compile(routes: &[Arc<RouteSpec>]) -> Result<Self, Vec<ConfigError>> {
         let patterns = Arc::<Patterns>::default();
         let compiled = compile_all(routes.iter().enumerate(), &patterns)?;
-        Ok(Self { levels: Levels::build(compiled), patterns })
+        let streams = Arc::new(Streams::default().changed(&[], compiled.streams).unwrap_or_default());
+        Ok(Self { levels: Levels::build(compiled.requests), streams, patterns })
     }
 
     /// The router after a change: with the routes `put`, each by a key of the caller's choice, and without those
@@ -109,7 +125,9 @@ impl Router {
         let last: HashMap<usize, &Arc<RouteSpec>> = put.iter().map(|(key, spec)| (*key, spec)).collect();
         let compiled = compile_all(last.into_iter(), &self.patterns)?;
         let keys: Vec<u32> = put.iter().map(|(key, _)| key).chain(deleted).copied().map(offset).collect();
-        Ok(Self { levels: self.levels.changed(&keys, compiled), patterns: Arc::clone(&self.patterns) })
+        let streams = self.streams.changed(&keys, compiled.streams).map_or_else(|| Arc::clone(&self.streams), Arc::new);
+        let levels = self.levels.changed(&keys, compiled.requests);
+        Ok(Self { levels, streams, patterns: Arc::clone(&self.patterns) })
     }
 
     /// The route of a request, if any. A path that is not UTF-8 has none.
@@ -121,20 +139,42 @@ impl Router {
             PathTest::Any => (None, Captures::default()),
             PathTest::Prefix(_) => (Some(best.end), Captures::default()),
             PathTest::Pattern(pattern) => (Some(best.end), pattern.captures(path)),
+            PathTest::Expression(expression) => {
+                let found = expression.evidence(&Subject::of_request(input));
+                (found.matched, found.captures)
+            }
         };
         Some(Match { route: best.route.key as usize, matched, captures })
     }
+
+    /// The key of the route of a connection that is not HTTP, if any.
+    #[must_use]
+    pub fn find_stream(&self, input: &StreamInput<'_>) -> Option<usize> {
+        self.streams.find(input).map(|key| key as usize)
+    }
+}
+
+/// Compiled routes by what they are for.
+#[derive(Default)]
+struct CompiledRoutes {
+    requests: Vec<Arc<Compiled>>,
+    streams: Vec<Arc<StreamRoute>>,
 }
 
 fn compile_all<'a>(
     routes: impl Iterator<Item = (usize, &'a Arc<RouteSpec>)>,
     patterns: &Patterns,
-) -> Result<Vec<Arc<Compiled>>, Vec<ConfigError>> {
+) -> Result<CompiledRoutes, Vec<ConfigError>> {
     let mut errors = Vec::new();
-    let compiled = routes
-        .filter(|(_, spec)| !is_stream_only(spec))
-        .map(|(key, spec)| Arc::new(Compiled::new(offset(key), spec, patterns, &mut errors)))
-        .collect();
+    let mut compiled = CompiledRoutes::default();
+    for (key, spec) in routes {
+        let key = offset(key);
+        if is_stream_only(spec) {
+            compiled.streams.push(Arc::new(StreamRoute::new(key, spec, patterns, &mut errors)));
+        } else {
+            compiled.requests.push(Arc::new(Compiled::new(key, spec, patterns, &mut errors)));
+        }
+    }
     if errors.is_empty() { Ok(compiled) } else { Err(errors) }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use regex_syntax::hir::literal::Extractor;
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
 use super::programs::{Program, Programs};
 use super::segments::Shape;
@@ -27,6 +27,16 @@ pub(super) struct PathPattern {
     pub(super) shape: Shape,
 }
 
+/// A regex for any text.
+#[derive(Debug)]
+pub(super) struct TextPattern {
+    pub(super) program: Arc<Program>,
+    pub(super) group_names: Arc<[Option<Box<str>>]>,
+    /// As of a path, if matches are at the start only; else empty.
+    pub(super) beginnings: Box<[Box<[u8]>]>,
+    pub(super) shape: Shape,
+}
+
 impl PathPattern {
     /// Where the match ends, if the path matches.
     pub(super) fn end(&self, path: &str) -> Option<usize> {
@@ -35,7 +45,7 @@ impl PathPattern {
 
     pub(super) fn captures(&self, path: &str) -> Captures {
         let groups = self.program.groups(path);
-        groups.map_or_else(Captures::default, |groups| Captures::new(groups, Arc::clone(&self.group_names)))
+        groups.map_or_else(Captures::default, |(_, groups)| Captures::new(groups, Arc::clone(&self.group_names)))
     }
 }
 
@@ -75,6 +85,18 @@ impl Patterns {
     pub(super) fn header_value(&self, pattern: &str) -> Result<Arc<Program>, String> {
         let (_, states) = parse(pattern)?;
         self.program(pattern, pattern.to_owned(), true, states)
+    }
+
+    /// Compiles a regex of an expression: unanchored.
+    pub(super) fn text(&self, pattern: &str) -> Result<TextPattern, String> {
+        let (hir, states) = parse(pattern)?;
+        let anchored = hir.properties().look_set_prefix().contains(Look::Start);
+        Ok(TextPattern {
+            program: self.program(pattern, pattern.to_owned(), false, states)?,
+            group_names: group_names(&hir).into(),
+            beginnings: if anchored { leading_literals(&hir) } else { Box::default() },
+            shape: if anchored { Shape::of_pattern(&hir) } else { Shape::default() },
+        })
     }
 
     fn program(&self, own: &str, source: String, ignore_case: bool, states: usize) -> Result<Arc<Program>, String> {

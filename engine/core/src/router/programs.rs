@@ -1,6 +1,7 @@
 //! Compiled regexes, as a cache: made when a request first needs them, thrown away when there are too many.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arc_swap::ArcSwapOption;
@@ -16,6 +17,9 @@ const MAX_STATES: usize = 2 << 20;
 const BASE_STATES: usize = 80;
 /// Patterns of so many states surely fit into the bounds, so they are compiled when they are needed.
 const SURELY_FIT: usize = 4096;
+
+/// Values of groups by number.
+pub(super) type Groups = Vec<Option<Box<[u8]>>>;
 
 /// A regex that is in memory while it is used.
 #[derive(Debug)]
@@ -54,10 +58,13 @@ impl Program {
         self.with(|regex| regex.is_match(text)).unwrap_or(false)
     }
 
-    /// The groups of the first match.
-    pub(super) fn groups(self: &Arc<Self>, text: &str) -> Option<Vec<Option<Box<[u8]>>>> {
+    /// Where the first match is, and its groups.
+    pub(super) fn groups(self: &Arc<Self>, text: &str) -> Option<(Range<usize>, Groups)> {
         let boxed = |group: Option<regex::Match<'_>>| group.map(|group| group.as_str().as_bytes().into());
-        self.with(|regex| regex.captures(text).map(|found| found.iter().map(boxed).collect()))?
+        self.with(|regex| {
+            let found = regex.captures(text)?;
+            Some((found.get(0)?.range(), found.iter().map(boxed).collect()))
+        })?
     }
 
     fn with<T>(self: &Arc<Self>, ask: impl FnOnce(&Regex) -> T) -> Option<T> {

@@ -2,6 +2,11 @@
 
 use super::spec::RouteSpec;
 
+/// Expressions rank above all other routes, by their priority alone.
+pub(super) fn of_expression(priority: u64) -> u64 {
+    EXPRESSION | priority.min(!EXPRESSION)
+}
+
 /// How much of a route precedence looks at, apart from its paths.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Precedence {
@@ -11,6 +16,8 @@ pub(super) struct Precedence {
 }
 
 const WEIGHT_SHIFT: u32 = 61;
+/// More kinds of conditions than any other route has.
+const EXPRESSION: u64 = 7 << WEIGHT_SHIFT;
 const PLAIN_HOSTS: u64 = 1 << 60;
 const HEADERS_SHIFT: u32 = 52;
 const REGEX: u64 = 1 << 51;
@@ -30,7 +37,7 @@ impl Precedence {
             is_set(route.sources.as_deref()),
             is_set(route.destinations.as_deref()),
         ];
-        let weight = kinds.iter().filter(|&&set| set).count() as u64;
+        let weight = kinds.iter().filter(|&&set| set).count().min(6) as u64;
         let plain_hosts = !hosts.is_empty() && !hosts.iter().any(|host| host.contains('*'));
         let base = weight << WEIGHT_SHIFT | if plain_hosts { PLAIN_HOSTS } else { 0 } | headers << HEADERS_SHIFT;
         Self { base, regex_priority: ordered_bits(route.regex_priority.unwrap_or(0)) }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use super::MatchInput;
+use super::expression::{self, Expression, Subject};
 use super::path::normalise;
 use super::pattern::{PathPattern, Patterns};
-use super::rank::Precedence;
-use super::rule::Rule;
+use super::rank::{self, Precedence};
+use super::rule::{FieldFault, Rule};
 use super::spec::RouteSpec;
 use crate::error::ConfigError;
+use crate::message::Scheme;
 
 /// A route as the index knows it.
 #[derive(Debug)]
@@ -37,11 +39,16 @@ pub(super) enum PathTest {
     Any,
     Prefix(Box<[u8]>),
     Pattern(Arc<PathPattern>),
+    /// A rule of its own, which need not look at the path.
+    Expression(Box<Expression>),
 }
 
 impl Compiled {
     /// Every field that cannot be compiled is added to `errors`.
     pub(super) fn new(key: u32, spec: &RouteSpec, patterns: &Patterns, errors: &mut Vec<ConfigError>) -> Self {
+        if let Some(expression) = &spec.expression {
+            return Self::of_expression(key, spec, expression, patterns, errors);
+        }
         let precedence = Precedence::of(spec);
         let mut faults = Vec::new();
         let mut ways = Vec::new();
@@ -66,13 +73,26 @@ impl Compiled {
             ways.push(Way { precedence: precedence.without_path(), path: PathTest::Any });
         }
         let rule = Rule::compile(spec, patterns, &mut faults);
-        errors.extend(faults.into_iter().map(|(field, message)| ConfigError {
-            entity: "route".to_owned(),
-            id: spec.id.clone(),
-            name: spec.name.clone(),
-            field: Some(field),
-            message,
-        }));
+        errors.extend(faults.into_iter().map(|fault| error(spec, fault)));
+        Self { key, id: spec.id.to_ascii_lowercase().into(), ways: ways.into(), rule }
+    }
+
+    fn of_expression(
+        key: u32,
+        spec: &RouteSpec,
+        text: &str,
+        patterns: &Patterns,
+        errors: &mut Vec<ConfigError>,
+    ) -> Self {
+        let mut ways = Vec::new();
+        match expression::parse(text, false, patterns) {
+            Ok(expression) => ways.push(Way {
+                precedence: rank::of_expression(spec.priority.unwrap_or(0)),
+                path: PathTest::Expression(Box::new(expression)),
+            }),
+            Err(message) => errors.push(error(spec, ("expression".to_owned(), message))),
+        }
+        let rule = scheme_of(&spec.protocols).map(|scheme| Box::new(Rule { scheme: Some(scheme), ..Rule::default() }));
         Self { key, id: spec.id.to_ascii_lowercase().into(), ways: ways.into(), rule }
     }
 
@@ -91,6 +111,26 @@ impl Compiled {
             PathTest::Any => Some(0),
             PathTest::Prefix(prefix) => Some(prefix.len()),
             PathTest::Pattern(pattern) => pattern.end(path),
+            PathTest::Expression(expression) => expression.accepts(&Subject::of_request(input)).then_some(0),
         }
+    }
+}
+
+pub(super) fn error(spec: &RouteSpec, (field, message): FieldFault) -> ConfigError {
+    let (id, name) = (spec.id.clone(), spec.name.clone());
+    ConfigError { entity: "route".to_owned(), id, name, field: Some(field), message }
+}
+
+/// The only scheme that the protocols of an expression's route allow. One that takes HTTPS alone also matches plain
+/// HTTP, to be answered with 426 or a redirect.
+fn scheme_of(protocols: &[String]) -> Option<Scheme> {
+    if protocols == ["https"] {
+        return None;
+    }
+    let has = |names: [&str; 2]| protocols.iter().any(|own| names.contains(&own.as_str()));
+    match (has(["http", "grpc"]), has(["https", "grpcs"])) {
+        (true, false) => Some(Scheme::Http),
+        (false, true) => Some(Scheme::Https),
+        _ => None,
     }
 }

@@ -13,8 +13,10 @@ use crate::message::{Headers, Scheme};
 pub(super) type FieldFault = (String, String);
 
 /// The conditions of one route; all of them must hold.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Rule {
+    /// Only this one; for expressions.
+    pub(super) scheme: Option<Scheme>,
     pub(super) methods: Box<[Box<[u8]>]>,
     pub(super) hosts: Names,
     pub(super) headers: Box<[HeaderRule]>,
@@ -46,6 +48,7 @@ impl Rule {
             headers.push(HeaderRule::compile(name, values, patterns, faults));
         }
         let rule = Self {
+            scheme: None,
             methods: route.methods.iter().flatten().map(|method| method.as_bytes().into()).collect(),
             hosts: Names::new(hosts),
             headers: headers.into(),
@@ -59,7 +62,8 @@ impl Rule {
     }
 
     pub(super) fn accepts(&self, input: &MatchInput<'_>) -> bool {
-        (self.methods.is_empty() || self.methods.iter().any(|method| **method == *input.method))
+        self.scheme.is_none_or(|scheme| scheme == input.scheme)
+            && (self.methods.is_empty() || self.methods.iter().any(|method| **method == *input.method))
             && self.hosts.accept(input.host, input.port)
             && (input.scheme == Scheme::Http
                 || self.snis.is_empty()

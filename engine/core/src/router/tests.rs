@@ -2,10 +2,13 @@
 
 mod conditions;
 mod equivalence;
+mod expressions;
 mod oracle;
 mod precedence;
+mod streams;
 mod updates;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -43,7 +46,10 @@ pub(super) struct Sent {
     pub(super) method: &'static str,
     pub(super) host: String,
     pub(super) port: u16,
+    /// With the query.
     pub(super) path: String,
+    pub(super) source: SocketAddr,
+    pub(super) destination: SocketAddr,
     pub(super) headers: Vec<(String, String)>,
     pub(super) tls: bool,
     pub(super) sni: Option<String>,
@@ -52,7 +58,9 @@ pub(super) struct Sent {
 impl Sent {
     pub(super) fn get(host: &str, path: &str) -> Self {
         let (host, path) = (host.to_owned(), path.to_owned());
-        Self { method: "GET", host, port: 8000, path, headers: Vec::new(), tls: false, sni: None }
+        let source = SocketAddr::from(([10, 1, 2, 3], 40_000));
+        let destination = SocketAddr::from(([127, 0, 0, 1], 8000));
+        Self { method: "GET", host, port: 8000, path, source, destination, headers: Vec::new(), tls: false, sni: None }
     }
 
     pub(super) fn with(mut self, name: &str, value: &str) -> Self {
@@ -71,14 +79,21 @@ impl Sent {
         for (name, value) in &self.headers {
             headers.append(name, value).unwrap();
         }
+        let (path, query) = match self.path.split_once('?') {
+            Some((path, query)) => (path, Some(query.to_owned())),
+            None => (self.path.as_str(), None),
+        };
         ask(&MatchInput {
             method: self.method.as_bytes(),
             host: &self.host,
             port: self.port,
-            path: &normalise(self.path.as_bytes()).unwrap(),
+            path: &normalise(path.as_bytes()).unwrap(),
             headers: &headers,
             sni: self.sni.as_deref(),
             scheme: if self.tls { Scheme::Https } else { Scheme::Http },
+            query: query.as_deref().map(str::as_bytes),
+            source: self.source,
+            destination: self.destination,
         })
     }
 
@@ -131,7 +146,7 @@ fn the_first_matching_regex_of_a_route_captures() {
 }
 
 #[test]
-fn stream_routes_are_left_out_without_moving_the_others() {
+fn stream_routes_match_no_request() {
     let router = compiled(&[
         json!({"protocols": ["tcp", "tls"], "snis": ["a.com"]}),
         json!({"protocols": ["grpcs"], "paths": ["/"]}),

@@ -84,7 +84,8 @@ impl Parts {
 }
 
 fn check_flavor(settings: &Settings, errors: &mut Vec<ConfigError>) {
-    if settings.router_flavor != "traditional_compatible" {
+    // Expressions are matched under both; otherwise the two are the same.
+    if !["traditional_compatible", "expressions"].contains(&settings.router_flavor.as_str()) {
         errors.push(ConfigError {
             entity: "control_plane".into(),
             id: String::new(),

@@ -126,6 +126,9 @@ fn behaviour(parts: &Parts) -> Vec<String> {
             headers: &Headers::new(),
             sni: None,
             scheme: Scheme::Http,
+            query: None,
+            source: ([10, 0, 0, 1], 40_000).into(),
+            destination: ([127, 0, 0, 1], 80).into(),
         });
         seen.push(found.map_or_else(String::new, |found| {
             let route = &parts.routes.by_number[found.route];

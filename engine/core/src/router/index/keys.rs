@@ -1,6 +1,7 @@
 //! The keys that a candidate is filed under, for each kind of condition.
 
 use super::super::candidates::Candidates;
+use super::super::expression;
 use super::super::names::{Name, Names, Shape};
 use super::super::route::PathTest;
 use super::super::rule::{HeaderRule, Rule};
@@ -8,7 +9,7 @@ use super::super::segments;
 
 /// What a split can look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in super::super) enum Kind {
     Path,
     Host,
     Method,
@@ -38,7 +39,7 @@ pub(super) const KINDS: [Kind; 14] = [
     Kind::Segment(7),
 ];
 
-pub(super) enum Key {
+pub(in super::super) enum Key {
     /// The start of what is looked at.
     Forward(Vec<u8>),
     /// Its end, from the last byte on.
@@ -47,6 +48,9 @@ pub(super) enum Key {
 
 /// Keys of which an accepted request has one; none if it may have any. Headers are for [`header_lines`].
 pub(super) fn of(candidates: &Candidates, rank: u32, kind: Kind) -> Vec<Key> {
+    if let PathTest::Expression(expression) = &candidates.way(rank).path {
+        return expression::keys(expression, kind);
+    }
     let of_rule = |keys: fn(&Rule) -> Vec<Key>| -> Vec<Key> { candidates.rule(rank).map(keys).unwrap_or_default() };
     match kind {
         Kind::Path => path(&candidates.way(rank).path),
@@ -63,14 +67,17 @@ pub(super) fn of(candidates: &Candidates, rank: u32, kind: Kind) -> Vec<Key> {
     }
 }
 
-/// For every header that must match: lines `name:value`, in lower case, of which an accepted request has one.
+/// For every header that must match: lines of [`super::Table::Header`] of which an accepted request has one.
 pub(super) fn header_lines(candidates: &Candidates, rank: u32) -> Vec<Vec<Vec<u8>>> {
+    if let PathTest::Expression(expression) = &candidates.way(rank).path {
+        return expression::header_lines(expression);
+    }
     candidates.rule(rank).map(|rule| rule.headers.iter().map(lines).collect()).unwrap_or_default()
 }
 
 fn path(test: &PathTest) -> Vec<Key> {
     match test {
-        PathTest::Any => Vec::new(),
+        PathTest::Any | PathTest::Expression(_) => Vec::new(),
         PathTest::Prefix(prefix) => vec![Key::Forward(prefix.to_vec())],
         PathTest::Pattern(pattern) => pattern.beginnings.iter().map(|start| Key::Forward(start.to_vec())).collect(),
     }
@@ -78,7 +85,7 @@ fn path(test: &PathTest) -> Vec<Key> {
 
 fn shape(test: &PathTest, key: impl Fn(&segments::Shape) -> Option<Key>) -> Vec<Key> {
     let found = match test {
-        PathTest::Any => None,
+        PathTest::Any | PathTest::Expression(_) => None,
         PathTest::Prefix(prefix) => key(&segments::Shape::of_prefix(prefix)),
         PathTest::Pattern(pattern) => key(&pattern.shape),
     };
@@ -94,6 +101,7 @@ fn names(names: &Names) -> Vec<Key> {
 }
 
 fn lines(header: &HeaderRule) -> Vec<Vec<u8>> {
-    let line = |value: &[u8]| [header.name.as_bytes(), b":", value].concat();
+    let name = header.name.replace('_', "-");
+    let line = |value: &[u8]| [name.as_bytes(), b":", value].concat();
     if header.patterns.is_empty() { header.values.iter().map(|value| line(value)).collect() } else { vec![line(b"")] }
 }

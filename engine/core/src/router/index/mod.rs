@@ -14,6 +14,7 @@ use super::levels::Gone;
 use super::segments::Segments;
 use super::tree::{NONE, PrefixTree};
 use crate::message::Scheme;
+pub(super) use keys::{Key, Kind};
 
 /// The tree over all candidates of a router.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ enum Table {
     Depth(PrefixTree),
     Method(PrefixTree),
     Host(NameTable),
-    /// `name:value`, or `name:` where only a regex can tell.
+    /// `name:value` in lower case and with `-` for `_` in the name, or a start of it where that is all that is known.
     Header(PrefixTree),
     /// Plain HTTP asks no server name, so it gets a child of its own with all candidates.
     ServerName {
@@ -178,8 +179,9 @@ impl Search<'_> {
             Table::Host(names) => names.visit(input.host, |child| self.descend(child)),
             Table::Header(tree) => {
                 for (name, value) in input.headers.iter() {
-                    let line = name.iter().chain(b":").chain(value);
-                    tree.visit(line.map(u8::to_ascii_lowercase), |child| self.descend(child));
+                    let name = name.iter().map(|&byte| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() });
+                    let line = name.chain([b':']).chain(value.iter().map(u8::to_ascii_lowercase));
+                    tree.visit(line, |child| self.descend(child));
                 }
             }
             Table::ServerName { plain, .. } if input.scheme == Scheme::Http => self.descend(*plain),

@@ -21,7 +21,7 @@ impl Random {
         self.below(chances) == 0
     }
 
-    fn pick<'a>(&mut self, values: &[&'a str]) -> &'a str {
+    pub(super) fn pick<'a>(&mut self, values: &[&'a str]) -> &'a str {
         values[self.below(values.len())]
     }
 
