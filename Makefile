@@ -110,10 +110,11 @@ conformance: dev ## black-box YAML cases against the real engine
 	@CASES="$(or $(CASES),tests/conformance/cases)" ONLY="$(ONLY)" REPORT="$(REPORT)" ALLOW_MISSING="$(ALLOW_MISSING)" \
 	  $(BIN)/python -m tests.conformance.run
 
-# COUNT=streams SEED=number ONLY=family
+# COUNT=streams SEED=number ONLY=family; FUZZ_SECONDS=60 for each coverage-guided target
 .PHONY: fuzz
-fuzz: dev ## search for byte streams that the engine and other readers understand differently
+fuzz: dev ## hostile byte streams past other readers, then coverage-guided fuzzing of every parser
 	@COUNT="$(COUNT)" SEED="$(SEED)" ONLY="$(ONLY)" $(BIN)/python -m tests.framing.run
+	@CARGO="$(CARGO)" SECONDS_EACH="$(or $(FUZZ_SECONDS),60)" engine/fuzz/run
 
 # BENCH="proxy" or BENCH="ready": one of them, with its options
 .PHONY: bench

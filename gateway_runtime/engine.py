@@ -19,7 +19,8 @@ class Engine:
                 core), `default_certificate` (`{"cert": PEM, "key": PEM}`; null makes a self-signed one), `version`, and optional
                 `limits`: `max_head_bytes`, `max_buffered_bytes`, `max_connections` and `max_upstream_connections` (0 = half of the
                 process's descriptors), and in milliseconds `idle_timeout_ms`, `head_timeout_ms`, `body_timeout_ms`,
-                `write_timeout_ms`, `handshake_timeout_ms`.
+                `write_timeout_ms`, `handshake_timeout_ms`; `min_body_rate` is in bytes per second, averaged over
+                `body_timeout_ms` (0 = any).
 
         Raises: ValueError: unreadable options, an unknown member, or a bad certificate.
         """

@@ -52,12 +52,16 @@ _BODIES: Final = (b"", b"hello", b"0\r\n\r\n", b"5\r\nhello\r\n0\r\n\r\n", _INNE
 
 @dataclass(frozen=True, slots=True)
 class Downgrade:
-    """One HTTP/2 connection with one request, and what it asks for if it is a request at all."""
+    """One HTTP/2 connection with one request, and what it asks for if it is a request at all.
+
+    `fragments` says whether its fields come in several frames.
+    """
 
     stream: bytes
     methods: tuple[bytes, ...]
     paths: tuple[bytes, ...]
     body: bytes
+    fragments: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +96,22 @@ def request(seed: int, number: int) -> Downgrade:
     if dice.random() < 0.1:
         dice.shuffle(fields)
     trailers = [dice.choice(_TRAILERS) for _ in range(1 + dice.randrange(2))] if dice.random() < 0.3 else []
-    frames = b"".join(_frames(dice, fields, body, trailers))
+    pieces = 1 if dice.random() < 0.7 else 1 + dice.randrange(4)
+    frames = b"".join(_frames(dice, fields, body, trailers, pieces))
     named = {name: tuple(value for own, value in fields if own == name) for name in (b":method", b":path")}
-    return Downgrade(_PREFACE + _frame(_SETTINGS, 0, 0, b"") + frames, named[b":method"], named[b":path"], body)
+    return Downgrade(
+        _PREFACE + _frame(_SETTINGS, 0, 0, b"") + frames, named[b":method"], named[b":path"], body, pieces > 1
+    )
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return struct.pack(">I", len(payload))[1:] + bytes((kind, flags)) + struct.pack(">I", stream) + payload
 
 
-def _frames(dice: Random, fields: list[Field], body: bytes, trailers: list[Field]) -> Iterator[bytes]:
+def _frames(dice: Random, fields: list[Field], body: bytes, trailers: list[Field], pieces: int) -> Iterator[bytes]:
     encoder = Encoder()
     ends = not body and not trailers
     block = encoder.encode(fields, huffman=dice.random() < 0.5)
-    pieces = 1 if dice.random() < 0.7 else 1 + dice.randrange(4)
     yield from _headers(block, pieces, _END_STREAM if ends else 0)
     if body:
         cut = dice.randrange(len(body) + 1)

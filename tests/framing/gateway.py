@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _LIMITS: Final = {"head_timeout_ms": 5000, "body_timeout_ms": 5000, "idle_timeout_ms": 10_000}
 
 
-def _snapshot(upstream: int) -> dict[str, Any]:
+def _snapshot(upstream: int, host: str = "*") -> dict[str, Any]:
     service = {
         "id": "s", "name": "s", "protocol": "http", "host": "127.0.0.1", "port": upstream, "path": None, "retries": 5,
         "connect_timeout": 5000, "write_timeout": 5000, "read_timeout": 5000, "tags": None, "enabled": True,
@@ -30,7 +30,7 @@ def _snapshot(upstream: int) -> dict[str, Any]:
         "protocols": ["http", "https"], "service": None, "route": {"id": "whole"}, "consumer": None,
     }  # fmt: skip
     return {
-        "format": 1, "kind": "snapshot", "organization_id": "org", "control_plane_id": "cp", "version": 1, "hosts": ["*"],
+        "format": 1, "kind": "snapshot", "organization_id": "org", "control_plane_id": f"cp-{host}", "version": 1, "hosts": [host],
         "settings": {"router_flavor": "traditional_compatible", "trusted_ips": [], "real_ip_header": "X-Real-IP", "headers": []},
         "limits": {"allow_upstream": ["127.0.0.0/8"]},
         "entities": {
@@ -41,8 +41,8 @@ def _snapshot(upstream: int) -> dict[str, Any]:
 
 
 @contextlib.asynccontextmanager
-async def gateway(upstream: int) -> AsyncGenerator[int, None]:
-    """An engine whose every route leads to the upstream's port; yields its own port."""
+async def gateway(upstream: int, hosts: tuple[str, ...] = ("*",)) -> AsyncGenerator[int, None]:
+    """An engine with a tenant for each host, whose every route leads to the upstream's port; yields its own port."""
     from gateway_runtime.engine import Engine  # the readers alone need no compiled engine
 
     options = {
@@ -50,8 +50,9 @@ async def gateway(upstream: int) -> AsyncGenerator[int, None]:
     }  # fmt: skip
     engine = Engine(json.dumps(options).encode())
     (address,) = engine.start()
-    report = json.loads(await asyncio.to_thread(engine.apply, json.dumps(_snapshot(upstream)).encode()))
-    assert report["accepted"], report
+    for host in hosts:
+        report = json.loads(await asyncio.to_thread(engine.apply, json.dumps(_snapshot(upstream, host)).encode()))
+        assert report["accepted"], report
     try:
         yield int(address.rpartition(":")[2])
     finally:

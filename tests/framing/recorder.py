@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
@@ -41,7 +41,7 @@ class Record:
     """What has arrived: by client, by connection, and what was no request at all."""
 
     by_client: dict[str, list[Arrival]] = field(default_factory=lambda: defaultdict(list))
-    carried: asyncio.Queue[Carried] = field(default_factory=asyncio.Queue)
+    carried: deque[Carried] = field(default_factory=deque)
     broken: list[bytes] = field(default_factory=list)
     serial: int = 0
     keeps_connections: bool = False
@@ -90,7 +90,7 @@ class Recorder(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._record.keeps_connections and self._arrivals:
-            self._record.carried.put_nowait(Carried(self._data[: self._start], self._arrivals))
+            self._record.carried.append(Carried(self._data[: self._start], self._arrivals))
 
 
 def _answer(arrival: Arrival, *, ends: bool) -> bytes:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tests.framing import downgrade
+from tests.framing.cross_talk import PLANS, TENANTS, UNRULY_PLANS, exchange
 from tests.framing.families import NAMES, stream
 from tests.framing.gateway import gateway
 from tests.framing.judges import judges
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 CORPUS: Final = Path(__file__).parents[1] / "corpus" / "framing_streams.json"
 DOWNGRADES: Final = "http2-downgrade"
 _LANES: Final = 32
-_REPLAYERS: Final = 8
 _SHOWN: Final = 10
 
 
@@ -76,16 +76,10 @@ async def run(seed: int, count: int, wanted: tuple[str, ...], only: str = "") ->
     async with benches(wanted) as (bench, missing):
         numbers = iter(range(count))
         known = iter([] if only else known_streams())
-        replayers = [
-            asyncio.create_task(_replay(bench, f"127.0.2.{lane}", problems)) for lane in range(1, _REPLAYERS + 1)
-        ]
         async with asyncio.TaskGroup() as lanes:
             for lane in range(1, _LANES + 1):
-                lanes.create_task(_lane(bench, f"127.0.1.{lane}", _Work(seed, only, numbers, known), problems))
-        await asyncio.sleep(0)
-        await bench.record.carried.join()
-        for replayer in replayers:
-            replayer.cancel()
+                lanes.create_task(_lane(bench, lane, _Work(seed, only, numbers, known), problems))
+        problems.extend(await _replay(bench, "127.0.3.1"))
         problems.extend(
             Problem("recorder", 0, data, ["the upstream got something that is no request"])
             for data in bench.record.broken
@@ -106,7 +100,8 @@ class _Work:
     known: Iterator[bytes]
 
 
-async def _lane(bench: Bench, client: str, work: _Work, problems: list[Problem]) -> None:
+async def _lane(bench: Bench, lane: int, work: _Work, problems: list[Problem]) -> None:
+    client = f"127.0.1.{lane}"
     for data in work.known:
         lines = await bench.check(data, client)
         if lines:
@@ -122,17 +117,18 @@ async def _lane(bench: Bench, client: str, work: _Work, problems: list[Problem])
             lines = await bench.check(data, client, 1 if number % 3 else 4)
         if lines:
             problems.append(Problem(family, number, data, lines))
+        problems.extend(await _replay(bench, f"127.0.2.{lane}"))
 
 
-async def _replay(bench: Bench, client: str, problems: list[Problem]) -> None:
-    while True:
-        carried = await bench.record.carried.get()
-        try:
-            lines = await bench.replay(carried, client)
-        finally:
-            bench.record.carried.task_done()
+async def _replay(bench: Bench, client: str) -> list[Problem]:
+    """Has the judges read what ended connections to the upstream have carried."""
+    problems: list[Problem] = []
+    while bench.record.carried:
+        carried = bench.record.carried.popleft()
+        lines = await bench.replay(carried, client)
         if lines:
             problems.append(Problem("replay", 0, carried.data, lines))
+    return problems
 
 
 def _keep(small: bytes) -> None:
@@ -161,6 +157,7 @@ def main() -> None:
     wanted = tuple(name for name in os.environ.get("JUDGES", "nginx,haproxy").split(",") if name)
     began = time.monotonic()
     result = asyncio.run(run(seed, count, wanted, only))
+    crossed = [] if only else [_cross_talk(seed, count, plans) for plans in (PLANS, UNRULY_PLANS)]
     tally = result.tally
     for name in result.missing:
         print(f"skipped: {name} (not installed) judges nothing")
@@ -177,7 +174,16 @@ def main() -> None:
             f"  {name}: read {messages} forwarded requests as they were meant, and took {tally.not_taken[name]} for none"
         )
     print(f"{len(result.problems)} disagreements")
-    sys.exit(1 if result.problems else 0)
+    sys.exit(1 if result.problems or any(crossed) else 0)
+
+
+def _cross_talk(seed: int, count: int, plans: tuple[str, ...]) -> int:
+    findings = asyncio.run(exchange(seed, count, plans))
+    print(f"cross-talk: {sum(findings.asked.values())} requests of {TENANTS} tenants, {len(findings.problems)} strayed")
+    print(
+        "\n".join(f"  {problem[:500]}" for problem in findings.problems[:_SHOWN]), end="\n" if findings.problems else ""
+    )
+    return len(findings.problems)
 
 
 if __name__ == "__main__":

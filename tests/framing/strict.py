@@ -14,6 +14,8 @@ LARGEST_HEAD: Final = 32 * 1024
 MOST_FIELDS: Final = 1024
 
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# RFC 9110 allows any token; nobody uses other methods, and whatever stands before a method's name would make one.
+_METHOD: Final = re.compile(rb"[A-Z_-]+")
 _VALUE: Final = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~-]+|\[[0-9A-Za-z._~:\[\]-]*\])(?::([0-9]*))?")
 _TARGET: Final = re.compile(rb"[\x21\x22\x24-\x7e\x80-\xff]+")
@@ -106,7 +108,7 @@ def request(data: bytes, start: int, largest_head: int = LARGEST_HEAD, most_fiel
     if len(words) != 3 or words[2] not in {b"HTTP/1.1", b"HTTP/1.0"}:
         raise Unreadable(Rest.GARBAGE, "request line")
     method, target, version = words
-    if not _TOKEN.fullmatch(method) or method in {b"CONNECT", b"TRACE"}:
+    if not _METHOD.fullmatch(method) or method in {b"CONNECT", b"TRACE"}:
         raise Unreadable(Rest.GARBAGE, "method")
     old = version == b"HTTP/1.0"
     fields = _fields(lines[1:], most_fields)

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::http1::pace::SlowestPace;
+
 /// Descriptors left for listeners, timers, files and whatever else the process does.
 const SPARE_DESCRIPTORS: usize = 256;
 /// Most connections of a kind unless the options say otherwise; what they need in memory is a bound, too.
@@ -31,6 +33,8 @@ pub struct LimitOptions {
     pub head_timeout_ms: u64,
     /// Silence within a body.
     pub body_timeout_ms: u64,
+    /// Average bytes per second that a body must come at, over `body_timeout_ms`; 0 for any pace.
+    pub min_body_rate: u64,
     /// A client that takes nothing.
     pub write_timeout_ms: u64,
     /// TLS handshake.
@@ -48,6 +52,7 @@ impl Default for LimitOptions {
             idle_timeout_ms: 75_000,
             head_timeout_ms: 60_000,
             body_timeout_ms: 60_000,
+            min_body_rate: 64,
             write_timeout_ms: 60_000,
             handshake_timeout_ms: 15_000,
         }
@@ -78,6 +83,8 @@ pub struct Timeouts {
     pub head: Duration,
     /// Silence within a request body.
     pub body: Duration,
+    /// The slowest that a request body may come.
+    pub slowest_body: SlowestPace,
     /// A client that takes nothing.
     pub write: Duration,
     /// TLS handshake.
@@ -106,6 +113,10 @@ impl LimitOptions {
             idle: Duration::from_millis(self.idle_timeout_ms),
             head: Duration::from_millis(self.head_timeout_ms),
             body: Duration::from_millis(self.body_timeout_ms),
+            slowest_body: SlowestPace {
+                bytes_per_second: self.min_body_rate,
+                window: Duration::from_millis(self.body_timeout_ms),
+            },
             write: Duration::from_millis(self.write_timeout_ms),
             handshake: Duration::from_millis(self.handshake_timeout_ms),
         }

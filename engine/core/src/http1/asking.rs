@@ -69,7 +69,11 @@ impl Connection {
         since: Instant,
     ) -> Result<usize, Failure> {
         let (mut scanned, mut polls) = (0, 0_u32);
-        let body_timeout = self.worker.shared.timeouts.body;
+        let (body_timeout, mut slowest) = (self.worker.shared.timeouts.body, self.worker.shared.timeouts.slowest_body);
+        if service.protocol.is_grpc() {
+            // A stream of messages has no pace.
+            slowest.bytes_per_second = 0;
+        }
         poll_fn(move |cx| {
             let mut progress = false;
             if !self.up.is_finished() && !*upload_failed {
@@ -106,12 +110,14 @@ impl Connection {
             let waits_for_client = !self.up.is_finished() && !*upload_failed && self.up.waiting == Waiting::Source;
             // Nothing has been waited for before the first poll ends, so that poll needs no clock.
             if progress || polls == 0 {
-                let timeout = match (self.up.is_finished(), waits_for_client) {
-                    (false, true) => body_timeout,
-                    (false, false) => service.write_timeout,
-                    (true, _) => service.read_timeout,
+                let now = if polls == 0 { since } else { Instant::now() };
+                let timeout = if waits_for_client {
+                    body_timeout.min(self.pace.wait(now, self.up.body_bytes(), slowest))
+                } else {
+                    self.pace.rest(now);
+                    if self.up.is_finished() { service.read_timeout } else { service.write_timeout }
                 };
-                self.deadline.set(if polls == 0 { since } else { Instant::now() } + timeout);
+                self.deadline.set(now + timeout);
             }
             polls += 1;
             let late = if waits_for_client { Failure::ClientTimeout } else { Failure::Timeout };

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::head::Framing;
+use super::pace::Pace;
 use super::phases::{Outcome, Verdict};
 use super::pump::Pump;
 use super::receive::NoHead;
@@ -54,6 +55,7 @@ pub struct Connection {
     pub(crate) response_framing: ResponseFraming,
     pub(crate) up: Pump,
     pub(crate) down: Pump,
+    pub(crate) pace: Pace,
     pub(crate) prefix: Vec<u8>,
     pub(crate) request_id: String,
     pub(crate) started: Instant,
@@ -95,6 +97,7 @@ impl Connection {
             response_framing: ResponseFraming::default(),
             up: Pump::default(),
             down: Pump::default(),
+            pace: Pace::default(),
             prefix: Vec::new(),
             request_id: String::new(),
             started: Instant::now(),
@@ -217,6 +220,8 @@ impl Connection {
         }
         if self.has_no_body() {
             self.request.buffer_body(bytes::Bytes::new());
+        } else {
+            self.pace.start(self.worker.shared.timeouts.slowest_body);
         }
         if !routed.route().chain(self.peer.scheme).slots.is_empty() {
             match self.run_access(routed, limit).await {

@@ -7,6 +7,7 @@ mod closing;
 pub mod connection;
 mod exchange;
 pub mod head;
+pub mod pace;
 mod phases;
 pub mod pump;
 mod receive;

@@ -100,8 +100,9 @@ impl Connection {
         let mut decoder = Decoder::new(self.framing.framing);
         let mut body = Vec::new();
         let (mut reserved, mut moved) = (0, false);
-        let timeout = self.worker.shared.timeouts.body;
-        self.deadline.set(Instant::now() + timeout);
+        let (timeout, slowest) = (self.worker.shared.timeouts.body, self.worker.shared.timeouts.slowest_body);
+        let now = Instant::now();
+        self.deadline.set(now + timeout.min(self.pace.wait(now, 0, slowest)));
         loop {
             match decoder.step(self.buffer.data()) {
                 Err(_) => return Err(NoBody::Refused(400, "Bad request")),
@@ -130,7 +131,8 @@ impl Connection {
                     self.buffer.consume(used);
                     // Framing alone is no progress.
                     if std::mem::take(&mut moved) {
-                        self.deadline.set(Instant::now() + timeout);
+                        let now = Instant::now();
+                        self.deadline.set(now + timeout.min(self.pace.wait(now, body.len() as u64, slowest)));
                     }
                     let Self { stream, buffer, deadline, .. } = self;
                     let read = poll_fn(|cx| match stream.poll_read(cx, buffer) {

@@ -62,6 +62,10 @@ fn fill(
     let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
         return Err(Malformed("request line"));
     };
+    // No method has other letters, but the end of somebody's body before a method would have.
+    if !method.bytes().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_')) {
+        return Err(Malformed("method"));
+    }
     let http10 = version == 0;
     head.version = if http10 { Version::Http10 } else { Version::Http11 };
     head.headers.load(bytes);
@@ -295,6 +299,9 @@ mod tests {
             "GET /\r\nHost: a\r\n\r\n",
             "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
             "G(T / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "get / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "helloGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "G3T / HTTP/1.1\r\nHost: a\r\n\r\n",
             "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
         ] {
             assert!(read(head).is_err(), "{head:?}");

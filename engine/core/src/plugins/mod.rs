@@ -1,7 +1,7 @@
 //! The plugins that this engine knows: one line each, and the only look-up by name.
 
 mod request_termination;
-mod request_transformer;
+pub mod request_transformer;
 
 use std::sync::Arc;
 

@@ -14,6 +14,7 @@ mod http2;
 mod http2_abuse;
 mod identities;
 mod lifecycle;
+mod slow;
 mod streaming;
 mod strict;
 mod support;

@@ -96,7 +96,8 @@ fn request(bytes: &[u8]) -> Result<(Seen, bool, &[u8]), Rest> {
         b"HTTP/1.0" => true,
         _ => return Err(Rest::Garbage),
     };
-    if !is_token(method) || matches!(method, b"CONNECT" | b"TRACE") {
+    let is_method = |byte: &u8| byte.is_ascii_uppercase() || b"-_".contains(byte);
+    if method.is_empty() || !method.iter().all(is_method) || matches!(method, b"CONNECT" | b"TRACE") {
         return Err(Rest::Garbage);
     }
     let fields = head[1..].iter().map(|line| field(line)).collect::<Result<Vec<_>, _>>()?;

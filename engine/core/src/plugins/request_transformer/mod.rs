@@ -81,6 +81,11 @@ pub(super) fn compile(config: Value, _: &Place) -> Compiled {
     RequestTransformer::new(config::read(config)?).map(|plugin| Arc::new(plugin) as Arc<dyn Plugin>)
 }
 
+/// Applies a configuration to a request outside of any exchange; `false` if either is refused. For fuzzing.
+pub fn transform(config: Value, request: &mut Request) -> bool {
+    config::read(config).and_then(RequestTransformer::new).is_ok_and(|plugin| plugin.transform(request).is_ok())
+}
+
 impl RequestTransformer {
     fn new(config: Config) -> Result<Self, Vec<FieldError>> {
         let Config { http_method, remove, rename, replace, add, append } = config;
