@@ -15,8 +15,8 @@ class Engine:
         """Prepare an engine that does not listen yet; configuration can be applied before `start`.
 
         Args:
-            options: JSON object with `listeners` (list of `{"address": "127.0.0.1:8000", "tls": false}`), `threads` (0 = one per
-                core), `default_certificate` (`{"cert": PEM, "key": PEM}`; null makes a self-signed one), `version`, and optional
+            options: JSON object with `listeners` (list of `{"address": "127.0.0.1:8000", "tls": false}`, with `"protocol":
+                "stream"` for routes of `tcp`, `tls` and `tls_passthrough`), `threads` (0 = one per core), `default_certificate` (`{"cert": PEM, "key": PEM}`; null makes a self-signed one), `version`, and optional
                 `limits`: `max_head_bytes`, `max_buffered_bytes`, `max_connections` and `max_upstream_connections` (0 = half of the
                 process's descriptors), and in milliseconds `idle_timeout_ms`, `head_timeout_ms`, `body_timeout_ms`,
                 `write_timeout_ms`, `handshake_timeout_ms`; `min_body_rate` is in bytes per second, averaged over

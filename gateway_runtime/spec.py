@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -29,6 +29,20 @@ class Listener(BaseModel):
 
     address: str = Field(description="`host:port`; port 0 takes a free one.", pattern=r"^\S+:\d{1,5}$")
     tls: bool = False
+    protocol: Literal["http", "stream"] = "http"
+
+
+_LISTENER_KINDS: Final[Mapping[str, Mapping[str, object]]] = {
+    "": {"tls": False},
+    "tls": {"tls": True},
+    "stream": {"tls": False, "protocol": "stream"},
+    "stream+tls": {"tls": True, "protocol": "stream"},
+}
+
+
+def _listener(text: str) -> dict[str, object]:
+    kind, _, address = text.rpartition("://")
+    return {"address": address, **_LISTENER_KINDS.get(kind, {"kind": kind})}
 
 
 class GatewaySpec(BaseModel):
@@ -44,7 +58,12 @@ class GatewaySpec(BaseModel):
     node_id: UUID = Field(description="The UUID in its node certificate.")
     listeners: Annotated[
         tuple[Listener, ...],
-        Field(description="Addresses that take traffic: `host:port`, `tls://host:port`.", min_length=1, max_length=16),
+        Field(
+            description="Addresses that take traffic: `host:port`, `tls://host:port`; `stream://` and `stream+tls://` for "
+            "routes that are not HTTP.",
+            min_length=1,
+            max_length=16,
+        ),
     ]
     status_address: str = Field(description="`host:port` of the status listener.", pattern=r"^\S+:\d{1,5}$")
     api_url: str = Field(description="Base URL of the control plane.", pattern=r"^https?://")
@@ -67,7 +86,7 @@ class GatewaySpec(BaseModel):
         if not isinstance(value, str):
             return value
         items = [item.strip() for item in value.split(",") if item.strip()]
-        return [{"address": item.removeprefix("tls://"), "tls": item.startswith("tls://")} for item in items]
+        return [_listener(item) for item in items]
 
     @classmethod
     def load(cls, path: Path | None, environ: Mapping[str, str] | None = None) -> Self:

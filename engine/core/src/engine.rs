@@ -53,6 +53,20 @@ pub struct ListenerOptions {
     pub address: SocketAddr,
     /// Whether clients speak TLS.
     pub tls: bool,
+    /// What clients speak, within TLS or without.
+    #[serde(default)]
+    pub protocol: Speaks,
+}
+
+/// What clients of a listener speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Speaks {
+    /// HTTP/1.1 and HTTP/2.
+    #[default]
+    Http,
+    /// Anything: routes of `tcp`, or with TLS those of `tls` and `tls_passthrough`, say where it goes.
+    Stream,
 }
 
 /// What all threads share.
@@ -148,7 +162,7 @@ impl Engine {
             for listeners in &mut per_thread {
                 let socket = listen(address)?;
                 address = socket.local_addr()?;
-                listeners.push(Listener { socket, tls: wanted.tls });
+                listeners.push(Listener { socket, tls: wanted.tls, speaks: wanted.protocol });
             }
             addresses.push(address);
         }

@@ -25,6 +25,7 @@ pub mod plugins;
 pub mod query;
 pub mod router;
 pub mod stats;
+pub mod streams;
 pub mod tls;
 pub mod upstream;
 pub mod worker;

@@ -18,6 +18,9 @@ struct Shard {
     upstream_errors: AtomicU64,
     upstream_refused: AtomicU64,
     upstream_retries: AtomicU64,
+    streams: AtomicU64,
+    stream_bytes_in: AtomicU64,
+    stream_bytes_out: AtomicU64,
     over_budget: AtomicU64,
     shed: AtomicU64,
     recent: Recent,
@@ -48,6 +51,12 @@ pub struct Totals {
     pub upstream_refused_total: u64,
     /// Further tries after a failed one.
     pub upstream_retries_total: u64,
+    /// Connections other than HTTP that have reached their service.
+    pub streams_total: u64,
+    /// Bytes that their clients have sent; counted when they end.
+    pub stream_bytes_in_total: u64,
+    /// Bytes that their services have sent.
+    pub stream_bytes_out_total: u64,
     /// Requests turned away because the tenant's own budget was spent.
     pub requests_over_budget_total: u64,
     /// Requests turned away because the machine could not keep up.
@@ -100,6 +109,18 @@ impl Counters {
         self.shard(thread).upstream_refused.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a connection other than HTTP.
+    pub fn stream_began(&self, thread: usize) {
+        self.shard(thread).streams.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts what went through it.
+    pub fn stream_ended(&self, thread: usize, bytes_in: u64, bytes_out: u64) {
+        let shard = self.shard(thread);
+        shard.stream_bytes_in.fetch_add(bytes_in, Ordering::Relaxed);
+        shard.stream_bytes_out.fetch_add(bytes_out, Ordering::Relaxed);
+    }
+
     /// Counts a further try.
     pub fn upstream_retry(&self, thread: usize) {
         self.shard(thread).upstream_retries.fetch_add(1, Ordering::Relaxed);
@@ -140,6 +161,9 @@ impl Counters {
             upstream_errors_total: sum(|shard| &shard.upstream_errors),
             upstream_refused_total: sum(|shard| &shard.upstream_refused),
             upstream_retries_total: sum(|shard| &shard.upstream_retries),
+            streams_total: sum(|shard| &shard.streams),
+            stream_bytes_in_total: sum(|shard| &shard.stream_bytes_in),
+            stream_bytes_out_total: sum(|shard| &shard.stream_bytes_out),
             requests_over_budget_total: sum(|shard| &shard.over_budget),
             requests_shed_total: sum(|shard| &shard.shed),
         }

@@ -18,7 +18,7 @@ use tokio_rustls::TlsStream;
 
 use crate::clients::{Clients, Presence};
 use crate::clock::http_date;
-use crate::engine::Shared;
+use crate::engine::{Shared, Speaks};
 use crate::gateway::decide::Peer;
 use crate::http1::connection::Connection;
 use crate::http2;
@@ -26,6 +26,7 @@ use crate::message::Scheme;
 use crate::net::buffer::Buffer;
 use crate::net::stream::Stream;
 use crate::overload::{Load, TICK};
+use crate::streams;
 use crate::tls::server::Handshake;
 use crate::upstream::multiplex::Multiplexed;
 use crate::upstream::pool::Pool;
@@ -101,6 +102,8 @@ pub struct Listener {
     pub socket: std::net::TcpListener,
     /// Whether clients speak TLS.
     pub tls: bool,
+    /// What else they speak.
+    pub speaks: Speaks,
 }
 
 /// The phases of stopping.
@@ -240,20 +243,21 @@ struct Door {
     socket: TcpListener,
     local: SocketAddr,
     tls: bool,
+    speaks: Speaks,
 }
 
 impl Door {
     fn open(listener: Listener) -> Option<Self> {
         let socket = TcpListener::from_std(listener.socket).ok()?;
         let local = socket.local_addr().ok()?;
-        Some(Self { socket, local, tls: listener.tls })
+        Some(Self { socket, local, tls: listener.tls, speaks: listener.speaks })
     }
 
     /// Lets a client in, or turns it away.
     fn admit(&self, worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
         if !worker.has_room() {
             worker.shared.counts.refused();
-            if !self.tls {
+            if !self.tls && self.speaks == Speaks::Http {
                 // As much as the socket takes at once; nobody is waited for here.
                 let _ = SockRef::from(&stream).send(REFUSAL);
             }
@@ -262,7 +266,18 @@ impl Door {
         let presence = Rc::new(Presence::default());
         let registration = worker.register(presence.clone());
         let slot = registration.slot;
-        let task = tokio::task::spawn_local(client(registration, stream, peer, self.local, self.tls, presence));
+        let task = match self.speaks {
+            Speaks::Http => {
+                tokio::task::spawn_local(client(registration, stream, peer, self.local, self.tls, presence))
+            }
+            Speaks::Stream => {
+                let serving = streams::serve(worker.clone(), stream, peer, self.tls);
+                tokio::task::spawn_local(async move {
+                    let _registration = registration;
+                    serving.await;
+                })
+            }
+        };
         worker.clients.borrow_mut().set_task(slot, task.abort_handle());
     }
 

@@ -29,7 +29,7 @@ def test_file_is_read(tmp_path: Path) -> None:
     assert spec.region == "us"
     options = json.loads(spec.engine_options("1.2.3"))
     assert options == {
-        "listeners": GOOD["listeners"],
+        "listeners": [{**listener, "protocol": "http"} for listener in GOOD["listeners"]],
         "threads": 0,
         "default_certificate": None,
         "version": "1.2.3",
@@ -38,9 +38,20 @@ def test_file_is_read(tmp_path: Path) -> None:
 
 def test_environment_alone_is_enough() -> None:
     environ = {f"SLUICE_GATEWAY_{key.upper()}": str(value) for key, value in GOOD.items() if key != "listeners"}
-    environ["SLUICE_GATEWAY_LISTENERS"] = "0.0.0.0:8000, tls://0.0.0.0:8443"
+    environ["SLUICE_GATEWAY_LISTENERS"] = "0.0.0.0:8000, tls://0.0.0.0:8443, stream://[::]:9000, stream+tls://[::]:9443"
     spec = GatewaySpec.load(None, environ | {"PATH": "/bin"})
-    assert [(item.address, item.tls) for item in spec.listeners] == [("0.0.0.0:8000", False), ("0.0.0.0:8443", True)]
+    assert [(item.address, item.tls, item.protocol) for item in spec.listeners] == [
+        ("0.0.0.0:8000", False, "http"),
+        ("0.0.0.0:8443", True, "http"),
+        ("[::]:9000", False, "stream"),
+        ("[::]:9443", True, "stream"),
+    ]
+
+
+def test_an_unknown_kind_of_listener_is_named() -> None:
+    environ = {f"SLUICE_GATEWAY_{key.upper()}": str(value) for key, value in GOOD.items()}
+    with pytest.raises(SpecError, match="listeners"):
+        GatewaySpec.load(None, environ | {"SLUICE_GATEWAY_LISTENERS": "quic://0.0.0.0:8443"})
 
 
 def test_environment_overrides_the_file(tmp_path: Path) -> None:

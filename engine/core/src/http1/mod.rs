@@ -15,4 +15,4 @@ mod relay;
 pub mod request;
 pub mod response;
 mod rewriting;
-mod tunnel;
+pub(crate) mod tunnel;

@@ -6,37 +6,63 @@ use std::time::Instant;
 
 use super::connection::{After, Connection};
 use super::head::Framing;
-use super::pump::{Coding, Pump};
+use super::pump::{Coding, Pump, Waiting};
 use crate::config::tenant::Service;
 use crate::gateway::decide::Routed;
 use crate::net::buffer::Buffer;
+use crate::net::deadline::Deadline;
 use crate::net::stream::Stream;
 use crate::upstream::pool;
 
+/// One of two connections that are joined.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) stream: Stream,
+    pub(crate) buffer: Buffer,
+}
+
 impl Connection {
-    /// Joins client and upstream until both are done, or nothing moves for the service's read timeout.
-    pub(super) async fn tunnel(&mut self, routed: &Routed, service: &Service, mut upstream: pool::Connection) -> After {
+    /// Joins client and upstream until both are done, or nothing moves for too long.
+    pub(super) async fn tunnel(&mut self, routed: &Routed, service: &Service, upstream: pool::Connection) -> After {
         self.down.start(Framing::UntilClose, Coding::Identity, u64::MAX);
         self.write_response_head(routed, true, Coding::Identity);
         self.up.start(Framing::UntilClose, Coding::Identity, u64::MAX);
-        let timeout = service.read_timeout;
-        self.deadline.set(Instant::now() + timeout);
-        let (mut sent, mut received) = (Half::Open, Half::Open);
-        poll_fn(|cx| {
-            sent.poll(cx, &mut self.up, &mut self.stream, &mut self.buffer, &mut upstream.stream);
-            received.poll(cx, &mut self.down, &mut upstream.stream, &mut upstream.buffer, &mut self.stream);
-            if sent == Half::Broken || received == Half::Broken || (sent == Half::Shut && received == Half::Shut) {
-                return Poll::Ready(());
-            }
-            if std::mem::take(&mut self.up.progress) | std::mem::take(&mut self.down.progress) {
-                self.deadline.set(Instant::now() + timeout);
-            }
-            self.deadline.poll(cx)
-        })
-        .await;
+        let pool::Connection { stream, buffer, share: _share, .. } = upstream;
+        let mut upstream = End { stream, buffer };
+        let client = (&mut self.stream, &mut self.buffer);
+        join(client, &mut upstream, (&mut self.up, &mut self.down), &mut self.deadline, service).await;
         self.answered(&routed.tenant, 101, self.up.body_bytes(), self.down.body_bytes());
         After::Close
     }
+}
+
+/// Moves bytes both ways until both sides have ended, or nothing moves for the service's timeouts. A side that has ended
+/// is told so to the other one, which may go on. Returns whether all that was sent has arrived.
+pub(crate) async fn join(
+    (client, received): (&mut Stream, &mut Buffer),
+    upstream: &mut End,
+    (up, down): (&mut Pump, &mut Pump),
+    deadline: &mut Deadline,
+    service: &Service,
+) -> bool {
+    deadline.set(Instant::now() + service.read_timeout);
+    let (mut sending, mut receiving) = (Half::Open, Half::Open);
+    poll_fn(|cx| {
+        sending.poll(cx, up, client, received, &mut upstream.stream);
+        receiving.poll(cx, down, &mut upstream.stream, &mut upstream.buffer, client);
+        if sending == Half::Broken || receiving == Half::Broken {
+            return Poll::Ready(false);
+        }
+        if sending == Half::Shut && receiving == Half::Shut {
+            return Poll::Ready(true);
+        }
+        if std::mem::take(&mut up.progress) | std::mem::take(&mut down.progress) {
+            let stuck = sending == Half::Open && up.waiting == Waiting::Destination;
+            deadline.set(Instant::now() + if stuck { service.write_timeout } else { service.read_timeout });
+        }
+        deadline.poll(cx).map(|()| false)
+    })
+    .await
 }
 
 /// One direction of a tunnel.

@@ -16,7 +16,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::secret::Secret;
 use super::tickets::BoundTickets;
-use crate::config::tenant::HostTable;
+use crate::config::tenant::{HostTable, Tenant};
 
 /// A certificate with its key, both PEM.
 #[derive(Debug, Deserialize)]
@@ -70,14 +70,17 @@ impl TlsServer {
         Ok(Self { base, default, tickets: ring::Ticketer::new()? })
     }
 
-    /// How to answer a client: its tenant is found by the server name as requests' tenants are by their host, then the
-    /// certificate among the tenant's own. Each handshake has a configuration of its own, because the certificate and
+    /// How to answer a client of a tenant: with the certificate that the tenant has for the server name. Each handshake has a configuration of its own, because the certificate and
     /// what a ticket is good for belong together; next to a handshake's arithmetic that costs nothing.
     #[must_use]
-    pub fn answer(&self, hosts: &HostTable, hello: &ClientHello<'_>, http: bool) -> (Arc<ServerConfig>, Handshake) {
-        let server_name = hello.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase());
-        let tenant = hosts.find(server_name.as_deref().unwrap_or_default());
-        let own = tenant.as_ref().and_then(|tenant| {
+    pub fn answer(
+        &self,
+        tenant: Option<&Tenant>,
+        hello: &ClientHello<'_>,
+        http: bool,
+    ) -> (Arc<ServerConfig>, Handshake) {
+        let server_name = named(hello);
+        let own = tenant.and_then(|tenant| {
             let certificate = tenant.certificates.find(server_name.as_deref())?;
             certificate.fitting(hello.signature_schemes(), Some(hello.cipher_suites())).cloned()
         });
@@ -94,12 +97,19 @@ impl TlsServer {
         (Arc::new(config), handshake)
     }
 
-    /// Performs the handshake of a client that speaks HTTP. The caller bounds the time.
+    /// Performs the handshake of a client that speaks HTTP. Its tenant is found by the server name as requests' tenants are
+    /// by their host. The caller bounds the time.
     pub async fn accept(&self, hosts: &HostTable, tcp: TcpStream) -> io::Result<(TlsStream<TcpStream>, Handshake)> {
         let start = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
-        let (config, handshake) = self.answer(hosts, &start.client_hello(), true);
+        let tenant = hosts.find(named(&start.client_hello()).as_deref().unwrap_or_default());
+        let (config, handshake) = self.answer(tenant.as_deref(), &start.client_hello(), true);
         Ok((start.into_stream(config).await?, handshake))
     }
+}
+
+/// The server name that a client asks for, in lower case and without a dot at its end.
+pub(crate) fn named(hello: &ClientHello<'_>) -> Option<String> {
+    hello.server_name().map(|name| name.trim_end_matches('.').to_ascii_lowercase())
 }
 
 fn self_signed() -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Failure> {

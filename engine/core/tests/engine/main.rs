@@ -16,6 +16,7 @@ mod identities;
 mod lifecycle;
 mod slow;
 mod streaming;
+mod streams;
 mod strict;
 mod support;
 mod upstream_tls;

@@ -18,12 +18,12 @@ use crate::support::{Gateway, PATIENCE, route, service, snapshot};
 
 /// A TLS server that answers one request per connection with what it knows of the handshake:
 /// `<server name> <client certificate, or none> <resumed or full>`.
-struct TlsUpstream {
-    address: SocketAddr,
+pub struct TlsUpstream {
+    pub address: SocketAddr,
 }
 
 impl TlsUpstream {
-    fn new(identity: &Identity, clients: Option<&Authority>) -> Self {
+    pub fn new(identity: &Identity, clients: Option<&Authority>) -> Self {
         let chain = CertificateDer::pem_slice_iter(identity.cert.as_bytes()).map(Result::unwrap).collect();
         let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
         let provider = Arc::new(ring::default_provider());

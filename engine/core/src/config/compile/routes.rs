@@ -18,8 +18,10 @@ use crate::router::{RouteSpec, Router};
 
 /// Protocols of routes that requests can match.
 const HTTP_PROTOCOLS: [&str; 4] = ["http", "https", "grpc", "grpcs"];
+/// Protocols of routes that other connections can match.
+const STREAM_PROTOCOLS: [&str; 3] = ["tcp", "tls", "tls_passthrough"];
 
-/// The routes that can match: those of HTTP and gRPC whose service is not switched off.
+/// The routes that can match: those that the engine serves, whose service is not switched off.
 #[derive(Clone, Default)]
 pub struct Routes {
     pub(super) numbers: OrdMap<Id, usize>,
@@ -87,7 +89,11 @@ impl Routes {
 fn is_routable(spec: &RouteSpec, entities: &EntitySet) -> bool {
     let service = spec.service.as_ref().and_then(|reference| entities.services.get(reference.id.as_str()));
     service.is_none_or(|service| service.enabled)
-        && spec.protocols.iter().any(|protocol| HTTP_PROTOCOLS.contains(&protocol.as_str()))
+        && (speaks_any(spec, &HTTP_PROTOCOLS) || speaks_any(spec, &STREAM_PROTOCOLS))
+}
+
+fn speaks_any(spec: &RouteSpec, protocols: &[&str]) -> bool {
+    spec.protocols.iter().any(|protocol| protocols.contains(&protocol.as_str()))
 }
 
 fn compile(id: &Id, spec: &RouteSpec, entities: &EntitySet, services: &Services, plugins: &mut Plugins) -> Route {
@@ -95,6 +101,7 @@ fn compile(id: &Id, spec: &RouteSpec, entities: &EntitySet, services: &Services,
     let service = spec.service.as_ref().and_then(|service| services.get(&service.id));
     let service_id = spec.service.as_ref().and_then(|service| entities.services.get_key_value(service.id.as_str()));
     let service_id = service_id.map(|(id, _)| id.clone());
+    let is_stream = speaks_any(spec, &STREAM_PROTOCOLS);
     let mut chain = |scheme| plugins.chain(Some((id, service_id.as_deref())), request_protocols(spec, scheme));
     Route {
         http: speaks("http"),
@@ -107,7 +114,7 @@ fn compile(id: &Id, spec: &RouteSpec, entities: &EntitySet, services: &Services,
         redirect_status: spec.https_redirect_status_code,
         strip_path: spec.strip_path.unwrap_or(true),
         preserve_host: spec.preserve_host,
-        service: service.filter(|service| service.protocol.takes_requests()).cloned(),
+        service: service.filter(|service| service.protocol.takes_requests() != is_stream).cloned(),
         chains: Scheme::ALL.map(&mut chain),
         id: id.clone(),
         service_id,

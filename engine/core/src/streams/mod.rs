@@ -1,0 +1,148 @@
+//! Proxying connections that are not HTTP: plain TCP, TLS that ends here, and TLS that ends at the service.
+//!
+//! A listener for streams belongs to the tenant of the host `*`. A connection has one route for its whole life, found by
+//! its addresses and, where clients speak TLS, by the server name in the first message of their handshake.
+
+mod hello;
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::StartHandshake;
+
+use crate::config::tenant::{Address, HostTable, Service, Tenant};
+use crate::counts::Share;
+use crate::http1::head::Framing;
+use crate::http1::pump::{Coding, Pump};
+use crate::http1::tunnel::{End, join};
+use crate::net::address::canonical;
+use crate::net::buffer::Buffer;
+use crate::net::deadline::Deadline;
+use crate::net::stream::Stream;
+use crate::router::StreamInput;
+use crate::tls::server::named;
+use crate::upstream::connect::{NoAddress, addresses, secure};
+use crate::worker::Worker;
+use hello::Hello;
+
+/// Size of the read buffers of a connection that has not moved much yet.
+const READ_BUFFER: usize = 8 * 1024;
+
+/// A client whose route is known.
+struct Admitted {
+    stream: Stream,
+    /// What it has sent already, for the service to see.
+    sent: Vec<u8>,
+    tenant: Arc<Tenant>,
+    route: usize,
+}
+
+/// Serves a connection until it ends.
+pub async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr, tls: bool) {
+    let admitting = admit(&worker, tcp, peer, tls);
+    let Ok(Some(client)) = timeout(worker.shared.timeouts.handshake, admitting).await else { return };
+    let Admitted { stream, sent, tenant, route } = client;
+    let Ok(_share) = tenant.counters.budget.connect(&tenant.limits) else {
+        tenant.counters.over_budget(worker.index);
+        return;
+    };
+    let Some(service) = tenant.routes[route].service.clone() else { return };
+    let Some((upstream, _upstream_share)) = connect(&worker, &tenant, &service).await else { return };
+    tenant.counters.stream_began(worker.index);
+    let (mut up, mut down) = (Pump::default(), Pump::default());
+    for pump in [&mut up, &mut down] {
+        pump.start(Framing::UntilClose, Coding::Identity, u64::MAX);
+    }
+    let already = sent.len() as u64;
+    up.out = sent;
+    let mut client = End { stream, buffer: Buffer::with_size(READ_BUFFER) };
+    let mut upstream = End { stream: upstream, buffer: Buffer::with_size(READ_BUFFER) };
+    let mut deadline = Deadline::after(service.read_timeout);
+    let whole =
+        join((&mut client.stream, &mut client.buffer), &mut upstream, (&mut up, &mut down), &mut deadline, &service)
+            .await;
+    tenant.counters.stream_ended(worker.index, already + up.body_bytes(), down.body_bytes());
+    if !whole {
+        // What was cut off must not look as if it were complete.
+        for stream in [&client.stream, &upstream.stream] {
+            if let Some(tcp) = stream.tcp() {
+                let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
+            }
+        }
+    }
+}
+
+/// Finds the route of a client, after as much of a handshake as that takes.
+async fn admit(worker: &Rc<Worker>, mut tcp: TcpStream, source: SocketAddr, tls: bool) -> Option<Admitted> {
+    tcp.set_nodelay(true).ok()?;
+    let destination = tcp.local_addr().ok()?;
+    let tenant = worker.shared.store.hosts.find(HostTable::ANY)?;
+    let find = |protocol: &str, sni: Option<&str>| {
+        tenant.router.find_stream(&StreamInput { protocol, sni, source, destination })
+    };
+    if !tls {
+        let route = find("tcp", None)?;
+        return Some(Admitted { stream: Stream::Plain(tcp), sent: Vec::new(), tenant, route });
+    }
+    let Hello { accepted, bytes, nothing_after } = hello::read(&mut tcp).await.ok()?;
+    let name = named(&accepted.client_hello());
+    if let Some(route) = find("tls_passthrough", name.as_deref()) {
+        return Some(Admitted { stream: Stream::Plain(tcp), sent: bytes, tenant, route });
+    }
+    // Nobody has reason to send more before the answer, and it would be lost.
+    let route = find("tls", name.as_deref()).filter(|_| nothing_after)?;
+    let (config, _) = worker.shared.tls.answer(Some(&tenant), &accepted.client_hello(), false);
+    let stream = StartHandshake::from_parts(accepted, tcp).into_stream(config).await.ok()?;
+    Some(Admitted { stream: Stream::Tls(Box::new(stream.into())), sent: Vec::new(), tenant, route })
+}
+
+/// Connects to the service. Only connecting is tried again: afterwards the client's bytes are on their way.
+async fn connect(worker: &Rc<Worker>, tenant: &Tenant, service: &Service) -> Option<(Stream, Share)> {
+    let targets: Result<Rc<[IpAddr]>, NoAddress> = match &service.address {
+        Address::Literal(address, true) => Ok(Rc::new([*address])),
+        Address::Literal(_, false) => Err(NoAddress::Refused),
+        Address::Name(_) => addresses(worker, tenant, service).await,
+    };
+    let counters = &tenant.counters;
+    let targets = match targets {
+        Ok(targets) => targets,
+        Err(NoAddress::Refused) => {
+            counters.upstream_refused(worker.index);
+            return None;
+        }
+        Err(NoAddress::Unresolved) => {
+            counters.upstream_error(worker.index);
+            return None;
+        }
+    };
+    for attempt in 0..=service.retries as usize {
+        if attempt > 0 {
+            counters.upstream_retry(worker.index);
+        }
+        let address = SocketAddr::new(canonical(targets[attempt % targets.len()]), service.port);
+        let Some(share) = worker.shared.counts.upstream(worker.shared.bounds.upstream_connections) else { break };
+        let opening = open(worker, tenant.number, service, address);
+        if let Ok(Ok(stream)) = timeout(service.connect_timeout, opening).await {
+            return Some((stream, share));
+        }
+        if worker.stopping.get() {
+            break;
+        }
+    }
+    counters.upstream_error(worker.index);
+    None
+}
+
+async fn open(worker: &Worker, tenant: u64, service: &Service, address: SocketAddr) -> std::io::Result<Stream> {
+    let tcp = TcpStream::connect(address).await?;
+    tcp.set_nodelay(true)?;
+    Ok(match &service.tls {
+        None => Stream::Plain(tcp),
+        Some(identity) => Stream::Tls(Box::new(secure(worker, tenant, identity, tcp, &[]).await?.into())),
+    })
+}
