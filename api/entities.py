@@ -27,7 +27,8 @@ async def _store(request: Request, session: TenantDb, services: ServicesDep, act
     identifier: str = request.path_params["controlPlaneId"]
     if not is_uuid(identifier):
         raise NotFound("control plane", identifier)
-    return EntityStore(session, services.keyring, services.clock, actor, UUID(identifier))
+    most = services.settings.max_entities
+    return EntityStore(session, services.keyring, services.clock, actor, UUID(identifier), most_entities=most)
 
 
 Store = Annotated[EntityStore, Depends(_store)]

@@ -152,6 +152,7 @@ class Settings(BaseSettings):
     tenant_max_body_bytes: int = Field(
         default=128 * 1024 * 1024, ge=0, description="Largest request body that gateways pass on."
     )
+    max_entities: int = Field(default=100_000, ge=1, description="Entities that one control plane may hold.")
     node_ca_cert_file: Path | None = Field(
         default=None, description="Certificate (PEM) that signs runtimes' node certificates."
     )

@@ -5,6 +5,7 @@ from uuid import UUID
 from core import audit
 from core.actor import Actor
 from core.clock import Clock
+from core.crud.errors import UsageConstraint
 from core.db.notices import CONFIG_CHANNEL, publish
 from core.db.sessions import TenantSession
 from core.models.config_change import ConfigChange
@@ -15,8 +16,12 @@ from schema.base import Document, Entity
 class ChangeLog:
     """Collects what one operation (or several) did to a locked control plane, and seals it as one version."""
 
-    def __init__(self, session: TenantSession, actor: Actor, clock: Clock, control_plane: ControlPlane) -> None:
+    def __init__(
+        self, session: TenantSession, actor: Actor, clock: Clock, control_plane: ControlPlane, most_entities: int
+    ) -> None:
         self._session = session
+        self._most_entities = most_entities
+        self._growth = 0
         self._actor = actor
         self._clock = clock
         self._control_plane = control_plane
@@ -38,6 +43,7 @@ class ChangeLog:
             seq=len(self._changes),
         )
         self._changes.append(change)
+        self._growth += (after is not None) - (before is not None)
         deed = "deleted" if after is None else "created" if before is None else "updated"
         natural = entity.spec.natural_key
         audit.record(
@@ -54,9 +60,13 @@ class ChangeLog:
         """Make the noted changes the next version, tell listeners at commit, and return the version's number.
 
         Nothing noted: the version stays, for each one has a change of its own.
+        Raises: UsageConstraint: there would be more entities than a control plane may have.
         """
         if not self._changes:
             return self._control_plane.config_version
+        self._control_plane.entity_count += self._growth
+        if self._growth > 0 and self._control_plane.entity_count > self._most_entities:
+            raise UsageConstraint(f"a control plane holds at most {self._most_entities} entities")
         self._control_plane.config_version += 1
         version = self._control_plane.config_version
         for change in self._changes:

@@ -72,7 +72,7 @@ class ReferencedByOthers(EntityError):
 
 
 class UsageConstraint(EntityError):
-    """This kind of control plane takes no entities from here."""
+    """The control plane takes no entities from here, or no more of them."""
 
     code = "entity-usage-constraint"
 

@@ -35,6 +35,9 @@ _CLOSED_KINDS: Final = {
     "CLUSTER_TYPE_CONTROL_PLANE_GROUP": "a control plane group holds no entities of its own",
 }
 
+MOST_ENTITIES: Final = 100_000
+"""Entities of one control plane, unless a setting says otherwise."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parent:
@@ -61,8 +64,10 @@ class EntityStore:
         actor: Actor,
         control_plane_id: UUID,
         declarations: Registry | None = None,
+        most_entities: int = MOST_ENTITIES,
     ) -> None:
         self._session = session
+        self._most_entities = most_entities
         self._clock = clock
         self._actor = actor
         self._control_plane_id = control_plane_id
@@ -182,7 +187,7 @@ class EntityStore:
     # --- steps -----------------------------------------------------------------------------------------------------
 
     def _write(self, operation: Callable[[ChangeLog], T]) -> T:
-        log = ChangeLog(self._session, self._actor, self._clock, self._lock())
+        log = ChangeLog(self._session, self._actor, self._clock, self._lock(), self._most_entities)
         result = operation(log)
         log.finish()
         return result

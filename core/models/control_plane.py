@@ -37,3 +37,5 @@ class ControlPlane(Timestamps, TenantOwned, Base):
     # Ten hexadecimal digits; first label of every host name of this control plane, so unique everywhere.
     endpoint_prefix: Mapped[str]
     config_version: Mapped[int] = mapped_column(BigInteger, default=0)
+    # Entities below it; kept by their writers, who hold the lock.
+    entity_count: Mapped[int] = mapped_column(default=0, server_default="0")

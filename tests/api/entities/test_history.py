@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, text
 
 from core.clock import SystemClock
-from core.crud.errors import KeyTaken, ReferenceMissing
+from core.crud.errors import KeyTaken, ReferenceMissing, UsageConstraint
 from core.crud.store import EntityStore
 from core.db.engine import driver_url
 from core.errors import NotFound
@@ -249,6 +249,24 @@ class TestUpdates:
             statement = "update config_changes set after = after - 'retries' where control_plane_id = :id"
             session.execute(text(statement), {"id": entities.id})
         assert apply_delta(held, update(held.version)) == update()
+
+
+def test_a_control_plane_holds_so_many_entities_and_no_more(database, keyring, tenant, entities: Entities):
+    service = registry().entities["services"]
+
+    def write(operation):
+        with database.tenant(tenant.organization_id) as session:
+            place = (session, keyring, SystemClock(), tenant.actor, entities.id)
+            return operation(EntityStore(*place, most_entities=2))
+
+    first, _ = (write(lambda store: store.create(service, {"host": "h"})) for _ in range(2))
+    with pytest.raises(UsageConstraint, match="usage constraint error") as raised:
+        write(lambda store: store.create(service, {"host": "h"}))
+    assert raised.value.reason == "a control plane holds at most 2 entities"
+    assert version(database, tenant, entities) == 2
+    write(lambda store: store.change(service, first["id"], {"retries": 1}))
+    write(lambda store: store.delete(service, first["id"]))
+    write(lambda store: store.create(service, {"host": "h"}))
 
 
 class TestConcurrency:
