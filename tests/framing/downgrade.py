@@ -85,7 +85,7 @@ def request(seed: int, number: int) -> Downgrade:
     ]
     if dice.random() < 0.15:
         del fields[dice.randrange(len(fields))]
-    for _ in range(dice.choice((0, 1, 1, 2))):
+    for _ in range(dice.choice((0, 0, 0, 1, 2))):
         field = dice.choice(_FIELDS)
         at = len(fields) if dice.random() < 0.7 else dice.randrange(len(fields) + 1)
         fields.insert(at, field)

@@ -140,6 +140,9 @@ class Bench:
         method, target, body = arrivals[0].message.shape
         # Several of one kind are refused; where fragments of the block hide that, the first counts and no other is passed on.
         several = len(sent.methods) > 1 or len(sent.paths) > 1
+        if sent.methods == (b"CONNECT",) and method == b"GET":
+            # A WebSocket is asked for with CONNECT in HTTP/2 and with GET in HTTP/1; what follows waits until it is granted.
+            return [] if not body else [f"a tunnel that was not granted carries {body!r}"]
         wrong = sent.methods[:1] != (method,) or body != sent.body or not sent.paths or (several and not sent.fragments)
         if wrong or (_PLAIN.fullmatch(sent.paths[0]) and target != sent.paths[0]):
             return [f"{sent.methods} {sent.paths} {sent.body!r} became {_shown([arrivals[0].message.shape])}"]
