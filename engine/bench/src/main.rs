@@ -1,12 +1,14 @@
 //! `bench load` and `bench backend`: both ends of a proxy measurement. Each is one thread around one epoll, so that what
 //! is measured is the proxy between them. `bench relay` is the limit of what
-//! a proxy can reach; `bench router` measures the engine's router by itself.
+//! a proxy can reach; `bench router` measures the engine's router by itself, `bench config` the cost of configuration.
 
 mod args;
 mod backend;
+mod config;
 mod histogram;
 mod http;
 mod load;
+mod memory;
 mod relay;
 mod router;
 mod stream;
@@ -16,7 +18,7 @@ use std::process::ExitCode;
 
 use args::Args;
 
-const USAGE: &str = "usage: bench load|backend|relay|router [--name value]...";
+const USAGE: &str = "usage: bench load|backend|relay|router|config [--name value]...";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         "backend" => backend::run(args),
         "relay" => relay::run(args),
         "router" => router::run(args),
+        "config" => config::run(args),
         _ => Err(USAGE.to_owned()),
     });
     match outcome {

@@ -13,6 +13,7 @@ use sluice_engine_core::message::{Headers, Scheme};
 use sluice_engine_core::router::{MatchInput, RouteSpec, Router, normalise};
 
 use crate::args::Args;
+use crate::memory::resident_bytes;
 
 /// A way in which routes differ: name, the n-th route, and the host and path of a request to it.
 struct Scenario {
@@ -150,10 +151,4 @@ fn spec(n: usize, fields: &Value) -> Option<Arc<RouteSpec>> {
         document[key] = value.clone();
     }
     serde_json::from_value(document).ok().map(Arc::new)
-}
-
-/// Memory of this process in RAM. Source: proc(5), statm, second field, in pages of 4 KiB.
-fn resident_bytes() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<usize>().ok()).unwrap_or(0) * 4096
 }

@@ -27,6 +27,7 @@ pub mod certificates;
 pub mod compile;
 pub mod directory;
 pub mod entities;
+pub mod hosts;
 pub mod plugins;
 pub mod protocol;
 mod service_tls;

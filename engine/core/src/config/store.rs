@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use super::compile::{Input, Parts};
 use super::entities::{Draft, EntitySet};
-use super::tenant::{HostTable, Slot, Tenant};
+use super::hosts::{HostTable, Slot};
+use super::tenant::Tenant;
 use super::update::{Change, Delta, FORMAT, Limits, Report, Settings, Snapshot, Update, reported, whole};
 use crate::error::ConfigError;
 use crate::stats::{Counters, Totals};
@@ -249,8 +250,8 @@ fn check_owner(state: &State, proposal: &Proposal) -> Vec<ConfigError> {
         refuse("organization_id", "the control plane belongs to another organization".into());
     }
     for host in &proposal.hosts {
-        if host.is_empty() || host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            refuse("hosts", format!("'{host}' is not a host in lower case"));
+        if !HostTable::takes(host) {
+            refuse("hosts", format!("'{host}' is not a host in lower case, nor '*.' and one"));
         }
         if state.owners.get(host).is_some_and(|owner| owner != id) {
             refuse("hosts", format!("'{host}' belongs to another control plane"));
@@ -262,4 +263,42 @@ fn check_owner(state: &State, proposal: &Proposal) -> Vec<ConfigError> {
 /// Where a document breaks off, without its content: updates hold secrets.
 fn position(error: &serde_json::Error) -> String {
     format!("{:?} error at line {}, column {}", error.classify(), error.line(), error.column())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn workers_never_let_go_of_a_version_last() {
+        let store = Store::new(1);
+        let apply = |version: u64| {
+            let snapshot = json!({
+                "kind": "snapshot", "format": 1, "organization_id": "org", "control_plane_id": "cp", "version": version,
+                "hosts": ["a"], "entities": {},
+                "settings": {
+                    "router_flavor": "traditional_compatible", "trusted_ips": [], "real_ip_header": "x", "headers": [],
+                },
+            });
+            assert!(store.apply(snapshot.to_string().as_bytes()).accepted);
+            store.hosts.find("a").unwrap()
+        };
+        let first = apply(1);
+        let alive = Arc::downgrade(&first);
+        let second = apply(2);
+        assert_eq!((first.version, second.version), (1, 2));
+        drop(first);
+        assert!(alive.upgrade().is_some());
+        assert!(store.totals().len() < 2);
+        assert!(alive.upgrade().is_none());
+
+        let alive = Arc::downgrade(&second);
+        assert!(store.remove("cp"));
+        drop(second);
+        assert!(alive.upgrade().is_some());
+        assert!(store.totals().len() < 2);
+        assert!(alive.upgrade().is_none());
+    }
 }

@@ -1,11 +1,9 @@
 //! A tenant's configuration, compiled: what requests are served from. Immutable; a change makes a new one.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
 use ipnet::IpNet;
 
 use super::certificates::Certificates;
@@ -17,9 +15,6 @@ use crate::phases::chain::{Chain, ScopedByKind};
 use crate::router::Router;
 use crate::stats::Counters;
 use crate::upstream::tls::TlsIdentity;
-
-/// Parts of the host table: a change of one tenant's hosts copies one part.
-const HOST_SHARDS: usize = 256;
 
 /// One version of a tenant.
 pub struct Tenant {
@@ -167,77 +162,4 @@ pub struct Service {
     pub write_timeout: Duration,
     /// Bound between two reads.
     pub read_timeout: Duration,
-}
-
-/// The place of a tenant; its content is swapped when its configuration changes.
-pub struct Slot {
-    /// The version that new requests are served from.
-    pub current: ArcSwap<Tenant>,
-}
-
-/// One part of the host table.
-type Shard = ArcSwap<HashMap<String, Arc<Slot>>>;
-
-/// Host → tenant, read without a lock.
-pub struct HostTable {
-    shards: Box<[Shard]>,
-    any: ArcSwapOption<Slot>,
-}
-
-impl HostTable {
-    /// The host that stands for all hosts that select no tenant.
-    pub const ANY: &'static str = "*";
-
-    /// An empty table.
-    #[must_use]
-    pub fn new() -> Self {
-        Self { shards: (0..HOST_SHARDS).map(|_| ArcSwap::default()).collect(), any: ArcSwapOption::empty() }
-    }
-
-    /// The tenant of a host (lower case, without port).
-    #[must_use]
-    pub fn find(&self, host: &str) -> Option<Arc<Tenant>> {
-        if let Some(slot) = self.shard(host).load().get(host) {
-            return Some(slot.current.load_full());
-        }
-        self.any.load().as_ref().map(|slot| slot.current.load_full())
-    }
-
-    /// Gives a host to a tenant. Writers are serialised by the caller.
-    pub(crate) fn insert(&self, host: &str, slot: &Arc<Slot>) {
-        if host == Self::ANY {
-            self.any.store(Some(slot.clone()));
-            return;
-        }
-        let shard = self.shard(host);
-        let mut hosts = HashMap::clone(&shard.load());
-        hosts.insert(host.to_owned(), slot.clone());
-        shard.store(Arc::new(hosts));
-    }
-
-    /// Takes a host away.
-    pub(crate) fn remove(&self, host: &str) {
-        if host == Self::ANY {
-            self.any.store(None);
-            return;
-        }
-        let shard = self.shard(host);
-        let mut hosts = HashMap::clone(&shard.load());
-        hosts.remove(host);
-        shard.store(Arc::new(hosts));
-    }
-
-    /// FNV-1a: the shard only spreads the writer's work, so an unkeyed hash does.
-    fn shard(&self, host: &str) -> &Shard {
-        let hash = host
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-        &self.shards[usize::from(hash.to_be_bytes()[3]) % HOST_SHARDS]
-    }
-}
-
-impl Default for HostTable {
-    fn default() -> Self {
-        Self::new()
-    }
 }

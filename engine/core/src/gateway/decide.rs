@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::budget::Attachment;
-use crate::config::tenant::{Grpc, HostTable, Route, Tenant};
+use crate::config::hosts::HostTable;
+use crate::config::tenant::{Grpc, Route, Tenant};
 use crate::message::{Request, RequestHead, Response, ResponseBody, Scheme, Version};
 use crate::net::address::canonical;
 use crate::router::{MatchInput, normalise, upstream_path};

@@ -15,7 +15,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::StartHandshake;
 
-use crate::config::tenant::{Address, HostTable, Service, Tenant};
+use crate::config::hosts::HostTable;
+use crate::config::tenant::{Address, Service, Tenant};
 use crate::counts::Share;
 use crate::http1::head::Framing;
 use crate::http1::pump::{Coding, Pump};

@@ -16,7 +16,8 @@ use tokio_rustls::server::TlsStream;
 
 use super::secret::Secret;
 use super::tickets::BoundTickets;
-use crate::config::tenant::{HostTable, Tenant};
+use crate::config::hosts::HostTable;
+use crate::config::tenant::Tenant;
 
 /// A certificate with its key, both PEM.
 #[derive(Debug, Deserialize)]

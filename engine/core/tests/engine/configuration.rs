@@ -1,6 +1,9 @@
+use std::thread;
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, Upstream, route, service, snapshot};
+use crate::support::{Gateway, PATIENCE, Upstream, route, service, snapshot};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -91,4 +94,38 @@ fn disabled_services_leave_the_router() {
     off["enabled"] = json!(false);
     let gateway = Gateway::with(&snapshot(1, &[off], &[route("/")]));
     assert_eq!(gateway.ask(GET).status, 404);
+}
+
+#[test]
+fn counters_survive_changes() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::to(upstream.address);
+    assert_eq!(gateway.ask(GET).status, 200);
+    let put = json!([{"operation": "put", "type": "routes", "id": "r", "entity": route("/other")}]);
+    assert_eq!(gateway.apply(&delta(1, 2, &put))["accepted"], true);
+    assert_eq!(gateway.ask(GET).status, 404);
+    assert_eq!(gateway.apply(&snapshot(3, &[service(upstream.address)], &[route("/")]))["accepted"], true);
+    assert_eq!(gateway.ask(GET).status, 200);
+    // A request is counted when its connection is done with it, which may be after the client has the answer.
+    let begun = Instant::now();
+    while gateway.counter("requests_total") < 3 && begun.elapsed() < PATIENCE {
+        thread::yield_now();
+    }
+    assert_eq!(gateway.counter("requests_total"), 3);
+}
+
+#[test]
+fn wildcard_hosts_have_one_owner() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::to(upstream.address);
+    let mut other = snapshot(1, &[service(upstream.address)], &[route("/only")]);
+    other["control_plane_id"] = json!("other");
+    other["hosts"] = json!(["*.example.test"]);
+    assert_eq!(gateway.apply(&other)["accepted"], true);
+    let ask = |host: &str| gateway.ask(&format!("GET /only HTTP/1.1\r\nHost: {host}\r\n\r\n")).text();
+    // Only the route of the tenant with the wildcard strips all of the path.
+    assert_eq!(ask("a.example.test").split(' ').nth(1), Some("/"));
+    assert_eq!(ask("example.test").split(' ').nth(1), Some("/only"));
+    other["control_plane_id"] = json!("thief");
+    assert_eq!(gateway.apply(&other)["errors"][0]["field"], "hosts");
 }
