@@ -8,6 +8,8 @@ The gateway does not depend on its watchdog: when the watchdog is killed, the ga
 starts a new gateway beside it (they share the listeners' ports through SO_REUSEPORT), and ends the old one gracefully once the
 new one serves. Only one watchdog runs per state directory.
 
+The watchdog binds the gateway's sockets and keeps them, so that clients wait for the next gateway instead of being refused.
+
 With `--detach` the command returns as soon as the watchdog runs in a session of its own, with nobody to wait for it.
 """
 
@@ -31,6 +33,7 @@ from gateway_runtime import logs
 from gateway_runtime.backoff import Backoff
 from gateway_runtime.liveness import Liveness, Patience, StatusProbe
 from gateway_runtime.processes import ProcessRecord, read_records, write_record
+from gateway_runtime.sockets import HandedSockets
 from gateway_runtime.spec import split_address
 
 RUN_DIRECTORY: Final = "run"
@@ -63,12 +66,16 @@ class Watchdog:
         grace_seconds: float,
         status_address: str | None = None,
         patience: Patience | None = None,
+        sockets: HandedSockets | None = None,
     ) -> None:
-        """`status_address` is where the child answers as long as it is well; None: that it runs is enough."""
+        """`status_address` is where the child answers as long as it is well; None: that it runs is enough. The child gets
+        `sockets`.
+        """
         self._command = list(command)
         self._run = run_directory
         self._status_address = status_address
         self._patience = patience or Patience()
+        self._sockets = sockets or HandedSockets()
         self._hung: subprocess.Popen[bytes] | None = None
         self._kill_after = grace_seconds + KILL_AFTER_SECONDS
         self._backoff = Backoff(0.1, 10.0)
@@ -96,6 +103,7 @@ class Watchdog:
                 self._supervise_once()
         finally:
             record.unlink(missing_ok=True)
+            self._sockets.close()
             os.close(lock)
         return 0
 
@@ -107,7 +115,13 @@ class Watchdog:
         old = read_records(self._run, GATEWAY_ROLE)
         born = time.monotonic()
         # A session of its own: what is sent to the watchdog's group must not take the gateway along.
-        child = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, start_new_session=True)
+        child = subprocess.Popen(
+            self._command,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=self._sockets.descriptors,
+            env=self._sockets.environment(os.environ),
+        )
         if old or self._hung is not None:
             self._take_over(child, old)
         healthy = self._watch(child)
@@ -218,13 +232,21 @@ def main(arguments: Sequence[str]) -> int:
         run_directory = Path(spec["state_dir"]) / RUN_DIRECTORY
         grace_seconds = float(spec.get("grace_seconds", 10.0))
         status_address = _known_address(spec.get("status_address"))
+        addresses = [str(listener["address"]) for listener in spec.get("listeners", ())]
+        threads = int(spec.get("threads", 0)) or len(os.sched_getaffinity(0))
     except (OSError, ValueError, KeyError, TypeError) as error:
         sys.stderr.write(f"{spec_path}: {type(error).__name__}: {error}\n")
         return 2
     command = [sys.executable, "-m", "gateway_runtime.main", str(spec_path)]
     report = _detach() if detach else None
     logs.configure()
-    return Watchdog(command, run_directory, grace_seconds=grace_seconds, status_address=status_address).run(report)
+    return Watchdog(
+        command,
+        run_directory,
+        grace_seconds=grace_seconds,
+        status_address=status_address,
+        sockets=HandedSockets.bind(addresses, threads),
+    ).run(report)
 
 
 def _known_address(address: object) -> str | None:

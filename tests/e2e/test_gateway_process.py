@@ -239,6 +239,19 @@ def test_killed_under_its_watchdog_it_serves_again_within_seconds(home: GatewayH
     until(lambda: killed not in home.gateways())
 
 
+def test_clients_that_connect_while_no_gateway_runs_are_served_by_the_next(home: GatewayHome, backend: int) -> None:
+    home.remember(backend)
+    home.run("gateway_runtime.watchdog")
+    until(lambda: len(home.gateways()) == 1 and home.get()[0] == 200)
+    for _ in range(3):
+        killed = home.gateways()[0]
+        os.kill(killed, signal.SIGKILL)
+        until(lambda killed=killed: killed not in home.gateways())
+        answers = [home.get()[0] for _ in range(20)]
+        assert answers == [200] * 20
+        until(lambda: len(home.gateways()) == 1)
+
+
 def test_a_new_watchdog_replaces_the_gateway_without_a_failed_request(home: GatewayHome, backend: int) -> None:
     home.remember(backend)
     first = home.run("gateway_runtime.watchdog")

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use socket2::{Domain, Protocol, Socket, Type};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::watch;
 
@@ -19,12 +18,10 @@ use crate::config::store::{Store, TenantTotals};
 use crate::config::update::Report;
 use crate::counts::{CountTotals, Counts};
 use crate::limits::{Bounds, LimitOptions, Timeouts};
+use crate::net::listen::Handed;
 use crate::tls::server::{CertificateOptions, TlsServer};
 use crate::upstream::tls::ClientConfigs;
 use crate::worker::{Listener, Stop, Worker};
-
-/// Pending connections per listener and thread.
-const BACKLOG: i32 = 1024;
 
 /// How an engine is set up; JSON from outside.
 #[derive(Debug, Deserialize)]
@@ -112,6 +109,7 @@ impl std::error::Error for InvalidOptions {}
 pub struct Engine {
     options: Options,
     shared: Arc<Shared>,
+    handed: Mutex<Handed>,
     running: Mutex<Option<Running>>,
 }
 
@@ -146,26 +144,32 @@ impl Engine {
             server: format!("sluice/{}", options.version),
             counts: Counts::default(),
         });
-        Ok(Self { options, shared, running: Mutex::default() })
+        let handed = Handed::from_environment().map_err(|error| InvalidOptions(format!("LISTEN_FDS: {error}")))?;
+        Ok(Self { options, shared, handed: Mutex::new(handed), running: Mutex::default() })
     }
 
-    /// Binds all listeners in every thread and starts serving. Returns the addresses in the order of the listeners.
+    /// Starts serving in every thread, on the sockets that the process was handed or on new ones. Returns the addresses in the order of the listeners.
     pub fn start(&self) -> io::Result<Vec<SocketAddr>> {
         let mut running = self.lock();
         if running.is_some() {
             return Err(io::Error::other("the engine is running already"));
         }
-        let mut per_thread: Vec<Vec<Listener>> = (0..self.options.threads).map(|_| Vec::new()).collect();
+        let threads = self.options.threads;
+        let mut per_thread: Vec<Vec<Listener>> = (0..threads).map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
+        let mut handed = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
         for wanted in &self.options.listeners {
-            let mut address = wanted.address;
-            for listeners in &mut per_thread {
-                let socket = listen(address)?;
-                address = socket.local_addr()?;
-                listeners.push(Listener { socket, tls: wanted.tls, speaks: wanted.protocol });
+            let (address, sockets) = handed.listen(wanted.address, threads)?;
+            for (listeners, sockets) in per_thread.iter_mut().zip(sockets) {
+                listeners.extend(sockets.into_iter().map(|socket| Listener {
+                    socket,
+                    tls: wanted.tls,
+                    speaks: wanted.protocol,
+                }));
             }
             addresses.push(address);
         }
+        drop(handed);
         let (stop, stopped) = watch::channel(Stop::No);
         let mut threads = Vec::new();
         for (index, listeners) in per_thread.into_iter().enumerate() {
@@ -233,16 +237,6 @@ impl Drop for Engine {
     fn drop(&mut self) {
         self.stop(Duration::ZERO);
     }
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }
 
 #[cfg(test)]

@@ -3,4 +3,5 @@
 pub mod address;
 pub mod buffer;
 pub mod deadline;
+pub mod listen;
 pub mod stream;
