@@ -1,4 +1,4 @@
-//! Time per match, time to compile, and memory per route, for routers of 10 to 10,000 routes.
+//! Time per match, time to compile, and memory per route, for routers of 3 to 10,000 routes.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -22,7 +22,7 @@ struct Scenario {
     request: fn(usize) -> (String, String),
 }
 
-const SCENARIOS: [Scenario; 5] = [
+const SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: "prefix",
         route: |n| json!({"paths": [format!("/api/service-{n}")]}),
@@ -48,11 +48,75 @@ const SCENARIOS: [Scenario; 5] = [
         route: |n| json!({"paths": [format!(r"~/api/service-{n}/items/(?<id>[0-9]+)$")]}),
         request: |n| ("example.com".to_owned(), format!("/api/service-{n}/items/42")),
     },
+    Scenario {
+        name: "regex-shared",
+        route: |n| json!({"paths": [format!(r"~/repos/(?<owner>[^/]+)/(?<repo>[^/]+)/resource-{n}$")]}),
+        request: |n| ("example.com".to_owned(), format!("/repos/someone/something/resource-{n}")),
+    },
+    Scenario {
+        name: "header-variant",
+        route: |n| {
+            json!({"hosts": ["example.com"], "paths": ["/items"], "headers": {
+                "x-tenant": [format!("tenant-{n}")], "x-other": ["value 4", "value 9"],
+            }})
+        },
+        request: |_| ("example.com".to_owned(), "/items/42".to_owned()),
+    },
+    Scenario {
+        name: "expression",
+        route: |n| {
+            let text = format!(r#"http.path ^= "/api/service-{n}/" && http.method == "GET" && net.protocol == "http""#);
+            json!({"expression": text, "priority": n % 7})
+        },
+        request: |n| ("example.com".to_owned(), format!("/api/service-{n}/items/42")),
+    },
+    Scenario { name: "rest-api", route: rest_route, request: |n| ("example.com".to_owned(), rest_path(n, "42")) },
 ];
 
+/// Names of nested collections, as large public APIs have them.
+const COLLECTIONS: [&str; 20] = [
+    "accounts",
+    "alerts",
+    "artifacts",
+    "branches",
+    "builds",
+    "comments",
+    "deployments",
+    "events",
+    "groups",
+    "hooks",
+    "images",
+    "issues",
+    "keys",
+    "labels",
+    "members",
+    "orders",
+    "projects",
+    "releases",
+    "tags",
+    "teams",
+];
+
+/// The n-th path of an API of 600 and more: one to three nested collections, each with an item or an action after it.
+fn rest_path(n: usize, item: &str) -> String {
+    let version = if n < 600 { String::new() } else { format!("/v{}", n / 600) };
+    let (outer, rest) = (COLLECTIONS[n % 20], n % 600 / 20);
+    let inner = COLLECTIONS[(n % 20 + 1 + rest % 10) % 20];
+    match rest / 10 {
+        0 => format!("{version}/{outer}/{item}/{inner}"),
+        1 => format!("{version}/{outer}/{item}/{inner}/{item}"),
+        _ => format!("{version}/{outer}/{item}/{inner}/{item}/archive"),
+    }
+}
+
+fn rest_route(n: usize) -> Value {
+    json!({"paths": [format!("~{}$", rest_path(n, "([^/]+)"))], "methods": ["GET", "PUT"]})
+}
+
 const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 80);
-const SIZES: [usize; 4] = [3, 10, 1_000, 10_000];
+const SIZES: [usize; 5] = [3, 10, 600, 1_000, 10_000];
 const MATCHES: usize = 300_000;
+const UPDATES: usize = 1_000;
 /// Memory is measured over several routers with about this many routes together.
 const ROUTES_MEASURED: usize = 20_000;
 
@@ -67,7 +131,7 @@ pub fn run(mut args: Args) -> Result<(), String> {
         return measure(scenario.ok_or_else(|| format!("--by: unknown scenario {name:?}"))?, size);
     }
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    print(&["by", "routes", "ns/hit (of 10)", "ns/hit (of all)", "ns/miss", "us/compile", "bytes/route"])?;
+    print(&["by", "routes", "ns/hit (of 10)", "ns/hit (of all)", "ns/miss", "us/compile", "us/update", "bytes/route"])?;
     for scenario in &SCENARIOS {
         for size in SIZES {
             let arguments = ["router", "--by", scenario.name, "--routes", &size.to_string()];
@@ -100,9 +164,23 @@ fn measure(scenario: &Scenario, size: usize) -> Result<(), String> {
     let few = nanoseconds_per_match(router, scenario, |k| k % 10 * size / 10);
     let all = nanoseconds_per_match(router, scenario, |k| k * 7919 % size);
     let miss = nanoseconds_per_match(router, scenario, |k| size * 10 + k % 1_000);
-    let numbers = [size as u128, few, all, miss, compile, bytes as u128].map(|number| number.to_string());
+    let update = microseconds_per_update(router, &specs)?;
+    let numbers = [size as u128, few, all, miss, compile, update, bytes as u128].map(|number| number.to_string());
     let cells: Vec<&str> = std::iter::once(scenario.name).chain(numbers.iter().map(String::as_str)).collect();
     print(&cells)
+}
+
+/// Changes of one route each, one after the other, now and then with a merge of what has gathered.
+fn microseconds_per_update(router: &Router, specs: &[Arc<RouteSpec>]) -> Result<u128, String> {
+    let mut router = router.clone();
+    let started = Instant::now();
+    for k in 0..UPDATES {
+        let key = k * 7919 % specs.len();
+        let changed = router.updated(&[(key, Arc::clone(&specs[key]))], &[]);
+        router = changed.map_err(|_| "a route does not compile any more")?;
+    }
+    black_box(&router);
+    Ok(started.elapsed().as_micros() / UPDATES as u128)
 }
 
 fn nanoseconds_per_match(router: &Router, scenario: &Scenario, target: impl Fn(usize) -> usize) -> u128 {
