@@ -79,6 +79,10 @@ pub struct Route {
     pub strip_path: bool,
     /// Whether the client's `Host` goes upstream.
     pub preserve_host: bool,
+    /// Whether request bodies are taken in before the upstream is asked.
+    pub request_buffering: bool,
+    /// Whether responses are read ahead of clients that are slower than the upstream.
+    pub response_buffering: bool,
     /// Where requests go; `None` answers 503 unless a plugin answers.
     pub service: Option<Arc<Service>>,
     /// Id.
@@ -108,6 +112,8 @@ impl Route {
             redirect_status: 426,
             strip_path: false,
             preserve_host: false,
+            request_buffering: true,
+            response_buffering: true,
             service: None,
             id: Arc::default(),
             service_id: None,

@@ -41,7 +41,7 @@ impl Connection {
             match self.response.status {
                 101 if self.framing.websocket && self.response_framing.websocket => return Ok(()),
                 101 => return Err(Failure::Invalid),
-                102..200 if self.request.head.version == Version::Http11 => {
+                102..200 if self.request.head.version != Version::Http10 => {
                     let mut out = Vec::new();
                     write_status(&mut out, self.response.status, &self.response.reason);
                     self.response.headers.iter().for_each(|(name, value)| line(&mut out, name, value));

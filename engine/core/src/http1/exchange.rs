@@ -13,6 +13,7 @@ use super::asking::is_gone;
 use super::connection::{After, Connection};
 use super::head::Framing;
 use super::pump::Coding;
+use super::receive::{Beginning, NoBody};
 use crate::config::tenant::{Address, Service};
 use crate::counts::Share;
 use crate::gateway::decide::Routed;
@@ -92,7 +93,17 @@ impl Connection {
         };
         // A gRPC call's status is a trailer.
         self.framing.takes_trailers |= service.protocol.is_grpc();
-        if !self.prepare_upload(routed, service, limit) {
+        let mut begun = None;
+        if routed.route().request_buffering && !service.protocol.is_grpc() && self.awaits_body() {
+            begun = match self.gather_body(limit).await {
+                Ok(begun) => begun,
+                Err(NoBody::Gone) => return self.report(routed, Failure::ClientGone).await,
+                Err(NoBody::Refused(status, message)) => {
+                    return self.respond(Some(tenant), &Response::failure(status, message)).await;
+                }
+            };
+        }
+        if !self.prepare_upload(routed, service, limit, begun) {
             return self.respond(Some(tenant), &Response::message(500, "An unexpected error occurred")).await;
         }
         let asked = Instant::now();
@@ -117,7 +128,7 @@ impl Connection {
     }
 
     /// Puts the request's head, and its body if that is at hand, into the upload pump.
-    fn prepare_upload(&mut self, routed: &Routed, service: &Service, limit: u64) -> bool {
+    fn prepare_upload(&mut self, routed: &Routed, service: &Service, limit: u64, begun: Option<Beginning>) -> bool {
         let body = self.request.body().cloned();
         self.kept_bytes = body.as_ref().map_or(0, |body| body.len() as u64);
         let streamed = self.framing.framing;
@@ -125,7 +136,7 @@ impl Connection {
             Framing::Length(length) if length <= KEPT_BODY as u64 => usize::try_from(length).ok(),
             _ => None,
         };
-        let here = here.filter(|length| body.is_none() && self.buffer.len() >= *length);
+        let here = here.filter(|length| body.is_none() && begun.is_none() && self.buffer.len() >= *length);
         let framing = match &body {
             Some(body) if !body.is_empty() || self.request.body_changed() => Framing::Length(body.len() as u64),
             Some(_) => Framing::None,
@@ -150,6 +161,8 @@ impl Connection {
         }
         if let Some(body) = body {
             self.up.out.extend_from_slice(&body);
+        } else if let Some(Beginning { data, decoder }) = begun {
+            self.up.resume(&data, decoder);
         } else if let Some(length) = here {
             self.up.out.extend_from_slice(self.buffer.data().get(..length).unwrap_or_default());
             self.buffer.consume(length);

@@ -1,7 +1,7 @@
 //! Moves a body from one connection to another, as fast as the slower of the two and no faster.
 
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::body::{Decoder, Step, write_chunk, write_last_chunk};
 use super::head::Framing;
@@ -63,6 +63,8 @@ pub struct Pump {
     finished: bool,
     /// Whether bytes were written that `out` does not hold any more.
     moved_on: bool,
+    /// Whether body bytes go through `out`, so that the source need not wait for the destination.
+    ahead: bool,
     body_bytes: u64,
     limit: u64,
     /// What `poll` waited for when it was last pending.
@@ -82,7 +84,7 @@ impl Pump {
         self.coding = coding;
         // A chunked message without a body still has its last chunk.
         self.ended = self.decoder.is_done() && coding == Coding::Identity;
-        (self.finished, self.moved_on) = (false, false);
+        (self.finished, self.moved_on, self.ahead) = (false, false, false);
         self.progress = false;
     }
 
@@ -192,6 +194,62 @@ impl Pump {
         }
     }
 
+    /// Goes on where a body that has begun elsewhere stands: this much of it is here, and the decoder knows the rest.
+    pub fn resume(&mut self, data: &[u8], decoder: Decoder) {
+        self.decoder = decoder;
+        self.body_bytes = data.len() as u64;
+        match self.coding {
+            Coding::Identity => self.out.extend_from_slice(data),
+            Coding::Chunked(_) if data.is_empty() => {}
+            Coding::Chunked(_) => write_chunk(&mut self.out, data),
+        }
+    }
+
+    /// Takes in what the source delivers while the destination is busy, until `out` holds `most` bytes.
+    pub fn read_ahead(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut Stream,
+        buffer: &mut Buffer,
+        most: usize,
+    ) -> Result<(), PumpError> {
+        self.ahead = true;
+        self.out.extend_from_slice(buffer.data().get(..self.direct).unwrap_or_default());
+        buffer.consume(std::mem::take(&mut self.direct));
+        while !self.ended && self.out.len() < most {
+            if self.decoder.is_done() {
+                return self.end();
+            }
+            if !buffer.is_empty() {
+                self.take(buffer)?;
+                continue;
+            }
+            match source.poll_read(cx, buffer) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Err(error)) => return Err(PumpError::Source(error)),
+                Poll::Ready(Ok(0)) if self.decoder.ends_with_stream() => return self.end(),
+                Poll::Ready(Ok(0)) => return Err(PumpError::Source(io::ErrorKind::UnexpectedEof.into())),
+                Poll::Ready(Ok(_)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is left of a message whose source is done.
+    pub fn poll_rest(&mut self, cx: &mut Context<'_>, destination: &mut Stream) -> Poll<Result<(), PumpError>> {
+        self.waiting = Waiting::Destination;
+        while let rest @ [_, ..] = self.out.get(self.written..).unwrap_or_default() {
+            match ready!(destination.poll_write(cx, rest, b"")).map_err(PumpError::Destination)? {
+                0 => return Poll::Ready(Err(PumpError::Destination(io::ErrorKind::WriteZero.into()))),
+                count => self.written += count,
+            }
+            self.progress = true;
+        }
+        ready!(destination.poll_flush(cx)).map_err(PumpError::Destination)?;
+        self.finished = true;
+        Poll::Ready(Ok(()))
+    }
+
     fn wrote(&mut self, count: usize, buffer: &mut Buffer) {
         self.progress = true;
         let from_out = count.min(self.out.len() - self.written);
@@ -209,7 +267,7 @@ impl Pump {
             self.written = 0;
             self.moved_on = true;
         }
-        let direct = self.coding == Coding::Identity && self.decoder.is_identity();
+        let direct = self.coding == Coding::Identity && self.decoder.is_identity() && !self.ahead;
         match self.decoder.step(buffer.data()).map_err(|_| PumpError::Malformed)? {
             Step::More(used) => buffer.consume(used),
             Step::End(used) => {

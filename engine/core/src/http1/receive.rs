@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::body::{Decoder, Step};
 use super::connection::Connection;
 use super::head::{Framing, find_end};
+use crate::counts::Share;
 use crate::http2;
 use crate::message::Version;
 
@@ -23,6 +24,15 @@ pub(super) enum NoHead {
     Refused(u16, &'static str),
     /// It speaks HTTP/2.
     Http2,
+}
+
+/// Bytes of one body that are taken in before they are passed on.
+pub(super) const MOST_GATHERED: u64 = 256 * 1024;
+
+/// The beginning of a body, and what finds the end of the rest.
+pub(super) struct Beginning {
+    pub(super) data: Vec<u8>,
+    pub(super) decoder: Decoder,
 }
 
 /// Why a body could not be buffered.
@@ -96,13 +106,35 @@ impl Connection {
 
     /// Reads the whole body into memory; afterwards the request counts as one without a body on the wire.
     pub(super) async fn buffer_body(&mut self, limit: u64) -> Result<(), NoBody> {
+        self.take_in(limit, None).await.map(drop)
+    }
+
+    /// Reads the body as far as a bound and as half of the memory for bodies allow; the other half stays for bodies that
+    /// have to be whole. `None` if that was all of it.
+    pub(super) async fn gather_body(&mut self, limit: u64) -> Result<Option<Beginning>, NoBody> {
+        self.take_in(limit, Some(MOST_GATHERED)).await
+    }
+
+    /// Whether the body is to be read before the upstream is asked, and has not arrived yet.
+    pub(super) fn awaits_body(&self) -> bool {
+        self.request.body().is_none()
+            && match self.framing.framing {
+                Framing::None | Framing::UntilClose => false,
+                Framing::Length(length) => length <= MOST_GATHERED && (self.buffer.len() as u64) < length,
+                Framing::Chunked => true,
+            }
+    }
+
+    async fn take_in(&mut self, limit: u64, bound: Option<u64>) -> Result<Option<Beginning>, NoBody> {
         self.send_continue().await.map_err(|_| NoBody::Gone)?;
         let mut decoder = Decoder::new(self.framing.framing);
-        let mut body = Vec::new();
+        let mut data = Vec::new();
         let (mut reserved, mut moved) = (0, false);
         let (timeout, slowest) = (self.worker.shared.timeouts.body, self.worker.shared.timeouts.slowest_body);
         let now = Instant::now();
         self.deadline.set(now + timeout.min(self.pace.wait(now, 0, slowest)));
+        let memory = self.worker.shared.bounds.buffered_bytes;
+        let memory = if bound.is_some() { memory / 2 } else { memory };
         loop {
             match decoder.step(self.buffer.data()) {
                 Err(_) => return Err(NoBody::Refused(400, "Bad request")),
@@ -111,28 +143,31 @@ impl Connection {
                     break;
                 }
                 Ok(Step::Data { skip, len }) => {
-                    if (body.len() + len) as u64 > limit {
+                    let length = (data.len() + len) as u64;
+                    if length > limit {
                         return Err(NoBody::Refused(413, "Payload too large"));
                     }
-                    let length = (body.len() + len) as u64;
-                    if length > reserved {
+                    let room = length <= reserved || {
                         let more = (length - reserved).next_multiple_of(SHARE_STEP);
-                        let most = self.worker.shared.bounds.buffered_bytes;
-                        if !self.buffered.get_or_insert_with(|| self.worker.shared.counts.buffered()).grow(more, most) {
-                            return Err(NoBody::Refused(503, "The upstream server is currently unavailable"));
-                        }
                         reserved += more;
+                        self.buffered.get_or_insert_with(|| self.worker.shared.counts.buffered()).grow(more, memory)
+                    };
+                    if !room && bound.is_none() {
+                        return Err(NoBody::Refused(503, "The upstream server is currently unavailable"));
                     }
-                    body.extend_from_slice(self.buffer.data().get(skip..skip + len).unwrap_or_default());
+                    data.extend_from_slice(self.buffer.data().get(skip..skip + len).unwrap_or_default());
                     self.buffer.consume(skip + len);
                     moved = true;
+                    if !room || bound.is_some_and(|bound| length > bound) {
+                        return Ok(Some(Beginning { data, decoder }));
+                    }
                 }
                 Ok(Step::More(used)) => {
                     self.buffer.consume(used);
                     // Framing alone is no progress.
                     if std::mem::take(&mut moved) {
                         let now = Instant::now();
-                        self.deadline.set(now + timeout.min(self.pace.wait(now, body.len() as u64, slowest)));
+                        self.deadline.set(now + timeout.min(self.pace.wait(now, data.len() as u64, slowest)));
                     }
                     let Self { stream, buffer, deadline, .. } = self;
                     let read = poll_fn(|cx| match stream.poll_read(cx, buffer) {
@@ -147,9 +182,19 @@ impl Connection {
                 }
             }
         }
+        // Trailers have no place behind a body of announced length.
+        if bound.is_some() && !decoder.trailers().map_err(|_| NoBody::Refused(400, "Bad request"))?.is_empty() {
+            return Ok(Some(Beginning { data, decoder }));
+        }
         self.framing.framing = Framing::None;
-        self.request.buffer_body(body.into());
-        Ok(())
+        self.request.buffer_body(data.into());
+        Ok(None)
+    }
+
+    /// Memory for reading a response ahead of its client, if there is some.
+    pub(super) fn memory_ahead(&self) -> Option<Share> {
+        let mut share = self.worker.shared.counts.buffered();
+        share.grow(MOST_GATHERED, self.worker.shared.bounds.buffered_bytes / 2).then_some(share)
     }
 
     /// Tells a waiting client to send its body, unless it already does.

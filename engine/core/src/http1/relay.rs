@@ -9,7 +9,9 @@ use super::asking::is_gone;
 use super::connection::{After, Connection};
 use super::head::Framing;
 use super::pump::{Coding, PumpError, Waiting};
+use super::receive::MOST_GATHERED;
 use crate::config::tenant::Service;
+use crate::counts::Share;
 use crate::gateway::decide::Routed;
 use crate::gateway::forward::{Exchange, line, number_line, response_headers};
 use crate::message::Version;
@@ -22,13 +24,33 @@ enum Fault {
     Upstream,
 }
 
+/// Whether a response is read ahead of its client.
+enum Ahead {
+    /// Not to be, or there is no memory.
+    Impossible,
+    /// As soon as the client is slow.
+    Possible,
+    /// It is, with this share of the memory.
+    Granted(#[expect(dead_code, reason = "held until the response is sent")] Share),
+}
+
+impl Ahead {
+    /// Whether it is now.
+    fn begin(&mut self, connection: &Connection) -> bool {
+        if matches!(self, Self::Possible) {
+            *self = connection.memory_ahead().map_or(Self::Impossible, Self::Granted);
+        }
+        matches!(self, Self::Granted(_))
+    }
+}
+
 impl Connection {
     /// Sends the response's head and body, and the rest of the request's body if the upstream answered early.
     pub(super) async fn relay(
         &mut self,
         routed: &Routed,
         service: &Service,
-        mut upstream: pool::Connection,
+        upstream: pool::Connection,
         key: &PoolKey,
     ) -> After {
         let http10 = self.request.head.version == Version::Http10;
@@ -59,18 +81,39 @@ impl Connection {
         let write_timeout = self.worker.shared.timeouts.write;
         self.deadline.set(now + service.read_timeout);
         let mut upload_over = self.up.is_finished();
+        // Held for as long as it is needed: a slow client that is read ahead for gives it back early.
+        let mut held = Some(upstream);
+        let reusable = self.response_framing.keep_alive && !(to_head && has_body) && !self.worker.stopping.get();
+        let mut ahead = if routed.route().response_buffering { Ahead::Possible } else { Ahead::Impossible };
         let result = poll_fn(|cx| {
             let mut progress = false;
-            if !upload_over {
+            if let Some(upstream) = held.as_mut().filter(|_| !upload_over) {
                 let polled = self.up.poll(cx, &mut self.stream, &mut self.buffer, &mut upstream.stream);
                 upload_over = polled.is_ready();
                 progress |= std::mem::take(&mut self.up.progress);
             }
-            match self.down.poll(cx, &mut upstream.stream, &mut upstream.buffer, &mut self.stream) {
+            let polled = match &mut held {
+                Some(upstream) => self.down.poll(cx, &mut upstream.stream, &mut upstream.buffer, &mut self.stream),
+                None => self.down.poll_rest(cx, &mut self.stream),
+            };
+            match polled {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
                 Poll::Ready(Err(PumpError::Destination(_))) => return Poll::Ready(Err(Fault::Client)),
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Fault::Upstream)),
                 Poll::Pending => {}
+            }
+            if self.down.waiting == Waiting::Destination
+                && let Some(upstream) = &mut held
+                && ahead.begin(self)
+            {
+                let most = usize::try_from(MOST_GATHERED).unwrap_or(usize::MAX);
+                if self.down.read_ahead(cx, &mut upstream.stream, &mut upstream.buffer, most).is_err() {
+                    return Poll::Ready(Err(Fault::Upstream));
+                }
+                let done = upload_over && self.up.is_finished() && self.down.source_is_done();
+                if let Some(free) = held.take_if(|upstream| done && reusable && upstream.buffer.is_empty()) {
+                    self.worker.pool.borrow_mut().put(key, free, now);
+                }
             }
             let waits_for_upstream = upload_over && self.down.waiting == Waiting::Source;
             if waits_for_upstream && is_gone(cx, &mut self.stream, &mut self.buffer) {
@@ -97,8 +140,7 @@ impl Connection {
             }
             return if ends_visibly { After::Close } else { After::Reset };
         }
-        let read_up = upstream.buffer.is_empty() && !(to_head && has_body);
-        if uploaded && self.response_framing.keep_alive && read_up && !self.worker.stopping.get() {
+        if let Some(upstream) = held.filter(|upstream| reusable && uploaded && upstream.buffer.is_empty()) {
             self.worker.pool.borrow_mut().put(key, upstream, now);
         }
         match (uploaded, keep_alive) {

@@ -184,7 +184,7 @@ fn an_early_answer_spoils_the_upstream_connection() {
         }
     });
     let gateway = Gateway::to(upstream.address);
-    let smuggled = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n{GET}");
+    let smuggled = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n{GET}");
     for _ in 0..3 {
         assert_eq!(gateway.ask(&smuggled).status, 403);
     }

@@ -182,3 +182,87 @@ fn stopping_lets_streams_finish() {
         tokio::task::spawn_blocking(|| stopping.join().unwrap()).await.unwrap();
     });
 }
+
+#[test]
+fn interim_responses_pass() {
+    let upstream = Upstream::new(|mut client: Client, _| {
+        client.head();
+        client.send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    });
+    let gateway = Gateway::to(upstream.address);
+    speak(gateway.address, |mut client| async move {
+        let (mut response, _) = client.send_request(Request::get("http://a/").body(()).unwrap(), true).unwrap();
+        let early = std::future::poll_fn(|cx| response.poll_informational(cx)).await.unwrap().unwrap();
+        assert_eq!((early.status().as_u16(), &early.headers()["link"]), (103, &"</a.css>".parse().unwrap()));
+        assert_eq!(read(response.await.unwrap()).await.0, b"ok");
+    });
+}
+
+#[test]
+fn a_websocket_goes_through_a_stream() {
+    let upstream = Upstream::new(|mut client: Client, number| {
+        let head = client.head().unwrap();
+        assert!(head.starts_with("GET /chat HTTP/1.1\r\n") && head.contains("Upgrade: websocket\r\n"), "{head}");
+        let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
+        assert!(key.len() == 24 && key.ends_with("=="), "{key}");
+        if number > 0 {
+            return client.send("HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno");
+        }
+        client.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n");
+        client.send("Sec-WebSocket-Accept: x\r\nSec-WebSocket-Protocol: p\r\n\r\nhello");
+        assert_eq!(client.exactly(4), b"ping");
+        client.send("pong");
+        // The client's end arrives, and the upstream can still speak.
+        assert_eq!(client.rest(), b"");
+        client.send("bye");
+    });
+    let gateway = Gateway::to(upstream.address);
+    speak(gateway.address, |mut client| async move {
+        let request = || {
+            let mut request = Request::builder().method("CONNECT").uri("http://a/chat").body(()).unwrap();
+            request.extensions_mut().insert(h2::ext::Protocol::from_static("websocket"));
+            request
+        };
+        client = client.ready().await.unwrap();
+        while !client.is_extended_connect_protocol_enabled() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let (response, mut stream) = client.send_request(request(), false).unwrap();
+        let response = response.await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["sec-websocket-protocol"]),
+            (200, &"p".parse().unwrap())
+        );
+        assert!(!response.headers().contains_key("sec-websocket-accept"));
+        let mut body = response.into_body();
+        assert_eq!(body.data().await.unwrap().unwrap(), "hello");
+        upload(&mut stream, Bytes::from_static(b"ping"), true).await;
+        let mut rest = Vec::new();
+        while let Some(piece) = body.data().await {
+            rest.extend_from_slice(&piece.unwrap());
+        }
+        assert_eq!(rest, b"pongbye");
+
+        // Bytes of a WebSocket that is not granted are no requests.
+        let (response, mut stream) = client.send_request(request(), false).unwrap();
+        upload(&mut stream, Bytes::from_static(b"GET /chat HTTP/1.1\r\nHost: a\r\n\r\n"), false).await;
+        assert_eq!(response.await.unwrap().status(), 403);
+    });
+    assert_eq!(upstream.connections(), 2);
+}
+
+#[test]
+fn grpc_web_is_http() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::to(upstream.address);
+    speak(gateway.address, |mut client| async move {
+        let request = Request::post("http://a/pkg.Service/Call").header("content-type", "application/grpc-web+proto");
+        let (response, mut stream) = client.send_request(request.body(()).unwrap(), false).unwrap();
+        upload(&mut stream, Bytes::from_static(b"\0\0\0\0\0"), true).await;
+        let text = String::from_utf8(read(response.await.unwrap()).await.0).unwrap();
+        assert!(
+            text.contains("content-type: application/grpc-web+proto\r\n") && text.ends_with("\0\0\0\0\0"),
+            "{text}"
+        );
+    });
+}

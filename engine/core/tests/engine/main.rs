@@ -3,6 +3,7 @@
 
 mod abuse;
 mod budgets;
+mod buffering;
 mod certificates;
 mod configuration;
 mod desync;

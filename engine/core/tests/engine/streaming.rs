@@ -98,10 +98,12 @@ fn pieces_are_passed_on_at_once() {
 fn a_slow_reader_holds_the_upstream_back() {
     let size = 64 * 1024 * 1024;
     let (done, finished) = mpsc::channel::<()>();
+    // Made before it is asked for: that takes longer than the gateway waits on a busy machine.
+    let sent = pattern(size);
     let upstream = Upstream::new(move |mut client: Client, _| {
         client.head();
         client.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n"));
-        client.send(pattern(size));
+        client.send(&sent);
         done.send(()).unwrap();
     });
     let gateway = Gateway::to(upstream.address);
