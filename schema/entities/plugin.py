@@ -5,13 +5,29 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field, ValidationError
 
-from schema.base import Catalog, Document, Entity, EntitySpec, PluginConfig, Ref, Unique, sealed_paths
+from schema.base import Catalog, Document, Entity, EntitySpec, PluginConfig, Record, Ref, Unique, sealed_paths
 from schema.errors import Violation, violations_of
 from schema.protocols import GRPC, HTTP, Protocols
-from schema.types import Name, Reference, ShortText
+from schema.types import Name, Reference, ShortText, items
 from schema.validation import broken_rules
 
 _SCOPES: Final = ("service", "route", "consumer", "consumer_group")
+
+
+class OrderedPhases(Record):
+    """Plugins by phase."""
+
+    access: Annotated[list[ShortText], items(maximum=64)] | None = None
+    """Names of plugins in the access phase, the only one whose order can be chosen."""
+
+
+class Ordering(Record):
+    """A place in the order of plugins. Wishes that contradict one another are refused by gateways."""
+
+    before: OrderedPhases | None = None
+    """Plugins that run later."""
+    after: OrderedPhases | None = None
+    """Plugins that run earlier."""
 
 
 class Plugin(Entity):
@@ -43,8 +59,8 @@ class Plugin(Entity):
     """Applies to requests of this consumer only."""
     consumer_group: Annotated[Reference | None, Ref("consumer_groups", on_delete="cascade", nested=True)] = None
     """Applies to requests of this group's consumers only."""
-    ordering: None = None
-    """Reserved: must be null."""
+    ordering: Ordering | None = None
+    """Which plugins it runs before or after in the access phase, where priorities are not as wanted."""
     partials: None = None
     """Reserved: must be null."""
     condition: None = None

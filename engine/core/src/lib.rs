@@ -5,6 +5,7 @@
 //! of Python; `engine/py` is a thin binding over [`engine::Engine`].
 #![forbid(unsafe_code)]
 
+pub mod base64;
 pub mod budget;
 pub mod clients;
 pub mod clock;

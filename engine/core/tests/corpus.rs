@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 use sluice_engine_core::config::store::Store;
 use sluice_engine_core::expr::{Sandbox, Template};
+use sluice_engine_core::plugins;
 
 macro_rules! corpus {
     ($name:literal) => {
@@ -77,4 +78,11 @@ fn service_hosts() {
         });
         refusal(&json!({"services": [service]}))
     });
+}
+
+#[test]
+fn plugins_run_in_the_published_order() {
+    let corpus: Value = serde_json::from_str(include_str!("../../../tests/corpus/plugin_priorities.json")).unwrap();
+    let known = plugins::REGISTRY.iter().map(|known| json!([known.name, known.priority]));
+    assert_eq!(corpus["order"], Value::Array(known.collect()));
 }

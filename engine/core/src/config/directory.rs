@@ -1,6 +1,21 @@
-//! Who may ask: the consumers of a tenant and their groups.
+//! Who may ask: consumers with their groups, and what they present.
+//!
+//! Everything is in persistent maps: a version of a tenant shares what it has in common with the one before, and a change
+//! costs the logarithm of the number of credentials. Keys are found by their keyed hash, so that neither the table nor
+//! the time that a look-up takes tells anything about a key.
 
-use std::sync::Arc;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use imbl::HashMap;
+use ring::{hmac, pbkdf2};
+
+use super::entities::PasswordHash;
+use super::entities::{BasicauthCredentialSpec, Change, Changes, EntitySet, Id, KeyauthCredentialSpec, Kind};
 
 /// A consumer with its groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,10 +31,223 @@ pub struct Consumer {
 }
 
 /// A group of consumers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Group {
-    /// Id.
-    pub id: Arc<str>,
     /// Unique name.
     pub name: Arc<str>,
+    /// Id.
+    pub id: Arc<str>,
+}
+
+/// A key of a consumer.
+#[derive(Debug, Clone)]
+pub struct Key {
+    /// The credential's id.
+    pub id: Arc<str>,
+    consumer: Arc<str>,
+    expires_at: Option<u64>,
+}
+
+/// A password of a consumer.
+#[derive(Debug)]
+pub struct Password {
+    /// The credential's id.
+    pub id: Arc<str>,
+    /// The user name.
+    pub username: Arc<str>,
+    consumer: Arc<str>,
+    hash: PasswordHash,
+    /// Keyed hash of the password, once it was found to be right. There is one right password only, so what differs
+    /// from it is wrong without further work.
+    verified: OnceLock<hmac::Tag>,
+}
+
+/// What is known of a password that somebody presents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// It is right.
+    Right,
+    /// It is wrong.
+    Wrong,
+    /// It takes work to tell.
+    Unknown,
+}
+
+/// The secret that credentials are hashed with before they are looked up, ready to use.
+#[derive(Clone)]
+pub struct CredentialKey(hmac::Key);
+
+impl CredentialKey {
+    /// The key of a control plane.
+    #[must_use]
+    pub fn new(secret: &[u8]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    }
+}
+
+impl Default for CredentialKey {
+    /// A key that no hash was made with.
+    fn default() -> Self {
+        Self::new(b"")
+    }
+}
+
+impl fmt::Debug for CredentialKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CredentialKey(***)")
+    }
+}
+
+/// The consumers of a tenant and their credentials. A copy shares everything.
+#[derive(Debug, Clone, Default)]
+pub struct Directory {
+    key: CredentialKey,
+    consumers: HashMap<Arc<str>, Arc<Consumer>>,
+    by_username: HashMap<Arc<str>, Arc<Consumer>>,
+    keys: HashMap<[u8; 32], Key>,
+    passwords: HashMap<Arc<str>, Arc<Password>>,
+}
+
+impl Directory {
+    /// The directory after an update; `entities` are those after it.
+    #[must_use]
+    pub fn updated(&self, key: CredentialKey, entities: &EntitySet, changes: &Changes) -> Self {
+        let mut next = Self { key, ..self.clone() };
+        next.update_consumers(entities, changes);
+        // What goes makes room for what comes: a key may move from one credential to another.
+        for change in changes.keyauth_credentials.values() {
+            next.forget_key(change);
+        }
+        for spec in changes.keyauth_credentials.values().filter_map(|change| change.after.as_deref()) {
+            let (id, consumer) = (spec.id.as_str().into(), spec.consumer.id.as_str().into());
+            next.keys.insert(spec.key_hash, Key { id, consumer, expires_at: spec.expires_at });
+        }
+        for change in changes.basicauth_credentials.values() {
+            next.forget_password(change);
+        }
+        for spec in changes.basicauth_credentials.values().filter_map(|change| change.after.as_deref()) {
+            let username: Arc<str> = spec.username.as_str().into();
+            let password = Password {
+                id: spec.id.as_str().into(),
+                username: username.clone(),
+                consumer: spec.consumer.id.as_str().into(),
+                hash: spec.password_hash.clone(),
+                verified: OnceLock::new(),
+            };
+            next.passwords.insert(username, Arc::new(password));
+        }
+        next
+    }
+
+    fn update_consumers(&mut self, entities: &EntitySet, changes: &Changes) {
+        let mut touched: BTreeSet<Id> = changes.consumers.keys().cloned().collect();
+        for change in changes.consumer_group_members.values() {
+            let specs = [&change.before, &change.after].into_iter().flatten();
+            touched.extend(specs.map(|spec| Id::from(spec.consumer.id.as_str())));
+        }
+        for id in changes.consumer_groups.keys() {
+            let members = entities.referrers.of(Kind::ConsumerGroup, id, Kind::ConsumerGroupMember);
+            let specs = members.filter_map(|member| entities.consumer_group_members.get(member));
+            touched.extend(specs.map(|spec| Id::from(spec.consumer.id.as_str())));
+        }
+        for id in &touched {
+            if let Some(before) = self.consumers.remove(id)
+                && let Some(username) = &before.username
+            {
+                self.by_username.remove(username);
+            }
+        }
+        for id in touched {
+            let Some(spec) = entities.consumers.get(&id) else { continue };
+            let shared = |text: &Option<String>| text.as_deref().map(Arc::<str>::from);
+            let consumer = Arc::new(Consumer {
+                id: id.clone(),
+                username: shared(&spec.username),
+                custom_id: shared(&spec.custom_id),
+                groups: groups(entities, &id),
+            });
+            if let Some(username) = &consumer.username {
+                self.by_username.insert(username.clone(), consumer.clone());
+            }
+            self.consumers.insert(id, consumer);
+        }
+    }
+
+    fn forget_key(&mut self, change: &Change<KeyauthCredentialSpec>) {
+        if let Some(before) = &change.before
+            && self.keys.get(&before.key_hash).is_some_and(|key| *key.id == *before.id)
+        {
+            self.keys.remove(&before.key_hash);
+        }
+    }
+
+    fn forget_password(&mut self, change: &Change<BasicauthCredentialSpec>) {
+        if let Some(before) = &change.before
+            && self.passwords.get(before.username.as_str()).is_some_and(|password| *password.id == *before.id)
+        {
+            self.passwords.remove(before.username.as_str());
+        }
+    }
+
+    /// The consumer with this id or, if there is none, this user name.
+    #[must_use]
+    pub fn consumer(&self, id_or_username: &str) -> Option<&Arc<Consumer>> {
+        self.consumers.get(id_or_username).or_else(|| self.by_username.get(id_or_username))
+    }
+
+    /// The credential of a key and its consumer. `now` (seconds since the Unix epoch) is asked for if the key ends.
+    #[must_use]
+    pub fn key(&self, presented: &[u8], now: impl FnOnce() -> u64) -> Option<(&Key, &Arc<Consumer>)> {
+        let hash: [u8; 32] = hmac::sign(&self.key.0, presented).as_ref().try_into().ok()?;
+        let key = self.keys.get(&hash)?;
+        if key.expires_at.is_some_and(|end| end <= now()) {
+            return None;
+        }
+        Some((key, self.consumers.get(&key.consumer)?))
+    }
+
+    /// The credential of a user name and its consumer.
+    #[must_use]
+    pub fn password(&self, username: &str) -> Option<(&Arc<Password>, &Arc<Consumer>)> {
+        let password = self.passwords.get(username)?;
+        Some((password, self.consumers.get(&password.consumer)?))
+    }
+
+    /// The key that passwords are remembered with.
+    #[must_use]
+    pub fn credential_key(&self) -> &CredentialKey {
+        &self.key
+    }
+}
+
+impl Password {
+    /// What can be told at once.
+    #[must_use]
+    pub fn check(&self, key: &CredentialKey, presented: &[u8]) -> Check {
+        match self.verified.get() {
+            None => Check::Unknown,
+            Some(tag) if hmac::verify(&key.0, presented, tag.as_ref()).is_ok() => Check::Right,
+            Some(_) => Check::Wrong,
+        }
+    }
+
+    /// Does the work, and remembers a right password. Takes milliseconds.
+    #[must_use]
+    pub fn verify(&self, key: &CredentialKey, presented: &[u8]) -> bool {
+        let PasswordHash { iterations, salt, hash } = &self.hash;
+        let right = pbkdf2::verify(pbkdf2::PBKDF2_HMAC_SHA256, *iterations, salt, presented, hash).is_ok();
+        if right {
+            self.verified.get_or_init(|| hmac::sign(&key.0, presented));
+        }
+        right
+    }
+}
+
+fn groups(entities: &EntitySet, consumer: &Id) -> Arc<[Group]> {
+    let members = entities.referrers.of(Kind::Consumer, consumer, Kind::ConsumerGroupMember);
+    let specs = members.filter_map(|member| entities.consumer_group_members.get(member));
+    let groups = specs.filter_map(|spec| entities.consumer_groups.get(spec.consumer_group.id.as_str()));
+    let groups: BTreeSet<Group> =
+        groups.map(|group| Group { name: group.name.as_str().into(), id: group.id.as_str().into() }).collect();
+    groups.into_iter().collect()
 }

@@ -7,11 +7,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::certificates::Certificates;
+use super::directory::Directory;
 use super::protocol::Protocol;
 use super::slots::Slots;
 use super::update::Limits;
 use crate::message::Scheme;
 use crate::phases::chain::{Chain, ScopedByKind};
+use crate::plugins::Windows;
 use crate::router::Router;
 use crate::stats::Counters;
 use crate::upstream::tls::TlsIdentity;
@@ -38,6 +40,10 @@ pub struct Tenant {
     pub certificates: Certificates,
     /// Plugins for requests without a route, by scheme.
     pub unrouted: [Arc<Chain>; 2],
+    /// Who may ask.
+    pub directory: Directory,
+    /// What rate limits count, shared by all versions.
+    pub windows: Arc<Windows>,
     /// Plugins for consumers and groups.
     pub scoped: ScopedByKind,
     /// Counters, shared by all versions.

@@ -7,6 +7,8 @@ use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
+use super::directory::CredentialKey;
+use crate::base64;
 use crate::error::ConfigError;
 
 /// The only version of the format that there is.
@@ -106,9 +108,15 @@ pub struct Settings {
     pub real_ip_header: String,
     /// Which headers the gateway adds to responses.
     pub headers: Vec<String>,
-    /// 32 bytes in base64 that the hashes of presented credentials are keyed with.
-    #[serde(default)]
-    pub credential_key: Option<String>,
+    /// What the keyed hashes of credentials are made with; base64 on the wire. Without it nobody's key is known.
+    #[serde(default, deserialize_with = "credential_key")]
+    pub credential_key: CredentialKey,
+}
+
+fn credential_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CredentialKey, D::Error> {
+    let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(CredentialKey::default()) };
+    let secret = base64::decode(text.as_bytes()).filter(|secret| secret.len() >= 32);
+    secret.map(|secret| CredentialKey::new(&secret)).ok_or_else(|| serde::de::Error::custom("credential_key: no key"))
 }
 
 /// Bounds of a control plane. What is absent is at its safest.

@@ -1,7 +1,12 @@
 //! The plugins that this engine knows: one line each, and the only look-up by name.
 
+mod authentication;
+mod basic_auth;
+mod key_auth;
+mod rate_limiting;
 mod request_termination;
 pub mod request_transformer;
+mod response_transformer;
 
 use std::sync::Arc;
 
@@ -10,6 +15,8 @@ use serde_json::Value;
 
 use crate::error::FieldError;
 use crate::phases::Plugin;
+
+pub use rate_limiting::Windows;
 
 /// An instance, or everything that is wrong with its configuration.
 pub type Compiled = Result<Arc<dyn Plugin>, Vec<FieldError>>;
@@ -40,7 +47,11 @@ const fn plugin(name: &'static str, priority: i32, compile: fn(Value, &Place) ->
 
 /// Every plugin with its published priority, one line each.
 pub const REGISTRY: &[Registration] = &[
+    plugin("key-auth", 1250, key_auth::compile),
+    plugin("basic-auth", 1100, basic_auth::compile),
+    plugin("rate-limiting", 910, rate_limiting::compile),
     plugin("request-transformer", 801, request_transformer::compile),
+    plugin("response-transformer", 800, response_transformer::compile),
     plugin("request-termination", 2, request_termination::compile),
     #[cfg(test)]
     plugin("probe-a", 1_000_000, crate::phases::probe::compile),

@@ -9,11 +9,13 @@ mod tests;
 use std::sync::Arc;
 
 use super::certificates::Certificates;
+use super::directory::Directory;
 use super::entities::{Changes, EntitySet, broken_references};
 use super::plugins::Plugins;
 use super::tenant::{ResponseHeaders, Tenant};
 use super::update::{Limits, Settings};
 use crate::error::ConfigError;
+use crate::plugins::Windows;
 use crate::stats::Counters;
 
 use routes::Routes;
@@ -40,6 +42,9 @@ pub struct Parts {
     plugins: Plugins,
     routes: Routes,
     certificates: Certificates,
+    directory: Directory,
+    /// What rate limits count: the same for all versions.
+    windows: Arc<Windows>,
 }
 
 impl Parts {
@@ -54,6 +59,7 @@ impl Parts {
         parts.routes.update(input, (&parts.services, &services), (&mut parts.plugins, chains), &mut errors);
         errors.extend(parts.plugins.errors());
         parts.certificates.update(input, &mut errors);
+        parts.directory = parts.directory.updated(input.settings.credential_key.clone(), input.entities, input.changes);
         if errors.is_empty() { Ok(parts) } else { Err(errors) }
     }
 
@@ -78,6 +84,8 @@ impl Parts {
             certificates: self.certificates.clone(),
             unrouted: self.plugins.unrouted.clone(),
             scoped: self.plugins.scoped.clone(),
+            directory: self.directory.clone(),
+            windows: self.windows.clone(),
             counters,
         }
     }

@@ -3,10 +3,14 @@
 //! A type is one line of the table below and one file with its spec. Everything else that reads, stores or compares
 //! entities goes through the table.
 
+mod basicauth_credential;
 mod ca_certificate;
 mod certificate;
 mod consumer;
+mod consumer_group;
+mod consumer_group_member;
 mod draft;
+mod keyauth_credential;
 mod plugin;
 mod relation;
 mod route;
@@ -19,10 +23,14 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use serde::de::DeserializeOwned;
 
+pub use basicauth_credential::{BasicauthCredentialSpec, PasswordHash};
 pub use ca_certificate::CaCertificateSpec;
 pub use certificate::CertificateSpec;
 pub use consumer::ConsumerSpec;
+pub use consumer_group::ConsumerGroupSpec;
+pub use consumer_group_member::ConsumerGroupMemberSpec;
 pub use draft::{Draft, broken_references};
+pub use keyauth_credential::KeyauthCredentialSpec;
 pub use plugin::PluginSpec;
 pub use relation::Relation;
 pub use service::ServiceSpec;
@@ -179,6 +187,10 @@ entity_types! {
     routes, Route, "route": RouteSpec;
     plugins, Plugin, "plugin": PluginSpec;
     consumers, Consumer, "consumer": ConsumerSpec;
+    consumer_groups, ConsumerGroup, "consumer_group": ConsumerGroupSpec;
+    consumer_group_members, ConsumerGroupMember, "consumer_group_member": ConsumerGroupMemberSpec;
+    keyauth_credentials, KeyauthCredential, "key-auth": KeyauthCredentialSpec;
+    basicauth_credentials, BasicauthCredential, "basic-auth": BasicauthCredentialSpec;
     certificates, Certificate, "certificate": CertificateSpec;
     snis, Sni, "sni": SniSpec;
     ca_certificates, CaCertificate, "ca_certificate": CaCertificateSpec;

@@ -61,6 +61,7 @@ impl Entity for PluginSpec {
             ("service.id", Kind::Service, &self.service),
             ("route.id", Kind::Route, &self.route),
             ("consumer.id", Kind::Consumer, &self.consumer),
+            ("consumer_group.id", Kind::ConsumerGroup, &self.consumer_group),
         ];
         for (field, kind, scope) in scopes {
             if let Some(reference) = scope {

@@ -17,7 +17,17 @@ const MAX_DEPTH: usize = 1000;
 
 /// The edited body, or None where there is nothing to do.
 pub(super) fn edit(body: &[u8], edits: &Edits, values: &Rendered<'_>) -> Option<Vec<u8>> {
-    let mut members = Members { named: BTreeMap::new(), changed: false };
+    edit_with(body, edits, values, quote)
+}
+
+/// The same, with values that `as_json` makes JSON of.
+pub(super) fn edit_with(
+    body: &[u8],
+    edits: &Edits,
+    values: &Rendered<'_>,
+    as_json: fn(&[u8]) -> Vec<u8>,
+) -> Option<Vec<u8>> {
+    let mut members = Members { named: BTreeMap::new(), changed: false, as_json };
     for name in named(edits, values) {
         members.named.insert(name, None);
     }
@@ -68,6 +78,7 @@ fn named<'n>(edits: &'n Edits, values: &'n Rendered<'_>) -> impl Iterator<Item =
 struct Members<'n, 'b> {
     named: BTreeMap<&'n [u8], Option<Cow<'b, [u8]>>>,
     changed: bool,
+    as_json: fn(&[u8]) -> Vec<u8>,
 }
 
 impl Members<'_, '_> {
@@ -97,20 +108,20 @@ impl Parameters for Members<'_, '_> {
 
     fn replace(&mut self, name: &[u8], value: &[u8]) {
         if self.is_present(name) {
-            self.set(name, quote(value));
+            self.set(name, (self.as_json)(value));
         }
     }
 
     fn add(&mut self, name: &[u8], value: &[u8]) {
         if !self.is_present(name) {
-            self.set(name, quote(value));
+            self.set(name, (self.as_json)(value));
         }
     }
 
     /// A list gets one more item, a string or object becomes a list of two, and anything else gives way to a list.
     fn append(&mut self, name: &[u8], value: &[u8]) {
         let Some(slot) = self.named.get_mut(name) else { return };
-        let value = quote(value);
+        let value = (self.as_json)(value);
         let list = match slot.take().map(Cow::into_owned) {
             Some(mut list) if list.first() == Some(&b'[') => {
                 list.pop();

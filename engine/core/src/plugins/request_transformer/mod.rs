@@ -9,6 +9,8 @@
 mod arguments;
 mod body;
 mod config;
+pub(super) mod constant;
+pub(super) mod fields;
 mod headers;
 mod json;
 mod multipart;

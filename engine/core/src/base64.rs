@@ -1,0 +1,51 @@
+//! Base64 (RFC 4648 section 4), decoding only. Strict: no blanks, nothing after the padding, no stray bits.
+
+/// Decodes text with or without padding; `None` if it is no base64.
+#[must_use]
+pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    let digits = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
+    if digits.len() % 4 == 1 || (digits.len() < text.len() && !text.len().is_multiple_of(4)) {
+        return None;
+    }
+    let mut out = Vec::with_capacity(digits.len() / 4 * 3 + 2);
+    let (mut bits, mut count) = (0_u32, 0);
+    for digit in digits {
+        bits = (bits << 6) | u32::from(value(*digit)?);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push(u8::try_from((bits >> count) & 0xff).ok()?);
+            bits &= (1 << count) - 1;
+        }
+    }
+    (bits == 0).then_some(out)
+}
+
+fn value(digit: u8) -> Option<u8> {
+    match digit {
+        b'A'..=b'Z' => Some(digit - b'A'),
+        b'a'..=b'z' => Some(digit - b'a' + 26),
+        b'0'..=b'9' => Some(digit - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decodes_what_is_base64_only() {
+        // RFC 4648 section 10.
+        for (text, expected) in
+            [("", ""), ("Zg==", "f"), ("Zg", "f"), ("Zm8=", "fo"), ("Zm9v", "foo"), ("Zm9vYmFy", "foobar")]
+        {
+            assert_eq!(decode(text.as_bytes()).as_deref(), Some(expected.as_bytes()), "{text}");
+        }
+        for wrong in ["Z", "Zg=", "Zh==", "Zm 9", "Zm9v\n", "=", "====", "Zg==Zg=="] {
+            assert_eq!(decode(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! rate-limiting: so many requests per second, minute, hour, day, month and year.
+//!
+//! Counters are in memory, one set for all threads of the process. All periods of a request are checked and counted under
+//! one short lock of one of many shards, so that no more requests than allowed get through at the same time.
+//!
+//! Source: the behaviour of Kong Gateway's plugin of the same name; draft-ietf-httpapi-ratelimit-headers.
+
+mod periods;
+mod windows;
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use self::periods::{PERIODS, Period, window};
+pub use self::windows::Windows;
+use self::windows::{Bound, Usage};
+use super::{Compiled, Place, read};
+use crate::error::FieldError;
+use crate::gateway::forward::Digits;
+use crate::message::{Headers, Request, Response};
+use crate::phases::{Exchange, Flow, Phases, Plugin};
+
+/// The configuration as the control plane sends it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    second: Option<f64>,
+    minute: Option<f64>,
+    hour: Option<f64>,
+    day: Option<f64>,
+    month: Option<f64>,
+    year: Option<f64>,
+    limit_by: LimitBy,
+    header_name: Option<String>,
+    path: Option<String>,
+    policy: String,
+    error_code: u16,
+    error_message: String,
+    hide_client_headers: bool,
+    #[serde(rename = "fault_tolerant", default)]
+    _fault_tolerant: IgnoredAny,
+    #[serde(rename = "redis", default)]
+    _redis: IgnoredAny,
+    #[serde(rename = "sync_rate", default)]
+    _sync_rate: IgnoredAny,
+}
+
+/// What requests are counted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum LimitBy {
+    Consumer,
+    ConsumerGroup,
+    Credential,
+    Ip,
+    Service,
+    Header,
+    Path,
+}
+
+/// A limit of one period, with what is said of it.
+struct Limit {
+    period: &'static Period,
+    most: u64,
+    /// As users wrote it.
+    text: Box<str>,
+}
+
+struct RateLimiting {
+    limits: Box<[Limit]>,
+    by: LimitBy,
+    /// The header's name or the path.
+    operand: Box<str>,
+    /// What instances with counters of their own differ in.
+    place: Box<str>,
+    hide: bool,
+    error_code: u16,
+    error_message: Box<str>,
+}
+
+/// Compiles an instance.
+pub(super) fn compile(config: Value, place: &Place) -> Compiled {
+    let config: Config = read(config)?;
+    if config.policy != "local" {
+        let message = format!("policy '{}' is not available on this engine", config.policy);
+        return Err(vec![FieldError::new("policy", message)]);
+    }
+    let given = [config.second, config.minute, config.hour, config.day, config.month, config.year];
+    let limits: Box<[Limit]> = PERIODS.iter().zip(given).filter_map(|(period, most)| limit(period, most?)).collect();
+    if limits.is_empty() {
+        return Err(vec![FieldError::whole("at least one period must have a limit")]);
+    }
+    let operand = match config.limit_by {
+        LimitBy::Header => {
+            config.header_name.ok_or_else(|| vec![FieldError::new("header_name", "required field missing")])?
+        }
+        LimitBy::Path => config.path.ok_or_else(|| vec![FieldError::new("path", "required field missing")])?,
+        _ => String::new(),
+    };
+    let id = |id: &Option<String>| id.clone().unwrap_or_default();
+    Ok(Arc::new(RateLimiting {
+        limits,
+        by: config.limit_by,
+        operand: operand.into(),
+        place: format!("{}\n{}", id(&place.route), id(&place.service)).into(),
+        hide: config.hide_client_headers,
+        error_code: config.error_code,
+        error_message: config.error_message.into(),
+    }))
+}
+
+/// A fraction of a request is one more request that is let through.
+fn limit(period: &'static Period, most: f64) -> Option<Limit> {
+    const LARGEST: f64 = 9_007_199_254_740_992.0;
+    if !(most > 0.0 && most <= LARGEST) {
+        return None;
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 2 to the 53rd")]
+    let whole = most.ceil() as u64;
+    Some(Limit { period, most: whole, text: most.to_string().into() })
+}
+
+impl RateLimiting {
+    /// What the request is counted by; whatever is missing falls back to the client's address.
+    fn identifier<'r>(&self, request: &'r Request, exchange: &'r Exchange<'_>) -> Option<&'r [u8]> {
+        let facts = &*exchange.facts;
+        let credential = || facts.credential.as_ref().map(|credential| credential.id.as_bytes());
+        let consumer = || facts.consumer.as_ref().map(|consumer| consumer.id.as_bytes());
+        match self.by {
+            LimitBy::Ip => None,
+            LimitBy::Consumer => consumer().or_else(credential),
+            LimitBy::Credential => credential(),
+            LimitBy::ConsumerGroup => {
+                facts.consumer.as_ref().and_then(|consumer| consumer.groups.first()).map(|group| group.id.as_bytes())
+            }
+            LimitBy::Service => exchange.route.and_then(|route| route.service_id.as_ref()).map(|id| id.as_bytes()),
+            LimitBy::Header => request.head.headers.get(&self.operand),
+            LimitBy::Path => {
+                let path = request.head.path();
+                (*path == *self.operand.as_bytes()).then_some(path)
+            }
+        }
+    }
+
+    fn count(&self, request: &Request, exchange: &Exchange<'_>, now: u64) -> Usage {
+        let bounds = self.limits.iter().map(|limit| {
+            let (start, _) = window(limit.period, now);
+            Bound { period: limit.period.index, most: limit.most, start }
+        });
+        let windows = &exchange.tenant.windows;
+        match self.identifier(request, exchange) {
+            Some(identifier) => windows.take((&self.place, self.by as u8, identifier), bounds),
+            None => windows.take((&self.place, request.client_ip), bounds),
+        }
+    }
+
+    /// Writes the headers of all periods; returns the seconds until the tightest one begins anew.
+    fn tell(&self, usage: &Usage, now: u64, headers: &mut Headers) -> u64 {
+        let mut tightest: Option<(u64, &Limit)> = None;
+        let mut digits = Digits::default();
+        for (limit, used) in self.limits.iter().zip(usage.used()) {
+            // Only the request that was counted, or the period that refuses it, takes one more.
+            let taken = u64::from(!usage.denied || used >= limit.most);
+            let remaining = limit.most.saturating_sub(used).saturating_sub(taken);
+            let _ = headers.append(limit.period.limit_header, limit.text.as_bytes());
+            let _ = headers.append(limit.period.remaining_header, digits.of(remaining));
+            // Of equally tight ones the longest counts; they are in order of length.
+            if tightest.is_none_or(|(least, _)| remaining <= least) {
+                tightest = Some((remaining, limit));
+            }
+        }
+        let Some((remaining, limit)) = tightest else { return 1 };
+        let (_, elapsed) = window(limit.period, now);
+        let reset = limit.period.seconds.saturating_sub(elapsed).max(1);
+        let _ = headers.append("RateLimit-Limit", limit.text.as_bytes());
+        let _ = headers.append("RateLimit-Remaining", digits.of(remaining));
+        let _ = headers.append("RateLimit-Reset", digits.of(reset));
+        reset
+    }
+}
+
+impl Plugin for RateLimiting {
+    fn phases(&self) -> Phases {
+        Phases::ACCESS
+    }
+
+    fn access(&self, request: &mut Request, exchange: &mut Exchange<'_>) -> Flow {
+        let now = exchange.clock.since_epoch().as_secs();
+        let usage = self.count(request, exchange, now);
+        let reset = (!self.hide).then(|| self.tell(&usage, now, &mut exchange.facts.response_headers));
+        if !usage.denied {
+            return Flow::Continue;
+        }
+        let refusal = Response::message(self.error_code, self.error_message.to_string());
+        Flow::Respond(match reset {
+            Some(reset) => refusal.with_header("Retry-After", reset.to_string()),
+            None => refusal,
+        })
+    }
+}

@@ -1,0 +1,98 @@
+"""response-transformer: edits headers and JSON bodies of responses.
+
+Items read `name:value`, split at the first colon; further colons belong to the value. JSON items name members of a
+top-level object; their values are text unless `json_types` says otherwise, item by item.
+"""
+
+import warnings
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from schema.base import PluginConfig, PluginSpec, Record
+from schema.types import Rule, Sealed, Text, has_control_characters, is_header_name, items
+
+
+def _header_fault(name: str) -> str | None:
+    return None if is_header_name(name) else f"'{name}' is not a valid header"
+
+
+def _check_name(item: str) -> str | None:
+    return _header_fault(item.partition(":")[0])
+
+
+def _check_header(item: str) -> str | None:
+    name, colon, value = item.partition(":")
+    if not colon or not value:
+        return f"key '{name}' has no value"
+    if has_control_characters(value):
+        return f"the value of header '{name}' must not contain control characters"
+    return _header_fault(name)
+
+
+def _check_rename(item: str) -> str | None:
+    return _check_header(item) or _header_fault(item.partition(":")[2])
+
+
+def _check_json(item: str) -> str | None:
+    name, _, value = item.partition(":")
+    return None if value else f"key '{name}' has no value"
+
+
+_HeaderNames = Annotated[list[Annotated[Text, Rule(_check_name)]], items()]
+_HeaderRenames = Annotated[list[Annotated[Text, Rule(_check_rename)]], items()]
+_Headers = Annotated[list[Annotated[Text, Rule(_check_header), Sealed()]], items()]
+_JsonNames = Annotated[list[Text], items()]
+_Json = Annotated[list[Annotated[Text, Rule(_check_json)]], items()]
+_JsonTypes = Annotated[list[Literal["boolean", "number", "string"]], items()]
+
+
+# Users know the field as `json`; pydantic warns because a deprecated method of its own has that name.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", UserWarning)
+
+    class Removals(Record):
+        """Names to remove."""
+
+        headers: _HeaderNames = Field(default=[])
+        """Header names."""
+        json: _JsonNames = Field(default=[])  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Names of JSON members."""
+
+    class Renames(Record):
+        """`old:new` pairs."""
+
+        headers: _HeaderRenames = Field(default=[])
+        """Headers to rename."""
+        json: _Json = Field(default=[])  # pyright: ignore[reportIncompatibleMethodOverride]
+        """JSON members to rename."""
+
+    class Values(Record):
+        """`name:value` pairs."""
+
+        headers: _Headers = Field(default=[])
+        """Header values."""
+        json: _Json = Field(default=[])  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Values of JSON members."""
+        json_types: _JsonTypes = Field(default=[])
+        """What the values of `json` become, item by item; text unless given."""
+
+
+class ResponseTransformer(PluginConfig):
+    """Changes responses. Each section is worked in the order remove, rename, replace, add, append.
+
+    Source: the behaviour of Kong Gateway's plugin of the same name.
+    """
+
+    spec: ClassVar[PluginSpec] = PluginSpec(name="response-transformer", priority=800, since="0.1.0")
+
+    remove: Removals = Field(default_factory=Removals)
+    """Taken out when present."""
+    rename: Renames = Field(default_factory=Renames)
+    """Moved to another name when present."""
+    replace: Values = Field(default_factory=Values)
+    """Set when already present."""
+    add: Values = Field(default_factory=Values)
+    """Set when not yet present."""
+    append: Values = Field(default_factory=Values)
+    """Added beside what is there."""

@@ -1,0 +1,13 @@
+"""The order of plugins is the published one, and the same in declarations and engine (see the engine's tests/corpus.rs)."""
+
+import json
+from pathlib import Path
+
+from schema.registry import registry
+
+CORPUS = Path(__file__).parents[2] / "corpus" / "plugin_priorities.json"
+
+
+def test_declarations_have_the_published_priorities() -> None:
+    expected = dict(json.loads(CORPUS.read_text())["order"])
+    assert {name: declared.spec.priority for name, declared in registry().plugins.items()} == expected
