@@ -116,9 +116,9 @@ fuzz: dev ## hostile byte streams past other readers, then coverage-guided fuzzi
 	@COUNT="$(COUNT)" SEED="$(SEED)" ONLY="$(ONLY)" $(BIN)/python -m tests.framing.run
 	@CARGO="$(CARGO)" SECONDS_EACH="$(or $(FUZZ_SECONDS),60)" engine/fuzz/run
 
-# BENCH="proxy" or BENCH="ready": one of them, with its options
+# BENCH="proxy", "ready" or "density": one of them, with its options
 .PHONY: bench
-bench: dev ## engine against other proxies; time to ready and to live
+bench: dev ## engine against other proxies; time to ready and to live; many tenants
 	@$(BIN)/python -m tests.bench $(BENCH)
 
 .PHONY: bench-tools

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -10,7 +11,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,10 @@ _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 class BenchError(Exception):
     """The measurement cannot be made; the message says why."""
+
+
+PROXY_CORE, OTHER_CORE = 0, 1
+"""Where what is measured runs, and where everything else does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,9 @@ class Usage:
 class Pinned:
     """A command pinned to one core; a context manager that ends it and everything below it."""
 
+    _talks = False
+    """Whether it is told what to do through its standard input; standard output is the answer then, and no log."""
+
     def __init__(self, name: str, core: int, command: Sequence[str], log: Path, cwd: Path | None = None) -> None:
         self.name = name
         taskset = shutil.which("taskset")
@@ -42,9 +50,9 @@ class Pinned:
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 [taskset, "-c", str(core), *command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                stdin=subprocess.PIPE if self._talks else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if self._talks else output,
+                stderr=output,
                 cwd=cwd,
                 start_new_session=True,
             )
@@ -63,6 +71,11 @@ class Pinned:
         for pid in family[1:]:
             _kill_if_orphaned(pid)
 
+    @property
+    def pid(self) -> int:
+        """Its process id: taskset becomes the command."""
+        return self._process.pid
+
     def wait_for_port(self, port: int, seconds: float = 20.0) -> None:
         """Return once the port takes connections.
 
@@ -76,14 +89,49 @@ class Pinned:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     return
             time.sleep(0.05)
-        tail = " | ".join(self._log.read_text(errors="replace").splitlines()[-5:])
-        message = f"{self.name} does not listen on port {port}: {tail}"
+        message = f"{self.name} does not listen on port {port}: {self.log_end()}"
         raise BenchError(message)
+
+    def log_end(self) -> str:
+        """The last that it said."""
+        return " | ".join(self._log.read_text(errors="replace").splitlines()[-5:])
 
     def usage(self) -> Usage:
         """What it and its descendants have used."""
         family = descendants(self._process.pid)
         return Usage(sum(map(_cpu_seconds, family)), sum(map(_resident_bytes, family)))
+
+
+class Driven(Pinned):
+    """A pinned command that carries out commands: a JSON object per line each way."""
+
+    _talks = True
+
+    def do(self, what: str, **arguments: object) -> dict[str, Any]:
+        """Have it done, and wait for the answer.
+
+        Raises: BenchError: it ended instead; with the end of its log.
+        """
+        commands, answers = self._process.stdin, self._process.stdout
+        assert commands is not None
+        assert answers is not None
+        try:
+            commands.write(json.dumps({"do": what, **arguments}).encode() + b"\n")
+            commands.flush()
+            line = answers.readline()
+        except BrokenPipeError:
+            line = b""
+        if not line:
+            message = f"{self.name} did not {what}: {self.log_end()}"
+            raise BenchError(message)
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        pipes: list[IO[bytes] | None] = [self._process.stdin, self._process.stdout]
+        for pipe in filter(None, pipes):
+            pipe.close()
 
 
 def descendants(pid: int) -> list[int]:

@@ -7,24 +7,21 @@ proxy's processes over one measurement, so a proxy that idles while the others w
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import shutil
 import statistics
-import subprocess
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.bench.processes import BenchError, Pinned, free_ports
+from tests.bench.load import build_tools, run_load
+from tests.bench.processes import OTHER_CORE, PROXY_CORE, BenchError, Pinned, free_ports
 from tests.bench.report import machine, table, write_json
 from tests.bench.rivals import PROXIES
 from tests.bench.rivals.job import HOST, KEY_HEADER, PREFIX, SECRET, Ends, Job, Proxy, key
 from tests.conformance.certificates import backend_identity
 
 ROOT = Path(__file__).parents[2]
-PROXY_CORE, OTHER_CORE = 0, 1
 _TARGET = "/items?id=42"
 _WARM_UP_SECONDS = 1.0
 _PACED_SHARE = 0.5
@@ -106,28 +103,11 @@ class Runner:
 
         Raises: BenchError: any answer was not the one that the job demands.
         """
-        command = ["taskset", "-c", str(OTHER_CORE), *self.load, "--seconds", str(seconds), "--rate", str(rate)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=False)
-        if done.returncode != 0:
-            message = f"load generator: {done.stderr.strip() or done.stdout.strip()}"
-            raise BenchError(message)
-        answer = json.loads(done.stdout)
+        answer = run_load([*self.load, "--seconds", str(seconds), "--rate", str(rate)], seconds)
         if answer["requests"] == 0 or answer["unexpected"] or answer["failures"]:
             message = f"{self.proxy.name} did not do its job: {answer}"
             raise BenchError(message)
         return answer
-
-
-def build_tools() -> Path:
-    """Build load generator and backend; the program's path."""
-    cargo = shutil.which(os.environ.get("CARGO", "cargo"))
-    if cargo is None:
-        raise BenchError("cargo (the Rust toolchain) is needed to build the load generator")
-    command = [cargo, "build", "--quiet", "--release", "--package", "sluice-engine-bench"]
-    if subprocess.run([*command, "--manifest-path", str(ROOT / "engine" / "Cargo.toml")], check=False).returncode != 0:
-        raise BenchError("the load generator does not build")
-    target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "engine" / "target")
-    return target / "release" / "bench"
 
 
 def taking_part(wanted: tuple[str, ...], job: Job) -> tuple[list[Proxy], dict[str, str]]:

@@ -31,16 +31,18 @@ struct Client {
 /// Serves until killed.
 ///
 /// Options: `--listen 127.0.0.1:9000`, `--body-bytes 128`, `--headers 0` (further response headers),
+/// `--close false` (whether a connection ends with its first answer; the proxy closes it),
 /// `--expect-target /x` and `--expect-secret text`: anything else is answered 400 and 401.
 pub fn run(mut args: Args) -> Result<(), String> {
     let address: SocketAddr = args.value("listen", SocketAddr::from(([127, 0, 0, 1], 9000)))?;
     let body_bytes: usize = args.value("body-bytes", 128)?;
     let headers: usize = args.value("headers", 0)?;
+    let close: bool = args.value("close", false)?;
     let target: String = args.value("expect-target", String::new())?;
     let secret: String = args.value("expect-secret", String::new())?;
     args.finish()?;
     let plan = Plan {
-        answer: answer(body_bytes, headers),
+        answer: answer(body_bytes, headers, close),
         refusal: b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n".to_vec(),
         target: target.into_bytes(),
         secret: secret.into_bytes(),
@@ -48,11 +50,14 @@ pub fn run(mut args: Args) -> Result<(), String> {
     serve(address, &plan).map_err(|error| error.to_string())
 }
 
-fn answer(body_bytes: usize, headers: usize) -> Vec<u8> {
+fn answer(body_bytes: usize, headers: usize, close: bool) -> Vec<u8> {
     let mut text = String::from("HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n");
     for number in 0..headers {
         // Writing to a string cannot fail.
         let _ = write!(text, "X-Backend-Header-{number}: some value of usual length {number}\r\n");
+    }
+    if close {
+        text.push_str("Connection: close\r\n");
     }
     let _ = write!(text, "Content-Length: {body_bytes}\r\n\r\n");
     text.extend(std::iter::repeat_n('x', body_bytes));
