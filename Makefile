@@ -116,10 +116,15 @@ fuzz: dev ## hostile byte streams past other readers, then coverage-guided fuzzi
 	@COUNT="$(COUNT)" SEED="$(SEED)" ONLY="$(ONLY)" $(BIN)/python -m tests.framing.run
 	@CARGO="$(CARGO)" SECONDS_EACH="$(or $(FUZZ_SECONDS),60)" engine/fuzz/run
 
-# BENCH="proxy", "ready" or "density": one of them, with its options
+# BENCH="proxy", "ready", "density" or "churn": one of them, with its options
 .PHONY: bench
 bench: dev ## engine against other proxies; time to ready and to live; many tenants
 	@$(BIN)/python -m tests.bench $(BENCH)
+
+# SECONDS=600: how long; from 120
+.PHONY: soak
+soak: dev ## a runtime under traffic, churn and trouble: nothing may grow
+	@$(BIN)/python -m tests.bench.soak --seconds "$(or $(SECONDS),600)"
 
 .PHONY: bench-tools
 bench-tools: .make/requirements-dev ## install the rivals of `make bench` (Debian packages: needs root)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench import density, proxy, ready
+from tests.bench import churn, density, proxy, ready
 from tests.bench.processes import BenchError
 
 RESULTS = Path(__file__).parents[2] / "bench-results"
@@ -14,9 +14,9 @@ RESULTS = Path(__file__).parents[2] / "bench-results"
 
 def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["proxy", "ready", "density", "all"], default="all")
+    parser.add_argument("what", nargs="?", choices=["proxy", "ready", "density", "churn", "all"], default="all")
     parser.add_argument(
-        "--rounds", type=int, default=5, help="rounds of proxy and density, things to compare taking turns"
+        "--rounds", type=int, default=5, help="rounds of proxy, density and churn, things to compare taking turns"
     )
     parser.add_argument("--seconds", type=float, default=5.0, help="length of one measurement")
     parser.add_argument("--connections", type=int, default=64, help="keep-alive connections")
@@ -24,6 +24,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--variants", default=",".join(proxy.JOBS), help="jobs of the proxy comparison, see README.md")
     parser.add_argument("--runs", type=int, default=200, help="runs of the readiness measurement")
     parser.add_argument("--tenants", type=int, default=10_000, help="idle tenants of density")
+    parser.add_argument("--entities", type=int, default=10_000, help="entities of churn's tenant")
     options = parser.parse_args(words)
     try:
         if options.what in {"proxy", "all"}:
@@ -39,6 +40,8 @@ def main(words: list[str]) -> int:
             ready.run(options.runs, RESULTS)
         if options.what in {"density", "all"}:
             density.run(density.Plan(idle=options.tenants, rounds=options.rounds, seconds=options.seconds), RESULTS)
+        if options.what in {"churn", "all"}:
+            churn.run(churn.Plan(entities=options.entities, rounds=options.rounds, seconds=options.seconds), RESULTS)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

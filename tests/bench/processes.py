@@ -35,6 +35,14 @@ class Usage:
     resident_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What a process holds of the kernel."""
+
+    descriptors: int
+    threads: int
+
+
 class Pinned:
     """A command pinned to one core; a context manager that ends it and everything below it."""
 
@@ -71,11 +79,6 @@ class Pinned:
         for pid in family[1:]:
             _kill_if_orphaned(pid)
 
-    @property
-    def pid(self) -> int:
-        """Its process id: taskset becomes the command."""
-        return self._process.pid
-
     def wait_for_port(self, port: int, seconds: float = 20.0) -> None:
         """Return once the port takes connections.
 
@@ -100,6 +103,11 @@ class Pinned:
         """What it and its descendants have used."""
         family = descendants(self._process.pid)
         return Usage(sum(map(_cpu_seconds, family)), sum(map(_resident_bytes, family)))
+
+    def holdings(self) -> Holdings:
+        """What it holds itself: taskset becomes the command."""
+        own = Path(f"/proc/{self._process.pid}")
+        return Holdings(len(list((own / "fd").iterdir())), len(list((own / "task").iterdir())))
 
 
 class Driven(Pinned):

@@ -84,7 +84,7 @@ class Scene:
 
     def assign(self, first: int, count: int, shape: Shape) -> float:
         """More tenants; the seconds until all of them were live."""
-        seconds: float = self.runtime.do("assign", first=first, count=count, shape=asdict(shape))["seconds"]
+        seconds: float = self.runtime.do("assign", first=first, count=count, shape=shape.document())["seconds"]
         return seconds
 
     def load(self, seconds: float, *, first: int, hosts: int, **options: int) -> Load:
@@ -95,6 +95,12 @@ class Scene:
         command += ["--first", str(first), "--hosts", str(hosts), "--tls", str(tls).lower(), "--seconds", str(seconds)]
         for name, value in options.items():
             command += [f"--{name}", str(value)]
+        return Load(command, seconds)
+
+    def streams(self, seconds: float, number: int) -> Load:
+        """Begin to ask one tenant over HTTP/2, in a closed loop of few streams."""
+        command = [str(self._tool), "streams", "--address", f"127.0.0.1:{self.port}", "--host", HOSTS.format(number)]
+        command += ["--path", PATH, "--connections", "2", "--streams", "4", "--seconds", str(seconds)]
         return Load(command, seconds)
 
     def ask(self, seconds: float, *, first: int, hosts: int, **options: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import json
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -52,6 +52,10 @@ class Shape:
     backend_port: int
     spare_routes: int = 0
     requests_per_second: int | None = None
+
+    def document(self) -> dict[str, Any]:
+        """To JSON; `Shape(**document)` reads it."""
+        return asdict(self)
 
     @property
     def limits(self) -> dict[str, Any]:
@@ -99,7 +103,7 @@ class ManyTenants:
         """The count-th change of a tenant, of one of its spare routes; its id and the new version."""
         key = control_plane_id(number)
         tenant = self._tenants[key]
-        routes = [route for route in _entities(tenant.shape)["routes"] if route["name"] != "traffic"]
+        routes = _spare_routes(tenant.shape)
         route = routes[count * 7919 % len(routes)] | {"paths": [f"{SPARE}/changed-{count}"]}
         tenant.version += 1
         tenant.changes.append(
@@ -205,6 +209,11 @@ def _entities(shape: Shape) -> dict[str, list[dict[str, Any]]]:
     if loaded.errors:
         raise ValueError(str(loaded.errors))
     return loaded.for_gateways(_CREDENTIAL_KEY)
+
+
+@cache
+def _spare_routes(shape: Shape) -> list[dict[str, Any]]:
+    return [route for route in _entities(shape)["routes"] if route["name"] != "traffic"]
 
 
 @cache
