@@ -1,5 +1,5 @@
 //! Shedding load that a thread cannot serve in time. A thread measures how late it is by how late its own timer fires:
-//! that is how long a ready connection waits for its turn. While that is too long, some requests are turned away at
+//! that is how long a ready connection waits for its turn. While that is too long for a second or more, some requests are turned away at
 //! once, first those of the tenants that ask for more than their part.
 
 use std::cell::Cell;
@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// How often a thread measures.
 pub const TICK: Duration = Duration::from_millis(100);
+/// So many late ticks in a row are no hiccup (a machine that was busy with something else for a moment) but a load.
+const PERSISTENT: u32 = 10;
 /// How much less is let in after a late tick, and how much more after one in time.
 const LESS: f64 = 0.8;
 const MORE: f64 = 0.05;
@@ -26,6 +28,8 @@ pub struct Load {
     tenants: Cell<u32>,
     /// Requests per tenant that had any, in the tick before.
     usual: Cell<f64>,
+    /// Late ticks in a row.
+    late: Cell<u32>,
     /// Part of an average tenant's requests that is let in; 1 lets everything in.
     open: Cell<f64>,
 }
@@ -37,6 +41,7 @@ impl Default for Load {
             requests: Cell::new(0),
             tenants: Cell::new(0),
             usual: Cell::new(0.0),
+            late: Cell::new(0),
             open: Cell::new(1.0),
         }
     }
@@ -47,9 +52,14 @@ impl Load {
     pub fn tick(&self, late: Duration, bound: Duration) {
         self.tick.set(self.tick.get().wrapping_add(1));
         self.usual.set(f64::from(self.requests.take()) / f64::from(self.tenants.take().max(1)));
+        let is_late = !bound.is_zero() && late > bound;
+        self.late.set(if is_late { self.late.get() + 1 } else { 0 });
         let open = self.open.get();
-        let open = if !bound.is_zero() && late > bound { (open * LESS).max(LEAST) } else { (open + MORE).min(1.0) };
-        self.open.set(open);
+        self.open.set(match self.late.get() {
+            0 => (open + MORE).min(1.0),
+            1..PERSISTENT => open,
+            _ => (open * LESS).max(LEAST),
+        });
     }
 
     /// Counts a request of a tenant and decides whether it is served; `random` is uniform in 0..1.
@@ -109,12 +119,24 @@ mod tests {
     }
 
     #[test]
+    fn a_hiccup_turns_nobody_away() {
+        let (load, tenants) = (Load::default(), tenants(1));
+        for _ in 0..20 {
+            for _ in 1..PERSISTENT {
+                load.tick(LATE, BOUND);
+                assert_eq!(served(&load, &tenants, &[1_000])[0], 1_000);
+            }
+            load.tick(BOUND, BOUND);
+        }
+    }
+
+    #[test]
     fn late_the_greedy_one_is_shed_first() {
         let (load, tenants) = (Load::default(), tenants(11));
         let mut asked = vec![100; 10];
         asked.push(10_000);
         let mut last = Vec::new();
-        for _ in 0..4 {
+        for _ in 0..PERSISTENT + 3 {
             last = served(&load, &tenants, &asked);
             load.tick(LATE, BOUND);
         }
