@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Self
 from tests.bench.tenants import PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 
 _PROMISED = 100_000
 _MESSAGE = b"\x81\x85\x01\x02\x03\x04ieohn"  # one masked text frame (RFC 6455, 5.2); the echo is not unmasked
@@ -20,6 +20,7 @@ class Backend:
 
     def __init__(self) -> None:
         self._server: asyncio.Server | None = None
+        self._connections: set[asyncio.Task[None]] = set()
         self.port = 0
 
     async def __aenter__(self) -> Self:
@@ -30,12 +31,24 @@ class Backend:
     async def __aexit__(self, *_: object) -> None:
         if self._server is not None:
             self._server.close()
+        for connection in self._connections:
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, EOFError, ValueError):
-            while await self._answer(reader, writer):
-                pass
-        writer.close()
+    def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.create_task(self._answer_all(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
+    async def _answer_all(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            with contextlib.suppress(OSError, EOFError, ValueError):
+                while await self._answer(reader, writer):
+                    pass
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One request; whether another may follow."""
@@ -85,7 +98,7 @@ async def no_http(port: int, host: str) -> None:
 async def broken_off(port: int, host: str) -> None:
     """Reads an answer whose backend breaks off in the body."""
     reader, writer = await _connect(port)
-    with contextlib.closing(writer):
+    async with _closing(writer):
         writer.write(f"GET {PATH}/cut HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
         while await reader.read(65536):
             pass
@@ -94,7 +107,7 @@ async def broken_off(port: int, host: str) -> None:
 async def web_socket(port: int, host: str) -> None:
     """A WebSocket with a message each way, ended without saying so."""
     reader, writer = await _connect(port)
-    with contextlib.closing(writer):
+    async with _closing(writer):
         head = f"GET {PATH}/socket HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         head += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         writer.write(head.encode())
@@ -118,9 +131,20 @@ async def _connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWrite
     return await asyncio.open_connection("127.0.0.1", port)
 
 
+@contextlib.asynccontextmanager
+async def _closing(writer: asyncio.StreamWriter) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
 async def _send_and_leave(port: int, data: bytes) -> None:
     _, writer = await _connect(port)
-    writer.write(data)
-    await writer.drain()
-    await asyncio.sleep(0.02)
-    writer.transport.abort()
+    async with _closing(writer):
+        writer.write(data)
+        await writer.drain()
+        await asyncio.sleep(0.02)
+        writer.transport.abort()
