@@ -6,7 +6,7 @@ import base64
 import binascii
 import ipaddress
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
@@ -15,7 +15,7 @@ class CaseError(Exception):
     """A case or its file breaks a rule of the format."""
 
 
-def _as_text(value: object) -> object:
+def as_text(value: object) -> object:
     """A YAML scalar where text is wanted; maps, lists and null are left for the type check to refuse."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -55,7 +55,7 @@ def _as_base64(value: object) -> object:
     return value
 
 
-Text = Annotated[str, BeforeValidator(_as_text)]
+Text = Annotated[str, BeforeValidator(as_text)]
 Pattern = Annotated[str, BeforeValidator(_as_pattern)]
 Many = Text | list[Text]
 Document = dict[str, Any]
@@ -100,7 +100,8 @@ class Send(Strict):
     method: Text = "GET"
     scheme: Literal["http", "https"] = "http"
     sni: Text | None = None
-    version: Annotated[Literal["1.0", "1.1", "2"], BeforeValidator(_as_text)] = "1.1"
+    listener: Literal["http", "stream"] = "http"
+    version: Annotated[Literal["1.0", "1.1", "2"], BeforeValidator(as_text)] = "1.1"
     host: Text | None = "example.test"
     path: Text = "/"
     headers: dict[Text, Many] = {}
@@ -111,6 +112,8 @@ class Send(Strict):
     form: dict[Text, Many] | None = None
     multipart: dict[Text, Many] | None = None
     chunks: list[Text] | None = None
+    trailers: dict[Text, Many] = {}
+    tunnel: Text | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -119,6 +122,10 @@ class Send(Strict):
             raise ValueError("only one of body, body_base64, json, form, multipart and chunks may be given")
         if self.sni is not None and self.scheme != "https":
             raise ValueError("sni needs scheme: https")
+        if self.trailers and self.chunks is None:
+            raise ValueError("trailers need chunks")
+        if self.tunnel is not None and self.version != "1.1":
+            raise ValueError("tunnel needs HTTP/1.1")
         return self
 
 
@@ -133,12 +140,15 @@ class UpstreamExpectation(Strict):
     body: Text | None = None
     json_body: Any = Field(default=None, alias="json")
     form: dict[Text, Many] | None = None
+    trailers: dict[Text, HeaderExpectation] = {}
+    certificate: Text | None = None
 
 
 class Count(Strict):
-    """Totals over the requests of one step."""
+    """Totals over the requests of one step; a pair is the least and the most."""
 
-    status: dict[int, int]
+    status: dict[int, int] = {}
+    upstream: dict[str, int | tuple[int, int]] = {}
 
 
 class Expectation(Strict):
@@ -147,10 +157,15 @@ class Expectation(Strict):
     status: int | list[int] | None = None
     reason: Text | None = None
     headers: dict[Text, HeaderExpectation] = {}
+    present_headers: list[Text] = []
     absent_headers: list[Text] = []
     body: Text | None = None
     body_matches: Pattern | None = None
     json_body: Any = Field(default=None, alias="json")
+    trailers: dict[Text, HeaderExpectation] = {}
+    tunnel: Text | None = None
+    certificate: Text | None = None
+    answer: bool = True
     upstream: UpstreamExpectation | None = None
     count: Count | None = None
 
@@ -186,6 +201,17 @@ class AdvanceStep(Strict):
         return f"advance {self.advance_seconds:g} s"
 
 
+class BackendStep(Strict):
+    """Change how a backend behaves from now on."""
+
+    backend: str
+    does: Literal["answers", "refuses", "stalls", "closes"] = "answers"
+    status: int | None = Field(default=None, ge=200, le=599)
+
+    def __str__(self) -> str:
+        return f"{self.backend} {self.does} {self.status or ''}".rstrip()
+
+
 class ErrorExpectation(Strict):
     """An error that must be among the reported ones."""
 
@@ -211,23 +237,34 @@ class ConfigureStep(Strict):
         return "configure"
 
 
+_STEPS: Final = ("send", "advance_seconds", "configure", "backend")
+
+
 def _kind_of_step(value: object) -> str | None:
     if not isinstance(value, dict):
         return None
-    kinds = [kind for kind in ("send", "advance_seconds", "configure") if kind in value]
+    kinds = [kind for kind in _STEPS if kind in value]
     return kinds[0] if len(kinds) == 1 else None
 
 
 Step = Annotated[
     Annotated[SendStep, Tag("send")]
     | Annotated[AdvanceStep, Tag("advance_seconds")]
-    | Annotated[ConfigureStep, Tag("configure")],
+    | Annotated[ConfigureStep, Tag("configure")]
+    | Annotated[BackendStep, Tag("backend")],
     Discriminator(
         _kind_of_step,
         custom_error_type="step_kind",
-        custom_error_message="a step has exactly one of send, advance_seconds and configure",
+        custom_error_message="a step has exactly one of send, advance_seconds, configure and backend",
     ),
 ]
+
+
+class Certificate(Strict):
+    """A certificate that the runner makes for the case."""
+
+    names: list[Text] = []
+    key: Literal["ecdsa", "rsa"] = "ecdsa"
 
 
 class Case(Strict):
@@ -238,6 +275,7 @@ class Case(Strict):
     features: list[Text] = []
     requires: list[Text] = []
     options: Options = Options()
+    certificates: dict[str, Certificate] = {}
     config: Document = {}
     steps: list[Step] = Field(min_length=1)
 
@@ -250,6 +288,7 @@ class Lent(Strict):
     features: list[Text] = []
     requires: list[Text] = []
     options: Options = Options()
+    certificates: dict[str, Certificate] = {}
     config: Document = {}
     cases: list[Document] = Field(min_length=1)
 

@@ -11,7 +11,7 @@ import urllib.parse
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self
 
-from tests.conformance.certificates import trusting_context
+from tests.conformance.certificates import common_name, trusting_context
 from tests.conformance.wire import Body, EarlyEnd, Headers, MessageReader, WireError, has_token, raw, text
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ class Response:
     headers: Headers
     body: Body = field(default_factory=Body)
     surplus: bytes = b""
+    certificate: str | None = None
+    tunnel: str | None = None
 
 
 class NoResponseError(Exception):
@@ -112,7 +114,8 @@ def request_bytes(send: Send) -> list[bytes]:
     writes = [raw(f"{send.method} {send.path} HTTP/{send.version}\r\n{head}\r\n")]
     pieces = [piece for piece in body_of(send)[0] or [] if piece]
     if chunked:
-        return [*writes, *(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces), b"0\r\n\r\n"]
+        trailers = "".join(f"{name}: {value}\r\n" for name, values in send.trailers.items() for value in many(values))
+        return [*writes, *(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces), raw(f"0\r\n{trailers}\r\n")]
     return [*writes, *pieces]
 
 
@@ -158,6 +161,10 @@ class Connection:
         )
         closes = has_token(response.headers, "connection", "close")
         self.reusable = self.reusable and lasting and not closes and response.body.complete and response.status != 101
+        response.certificate = common_name(self._writer)
+        if response.status == 101 and send.tunnel is not None:
+            self._writer.write(raw(send.tunnel))
+            response.tunnel = text(await self._messages.exactly(len(raw(send.tunnel))))
         response.surplus = b"" if response.status == 101 else self._messages.held
         return response
 

@@ -7,11 +7,13 @@ import http
 import json
 import re
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
-from tests.conformance.certificates import backend_identity, server_context
-from tests.conformance.wire import Body, EarlyEnd, Headers, MessageReader, WireError, has_token, raw, text, values_of
+from tests.conformance import grpc
+from tests.conformance.certificates import authority, backend_identity, common_name, server_context
+from tests.conformance.received import Received, Record
+from tests.conformance.wire import EarlyEnd, Headers, MessageReader, WireError, has_token, raw, text, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,73 +25,41 @@ _LONGEST_DELAY_MS: Final = 60_000
 
 
 @dataclass(slots=True)
-class Received:
-    """A request that reached a backend; recorded when its head is there, its body fills afterwards."""
+class Behaviour:
+    """How a backend behaves now: `answers`, `refuses`, `stalls` or `closes`, and with which status it answers."""
 
-    backend: str
-    method: str
-    path: str
-    version: str
-    headers: Headers
-    body: Body = field(default_factory=Body)
-    problem: str = ""
-
-    def document(self) -> dict[str, object]:
-        """What the echo backend answers with."""
-        return {
-            "method": self.method,
-            "path": self.path,
-            "headers": [list(line) for line in self.headers],
-            "body": text(bytes(self.body.data)),
-        }
-
-
-class Record:
-    """The requests that reached the backends of one case, in order of their heads."""
-
-    def __init__(self) -> None:
-        self.requests: list[Received] = []
-        self._changed = asyncio.Event()
-
-    def add(self, request: Received) -> None:
-        self.requests.append(request)
-        self.changed()
-
-    def changed(self) -> None:
-        self._changed.set()
-
-    async def settle(self, start: int, count: int, patience_seconds: float) -> list[Received]:
-        """The requests from position `start` on, waiting until `count` of them are complete or patience ends.
-
-        An answer can overtake the end of its request, so the judge must not look too early.
-        """
-        deadline = asyncio.get_running_loop().time() + patience_seconds
-        while True:
-            requests = self.requests[start:]
-            if len(requests) >= count and all(request.body.complete or request.problem for request in requests):
-                return requests
-            self._changed.clear()
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._changed.wait()
-            except TimeoutError:
-                return self.requests[start:]
+    does: str = "answers"
+    status: int = 200
 
 
 async def serve_connection(
-    backend: str, record: Record, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, silent: bool
+    backend: str, record: Record, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, behaviour: Behaviour
 ) -> None:
-    """Serve one connection until it ends: read, record, answer (never, when `silent`)."""
+    """Serve one connection until it ends: read, record, and answer if that is how the backend behaves."""
     messages = MessageReader(reader)
     while True:
         request = await _receive(backend, record, messages, writer)
         if request is None:
             return
-        if silent:
+        request.certificate = common_name(writer)
+        if behaviour.does == "stalls":
             await reader.read()  # holds the connection open for as long as the gateway does
             return
-        if not await _answer(request, writer):
+        if behaviour.does != "answers":
             return
+        if has_token(request.headers, "upgrade", "websocket"):
+            await _tunnel(messages, writer)
+            return
+        if not await _answer(request, writer, behaviour.status):
+            return
+
+
+async def _tunnel(messages: MessageReader, writer: asyncio.StreamWriter) -> None:
+    """Switch protocols and send back whatever comes, until the other side has no more."""
+    writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    while data := await messages.exactly(1):
+        writer.write(data)
+        await writer.drain()
 
 
 async def _receive(
@@ -125,14 +95,14 @@ async def _receive(
     return request
 
 
-async def _answer(request: Received, writer: asyncio.StreamWriter) -> bool:
+async def _answer(request: Received, writer: asyncio.StreamWriter, usual_status: int) -> bool:
     """Answer one request; False when the connection ends with it."""
     control = {key.lower(): value for key, value in request.headers if key.lower().startswith("x-echo-")}
     closing = control.get("x-echo-close")
     await asyncio.sleep(min(_number(control.get("x-echo-delay-ms"), 0), _LONGEST_DELAY_MS) / 1000)
     if closing == "before-headers":
         return False
-    status = _number(control.get("x-echo-status"), 200)
+    status = _number(control.get("x-echo-status"), usual_status)
     body = raw(control["x-echo-body"]) if "x-echo-body" in control else json.dumps(request.document()).encode()
     wanted = [(key[len(_SET) :], value) for key, value in request.headers if key.lower().startswith(_SET)]
     bodiless = request.method == "HEAD" or status in {204, 304} or 100 <= status < 200
@@ -186,8 +156,11 @@ class Backends:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = sorted(names)
-        self._sockets: list[socket.socket] = []
-        self._servers: list[asyncio.Server] = []
+        self._kept: dict[str, socket.socket] = {}
+        self._servers: dict[str, asyncio.Server] = {}
+        self._behaviours = {
+            name: Behaviour("stalls" if name == "$upstream_silent" else "answers") for name in self._names
+        }
         self._conversations: set[asyncio.Task[None]] = set()
         self.addresses: dict[str, tuple[str, int]] = {}
         self.record = Record()
@@ -195,7 +168,7 @@ class Backends:
     @property
     def authority(self) -> str:
         """PEM text of the authority behind the TLS backend; empty when the case has none."""
-        return backend_identity().authority if "$upstream_tls" in self._names else ""
+        return authority().certificate if "$upstream_tls" in self._names else ""
 
     def name_of(self, url: str) -> str:
         """The placeholder name of a base URL, or the URL itself when it is none of ours."""
@@ -206,32 +179,46 @@ class Backends:
 
     async def __aenter__(self) -> Self:
         for name in self._names:
-            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            listener.bind((HOST, 0))
+            listener = _bound((HOST, 0))
             self.addresses[name] = (HOST, listener.getsockname()[1])
             if name == "$upstream_down":
-                self._sockets.append(
-                    listener
-                )  # bound and not listening: nobody else gets the port, everybody is refused
+                self._kept[name] = listener  # nobody else gets the port, everybody is refused
             else:
                 await self._listen(name, listener)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for server in self._servers:
+        for server in self._servers.values():
             server.close()
         for conversation in self._conversations:
             conversation.cancel()
         await asyncio.gather(*self._conversations)
-        for server in self._servers:
+        for server in self._servers.values():
             await server.wait_closed()
-        for listener in self._sockets:
+        for listener in self._kept.values():
             listener.close()
+
+    async def behave(self, name: str, does: str, status: int) -> None:
+        """Change how a backend behaves; one that refuses cuts the connections that it has, too."""
+        self._behaviours[name].does, self._behaviours[name].status = does, status
+        server = self._servers.get(name)
+        if does == "refuses" and server is not None:
+            self._servers.pop(name).close()
+            for conversation in self._conversations:
+                if conversation.get_name() == name:
+                    conversation.cancel()
+            self._kept[name] = _bound(self.addresses[name])  # nobody else gets the port
+        elif does != "refuses" and server is None:
+            await self._listen(name, self._kept.pop(name))
 
     async def _listen(self, name: str, listener: socket.socket) -> None:
         async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
-                await serve_connection(name, self.record, reader, writer, silent=name == "$upstream_silent")
+                if name == "$upstream_grpc":
+                    answers = self._behaviours[name].does == "answers"
+                    await grpc.serve_grpc(name, self.record, reader, writer, answers=answers)
+                else:
+                    await serve_connection(name, self.record, reader, writer, self._behaviours[name])
                 writer.close()  # what is still in the buffer belongs to the answer
                 await writer.wait_closed()
             except (OSError, asyncio.CancelledError):
@@ -239,9 +226,18 @@ class Backends:
 
         # A task of our own: one that the streams module makes complains when it is cancelled.
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            conversation = asyncio.create_task(converse(reader, writer))
+            conversation = asyncio.create_task(converse(reader, writer), name=name)
             self._conversations.add(conversation)
             conversation.add_done_callback(self._conversations.discard)
 
         tls = server_context(backend_identity()) if name == "$upstream_tls" else None
-        self._servers.append(await asyncio.start_server(accept, sock=listener, ssl=tls, backlog=1024))
+        self._servers[name] = await asyncio.start_server(accept, sock=listener, ssl=tls, backlog=1024)
+
+
+def _bound(address: tuple[str, int]) -> socket.socket:
+    """A socket that has an address and does not listen yet."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # Connections of before may linger when the backend comes back.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(address)
+    return listener

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _HOST: Final = "127.0.0.1"
 _CREDENTIAL_KEY: Final = bytes(range(32))
+_LISTENERS: Final = (("http", False), ("http", True), ("stream", False), ("stream", True))
 _ORGANIZATION: Final = str(uuid.UUID(int=1))
 _CONTROL_PLANE: Final = str(uuid.UUID(int=2))
 # The backends are on loopback, which a gateway refuses to call unless it is told otherwise.
@@ -53,10 +54,10 @@ class EngineGateway:
         finally:
             await asyncio.to_thread(engine.stop, 0.0)
 
-    def target(self, scheme: str) -> Target:
-        """Where `http` or `https` requests go."""
+    def target(self, scheme: str, listener: str) -> Target:
+        """Where `http` or `https` requests to a listener for `http` or for a `stream` go."""
         tls = scheme == "https"
-        return Target(_HOST, self._ports[1 if tls else 0], tls)
+        return Target(_HOST, self._ports[_LISTENERS.index((listener, tls))], tls)
 
     async def configure(self, config: Document, options: Document) -> list[ReportedError]:
         """Validate and complete a declarative configuration and apply it; the errors, empty when accepted.
@@ -98,7 +99,7 @@ class EngineGateway:
 def _options() -> bytes:
     identity = backend_identity()
     options = {
-        "listeners": [{"address": f"{_HOST}:0", "tls": False}, {"address": f"{_HOST}:0", "tls": True}],
+        "listeners": [{"address": f"{_HOST}:0", "tls": tls, "protocol": kind} for kind, tls in _LISTENERS],
         "threads": 1,
         # Given, because making one anew for each engine would cost more than a whole case.
         "default_certificate": {"cert": identity.certificate, "key": identity.key},

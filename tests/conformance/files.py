@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import yaml
 
 from tests.conformance.case import Case, CaseError, Document, parse_case, parse_lent
+from tests.conformance.table import unfold
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
@@ -107,16 +108,24 @@ def _cases(shown: str, whole: object) -> Iterator[CaseSource]:
         raise CaseError("a case file is a map")
     document = cast("Document", whole)
     if "cases" not in document:
-        yield _checked(shown, 1, document)
+        yield from _rows(shown, 1, document)
         return
     lent = parse_lent(document)
-    inherited = {key: document[key] for key in ("config", "options", "source") if key in document}
+    inherited = {key: document[key] for key in ("config", "options", "source", "certificates") if key in document}
     for number, own in enumerate(lent.cases, start=1):
         merged = inherited | own
         for tags in ("features", "requires"):
             if document.get(tags) and isinstance(own.get(tags, []), list):
                 merged[tags] = [*document[tags], *own.get(tags, [])]
-        yield _checked(shown, number, merged)
+        yield from _rows(shown, number, merged)
+
+
+def _rows(shown: str, number: int, document: Document) -> Iterator[CaseSource]:
+    try:
+        for row in unfold(document):
+            yield _checked(shown, number, row)
+    except CaseError as error:
+        yield CaseSource(shown, str(document.get("description", f"case {number}")), document, None, str(error))
 
 
 def _checked(shown: str, number: int, document: Document) -> CaseSource:

@@ -10,6 +10,7 @@ import h2.connection
 import h2.events
 import h2.exceptions
 
+from tests.conformance.certificates import common_name
 from tests.conformance.client import (
     USER_AGENT,
     NoResponseError,
@@ -85,6 +86,7 @@ class _Stream:
             await self._receive()
         if self._response is None:
             raise NoResponseError("stream ended without an answer")
+        self._response.certificate = common_name(self._writer)
         return self._response
 
     async def _send_data(self, piece: bytes, *, last: bool) -> None:

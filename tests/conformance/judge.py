@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tests.conformance.client import Response
-    from tests.conformance.echo import Received
+    from tests.conformance.received import Received
 
 _SHOWN_CHARACTERS = 2000
 
@@ -90,6 +90,21 @@ def judge_count(expect: Expectation, statuses: Sequence[int]) -> list[Difference
     return [Difference("count.status", _show(expect.count.status), _show(dict(totals)))] if wrong else []
 
 
+def judge_shares(expect: Expectation, requests: Sequence[Received], names: dict[str, str]) -> list[Difference]:
+    """Differences of how many requests of a repeated step reached which backend."""
+    if expect.count is None or not expect.count.upstream:
+        return []
+    totals = Counter(request.backend for request in requests)
+    wanted = {names.get(name, name): number for name, number in expect.count.upstream.items()}
+
+    def fits(number: int | tuple[int, int], total: int) -> bool:
+        return number[0] <= total <= number[1] if isinstance(number, tuple) else number == total
+
+    if all(fits(number, totals[name]) for name, number in wanted.items()):
+        return []
+    return [Difference("count.upstream", _show(wanted), _show(dict(totals)))]
+
+
 def judge_rejection(expected: Sequence[ErrorExpectation], reported: Sequence[ReportedError]) -> list[Difference]:
     """Expected errors that are not among the reported ones."""
     got = "; ".join(map(str, reported)) or "no errors"
@@ -139,6 +154,14 @@ def _response(expect: Expectation, response: Response, *, may_break_off: bool) -
     if expect.reason is not None and response.reason != expect.reason:
         yield Difference("reason", _show(expect.reason), _show(response.reason))
     yield from _headers("header", expect.headers, expect.absent_headers, response.headers)
+    for name in expect.present_headers:
+        if not values_of(response.headers, name):
+            yield Difference(f"header {name}", "present", "absent")
+    yield from _headers("trailer", expect.trailers, (), response.body.trailers)
+    if expect.tunnel is not None and response.tunnel != expect.tunnel:
+        yield Difference("tunnel", _show(expect.tunnel), _show(response.tunnel))
+    if expect.says("certificate") and response.certificate != expect.certificate:
+        yield Difference("certificate", _show(expect.certificate), _show(response.certificate))
     if expect.body is not None and body != expect.body:
         yield Difference("body", _show(expect.body), _show(body))
     if expect.body_matches is not None and not re.search(expect.body_matches, body):
@@ -162,6 +185,9 @@ def _upstream(expected: UpstreamExpectation, request: Received, names: dict[str,
     if expected.path is not None and request.path != expected.path:
         yield Difference("upstream.path", _show(expected.path), _show(request.path))
     yield from _headers("upstream.header", expected.headers, expected.absent_headers, request.headers)
+    yield from _headers("upstream.trailer", expected.trailers, (), request.body.trailers)
+    if expected.says("certificate") and request.certificate != expected.certificate:
+        yield Difference("upstream.certificate", _show(expected.certificate), _show(request.certificate))
     if expected.body is not None and body != expected.body:
         yield Difference("upstream.body", _show(expected.body), _show(body))
     if expected.says("json_body"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from tests.conformance.case import CaseError
@@ -10,12 +11,16 @@ from tests.conformance.case import CaseError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from tests.conformance.certificates import Identity
+
 # Everything that looks like one is taken, so that a misspelt name is an error and not literal text.
 _WORD: Final = re.compile(r"\$upstream[A-Za-z0-9_]*")
+_PEM: Final = re.compile(r"\$(cert|key)\(([a-z][a-z0-9-]*)\)")
+_SCHEMES: Final = {"$upstream_tls": "https", "$upstream_grpc": "grpc"}
 _KNOWN: Final = re.compile(
     r"""\$upstream(?:
         (?P<ca>_tls_ca)
-      | (?P<name>[2-9]|_tls|_down|_silent)?(?:_(?P<part>host|port)(?P<number>[2-9])?)?
+      | (?P<name>[2-9]|_tls|_down|_silent|_grpc)?(?:_(?P<part>host|port)(?P<number>[2-9])?)?
     )""",
     re.VERBOSE,
 )
@@ -44,24 +49,41 @@ def backends_in(document: object) -> set[str]:
     return {backend_of(word)[0] for text in _texts(document) for word in _WORD.findall(text)}
 
 
-def substitute(document: Any, addresses: Mapping[str, tuple[str, int]], ca: str) -> Any:
+def url_of(name: str, address: tuple[str, int]) -> str:
+    """Base URL of a backend."""
+    return f"{_SCHEMES.get(name, 'http')}://{address[0]}:{address[1]}"
+
+
+def substitute(
+    document: Any,
+    addresses: Mapping[str, tuple[str, int]],
+    ca: str,
+    certificates: Mapping[str, Identity] = MappingProxyType({}),
+) -> Any:
     """A copy of `document` with every placeholder replaced.
 
-    `addresses` gives host and port per backend name, `ca` the PEM text behind `$upstream_tls_ca`. Text that is nothing but
+    `addresses` gives host and port per backend name, `ca` the PEM text behind `$upstream_tls_ca`, `certificates` what
+    `$cert(name)` and `$key(name)` speak of. Text that is nothing but
     a port placeholder becomes a number, because that is what a port field takes.
     """
 
     def value(word: str) -> str:
         name, part = backend_of(word)
         host, port = addresses[name]
-        scheme = "https" if name == "$upstream_tls" else "http"
-        return {"url": f"{scheme}://{host}:{port}", "host": host, "port": str(port), "ca": ca}[part]
+        return {"url": url_of(name, (host, port)), "host": host, "port": str(port), "ca": ca}[part]
+
+    def pem(match: re.Match[str]) -> str:
+        identity = certificates.get(match[2])
+        if identity is None:
+            message = f"the case has no certificate {match[2]!r}"
+            raise CaseError(message)
+        return identity.certificate if match[1] == "cert" else identity.key
 
     def walk(node: Any) -> Any:
         if isinstance(node, str):
             if _WORD.fullmatch(node) and backend_of(node)[1] == "port":
                 return int(value(node))
-            return _WORD.sub(lambda match: value(match[0]), node)
+            return _PEM.sub(pem, _WORD.sub(lambda match: value(match[0]), node))
         if isinstance(node, dict):
             return {walk(key): walk(item) for key, item in cast("dict[Any, Any]", node).items()}
         if isinstance(node, list):

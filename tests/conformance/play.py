@@ -9,7 +9,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from tests.conformance import http2
-from tests.conformance.case import AdvanceStep, Case, CaseError, ConfigureStep, Document, SendStep, Step, parse_case
+from tests.conformance.case import (
+    AdvanceStep,
+    BackendStep,
+    Case,
+    CaseError,
+    ConfigureStep,
+    Document,
+    SendStep,
+    Step,
+    parse_case,
+)
+from tests.conformance.certificates import case_identity
 from tests.conformance.client import Connection, NoResponseError, Response, Target
 from tests.conformance.echo import Backends
 from tests.conformance.judge import (
@@ -19,17 +30,18 @@ from tests.conformance.judge import (
     judge_count,
     judge_rejection,
     judge_response,
+    judge_shares,
     judge_upstream,
 )
-from tests.conformance.placeholders import backends_in, substitute
+from tests.conformance.placeholders import backends_in, substitute, url_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from tests.conformance.case import Expectation, Send
-    from tests.conformance.echo import Received
     from tests.conformance.files import CaseSource
+    from tests.conformance.received import Received
 
 ANSWER_SECONDS: Final = 30.0
 # How long an expected request may take to reach a backend after the answer came; only failures wait this long.
@@ -41,8 +53,8 @@ _MOST_SHOWN: Final = 5
 class Gateway(Protocol):
     """What a case is played against."""
 
-    def target(self, scheme: str) -> Target:
-        """Where `http` or `https` requests go."""
+    def target(self, scheme: str, listener: str) -> Target:
+        """Where `http` or `https` requests to a listener for `http` or for a `stream` go."""
         ...
 
     async def configure(self, config: Document, options: Document) -> list[ReportedError]:
@@ -92,7 +104,11 @@ async def play(source: CaseSource, launch: Callable[[], AbstractAsyncContextMana
 async def _play(document: Document, launch: Callable[[], AbstractAsyncContextManager[Gateway]]) -> list[Failure]:
     async with AsyncExitStack() as stack:
         backends = await stack.enter_async_context(Backends(backends_in(document)))
-        case = parse_case(substitute(document, backends.addresses, backends.authority))
+        certificates = {
+            name: case_identity(name, tuple(wanted.names), rsa_key=wanted.key == "rsa")
+            for name, wanted in parse_case(document).certificates.items()
+        }
+        case = parse_case(substitute(document, backends.addresses, backends.authority, certificates))
         gateway = await stack.enter_async_context(launch())
         errors = await gateway.configure(case.config, case.options.named())
         if errors:
@@ -112,10 +128,7 @@ class _Player:
         self._options = case.options.named()
         self._gateway = gateway
         self._backends = backends
-        self._names = {
-            f"{'https' if name == '$upstream_tls' else 'http'}://{host}:{port}": name
-            for name, (host, port) in backends.addresses.items()
-        }
+        self._names = {url_of(name, address): name for name, address in backends.addresses.items()}
 
     async def step(self, step: Step) -> list[Difference]:
         if isinstance(step, AdvanceStep):
@@ -123,12 +136,20 @@ class _Player:
             return []
         if isinstance(step, ConfigureStep):
             return await self._configure(step)
+        if isinstance(step, BackendStep):
+            name = self._names.get(step.backend)
+            if name is None:
+                message = f"no such backend: {step.backend}"
+                raise CaseError(message)
+            await self._backends.behave(name, step.does, step.status or 200)
+            return []
         start = len(self._backends.record.requests)
         if step.parallel is not None:
             differences = await self._at_once(step, step.parallel)
         else:
             differences = await self._in_turn(step)
-        return differences + judge_broken_requests(self._backends.record.requests[start:])
+        requests = self._backends.record.requests[start:]
+        return differences + judge_shares(step.expect, requests, self._names) + judge_broken_requests(requests)
 
     async def _configure(self, step: ConfigureStep) -> list[Difference]:
         errors = await self._gateway.configure(step.configure, self._options)
@@ -169,7 +190,7 @@ class _Player:
         self, send: Send, stack: AsyncExitStack, connection: Connection | None
     ) -> tuple[Response | str, Connection | None]:
         """An answer, or why there is none, and the connection that may carry the next request."""
-        target = self._gateway.target(send.scheme)
+        target = self._gateway.target(send.scheme, send.listener)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 if send.version == "2":
@@ -185,6 +206,8 @@ class _Player:
             return f"no complete answer within {ANSWER_SECONDS:g} s", None
 
     def _judge(self, step: SendStep, response: Response | str) -> list[Difference]:
+        if not step.expect.answer:
+            return [] if isinstance(response, str) else [Difference("answer", "none", f"status {response.status}")]
         if isinstance(response, str):
             return [Difference("answer", _wanted(step.expect), response)]
         breaks_off = any(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
 DEFAULT_CASES: Final = Path(__file__).parent / "cases"
-ABILITIES: Final = frozenset({"http2", "tls"})
+ABILITIES: Final = frozenset({"grpc", "http2", "tls"})
 
 
 class SettingsError(Exception):

@@ -45,7 +45,7 @@ class Passage:
         async with Backends({"$upstream", "$upstream_tls"}) as backends:
             yield cls(backends)
 
-    def target(self, scheme: str) -> Target:
+    def target(self, scheme: str, listener: str) -> Target:
         host, port = self._backends.addresses["$upstream_tls" if scheme == "https" else "$upstream"]
         return Target(host, port, scheme == "https")
 
@@ -73,7 +73,7 @@ class Http2Passage(Passage):
         ):
             yield cls([server.sockets[0].getsockname()[1] for server in (plain, secure)])
 
-    def target(self, scheme: str) -> Target:
+    def target(self, scheme: str, listener: str) -> Target:
         return Target("127.0.0.1", self._ports[scheme == "https"], scheme == "https")
 
 
@@ -253,10 +253,10 @@ class TestCommandLine:
     def test_a_missing_ability_fails_by_name_or_is_skipped_on_demand(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        text = "requires: [grpc]\nsteps: [{send: {}}]"
+        text = "requires: [http3]\nsteps: [{send: {}}]"
         assert self.run(tmp_path, text) == 1
-        assert "grpc" in capsys.readouterr().out
-        assert self.run(tmp_path, text, ALLOW_MISSING="grpc") == 0
+        assert "http3" in capsys.readouterr().out
+        assert self.run(tmp_path, text, ALLOW_MISSING="http3") == 0
         assert capsys.readouterr().out.splitlines()[-1] == "0 passed, 0 failed, 1 skipped"
 
     def test_tags_can_be_skipped_and_names_selected(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,6 +103,17 @@ class MessageReader:
             await self._to_the_end(body)
         body.complete = True
 
+    async def exactly(self, length: int) -> bytes:
+        """So many bytes that are no message, as many as come when the connection ends before."""
+        while len(self._held) < length:
+            try:
+                await self._fill()
+            except EarlyEnd:
+                break
+        data = bytes(self._held[:length])
+        del self._held[:length]
+        return data
+
     async def _fill(self) -> None:
         received = await self._reader.read(_READ_BYTES)
         if not received:

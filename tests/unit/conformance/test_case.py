@@ -46,9 +46,9 @@ def test_an_unknown_key_is_an_error(document: dict[str, object], place: str) -> 
 @pytest.mark.parametrize(
     ("step", "reason"),
     [
-        ({}, "exactly one of send, advance_seconds and configure"),
-        ({"send": {}, "advance_seconds": 1}, "exactly one of send, advance_seconds and configure"),
-        ({"wait": 1}, "exactly one of send, advance_seconds and configure"),
+        ({}, "exactly one of send, advance_seconds, configure and backend"),
+        ({"send": {}, "advance_seconds": 1}, "exactly one of send, advance_seconds, configure and backend"),
+        ({"wait": 1}, "exactly one of send, advance_seconds, configure and backend"),
         ({"send": {}, "repeat": 2, "parallel": 2}, "exclude each other"),
         ({"send": {}, "repeat": 0}, "greater than or equal to 1"),
         ({"send": {}, "expect": {"count": {"status": {200: 1}}}}, "count needs repeat or parallel"),

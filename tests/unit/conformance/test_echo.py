@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from tests.conformance.echo import Received, Record, serve_connection
+from tests.conformance.echo import Behaviour, serve_connection
+from tests.conformance.received import Received, Record
 
 pytestmark = pytest.mark.unit
 
@@ -41,7 +42,7 @@ def talk(sent: bytes, *, silent: bool = False) -> tuple[bytes, list[Received]]:
         protocol = asyncio.StreamReaderProtocol(reader)
         writer = asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
         record = Record()
-        await serve_connection("$upstream", record, reader, writer, silent=silent)
+        await serve_connection("$upstream", record, reader, writer, Behaviour("stalls" if silent else "answers"))
         writer.close()
         return bytes(transport.written), record.requests
 

@@ -4,7 +4,6 @@ import pytest
 
 from tests.conformance.case import ErrorExpectation, Expectation, UpstreamExpectation
 from tests.conformance.client import Response
-from tests.conformance.echo import Received
 from tests.conformance.judge import (
     ReportedError,
     contains,
@@ -14,6 +13,7 @@ from tests.conformance.judge import (
     judge_response,
     judge_upstream,
 )
+from tests.conformance.received import Received
 from tests.conformance.wire import Body
 
 pytestmark = pytest.mark.unit

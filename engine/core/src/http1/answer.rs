@@ -107,7 +107,7 @@ impl Connection {
         let status = self.response.status;
         write_status(out, status, reason(status).as_bytes());
         line(out, b"Date", self.worker.date().as_bytes());
-        if switch.is_empty() || !keep_alive {
+        if !switch.iter().any(|(name, _)| name.eq_ignore_ascii_case("connection")) {
             write_connection(out, keep_alive, self.request.head.version);
         }
         if status >= 200 && status != 204 {
@@ -117,7 +117,10 @@ impl Connection {
             line(out, name, value);
         }
         for (name, value) in switch {
-            if keep_alive || !name.eq_ignore_ascii_case("connection") {
+            // `Upgrade` counts only if `Connection` names it, also where the answer ends the connection.
+            if !keep_alive && name.eq_ignore_ascii_case("connection") {
+                line(out, name.as_bytes(), &[b"close, ", value.as_slice()].concat());
+            } else {
                 line(out, name.as_bytes(), value);
             }
         }
