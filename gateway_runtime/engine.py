@@ -61,6 +61,27 @@ class Engine:
         """Counters since the start as JSON: those of the process at the top, those of each control plane below `tenants`."""
         return self._engine.stats()
 
+    def health(self) -> bytes:
+        """Health of all targets as JSON: control plane id to upstream id to `{"name", "health", "weight", "targets"}`.
+
+        `weight` is `{"total", "available", "unavailable"}`; `targets` maps target id to `{"target", "health", "weight",
+        "addresses"}`, each address being `{"ip", "port", "weight", "health", "counters"}` with the counters `successes`,
+        `http_failures`, `tcp_failures` and `timeouts`. `health` is one of HEALTHCHECKS_OFF, HEALTHY, UNHEALTHY, DNS_ERROR.
+        """
+        return self._engine.health()
+
+    def set_target_health(self, order: bytes) -> bool:
+        """Take a target for healthy or not, until a check of its upstream finds otherwise.
+
+        Args:
+            order: JSON object with `control_plane_id`, `upstream` (id or name), `target` (id or `host:port`), `healthy` (bool) and,
+                to mean one address of the target only, `address` (`ip:port`).
+
+        Returns: whether this gateway has such a target.
+        Raises: ValueError: unreadable order.
+        """
+        return self._engine.set_target_health(order)
+
     def advance_clock(self, seconds: float) -> None:
         """Move the engine's clock forward, for conformance tests. Socket timeouts do not follow it.
 

@@ -20,6 +20,8 @@ use crate::counts::{CountTotals, Counts};
 use crate::limits::{Bounds, LimitOptions, Timeouts};
 use crate::net::listen::Handed;
 use crate::tls::server::{CertificateOptions, TlsServer};
+use crate::upkeep::Upkeep;
+use crate::upstream::dns::Dns;
 use crate::upstream::tls::ClientConfigs;
 use crate::worker::{Listener, Stop, Worker};
 
@@ -84,6 +86,8 @@ pub struct Shared {
     pub server: String,
     /// Counters of the process.
     pub counts: Counts,
+    /// What no request waits for.
+    pub upkeep: Arc<Upkeep>,
 }
 
 #[derive(Debug, Serialize)]
@@ -134,15 +138,18 @@ impl Engine {
         }
         let tls = TlsServer::new(options.default_certificate.as_ref())
             .map_err(|error| InvalidOptions(format!("default_certificate: {error}")))?;
+        let clock = Clock::new();
+        let upkeep = Arc::new(Upkeep::new(clock.clone(), Dns::default()));
         let shared = Arc::new(Shared {
-            store: Store::new(options.threads),
-            clock: Clock::new(),
             tls,
+            store: Store::new(options.threads, upkeep.clone()),
+            clock,
             tls_clients: ClientConfigs::default(),
             timeouts: options.limits.timeouts(),
             bounds: options.limits.bounds(),
             server: format!("sluice/{}", options.version),
             counts: Counts::default(),
+            upkeep,
         });
         let handed = Handed::from_environment().map_err(|error| InvalidOptions(format!("LISTEN_FDS: {error}")))?;
         Ok(Self { options, shared, handed: Mutex::new(handed), running: Mutex::default() })
@@ -185,6 +192,13 @@ impl Engine {
             })?;
             threads.push(thread);
         }
+        let upkeep = self.shared.upkeep.clone();
+        threads.push(std::thread::Builder::new().name("sluice-upkeep".into()).spawn(move || {
+            if let Ok(runtime) = Builder::new_current_thread().enable_io().enable_time().build() {
+                runtime.block_on(upkeep.run(stopped));
+                runtime.shutdown_background();
+            }
+        })?);
         *running = Some(Running { stop, threads });
         Ok(addresses)
     }
@@ -210,6 +224,20 @@ impl Engine {
     pub fn stats(&self) -> Vec<u8> {
         let stats = Stats { process: self.shared.counts.totals(), tenants: self.shared.store.totals() };
         json!(stats).to_string().into_bytes()
+    }
+
+    /// The health of upstreams, targets and addresses per control plane, as JSON.
+    #[must_use]
+    pub fn health(&self) -> Vec<u8> {
+        json!(self.shared.store.health()).to_string().into_bytes()
+    }
+
+    /// Sets the health of a target, or of one of its addresses, until a check finds otherwise. The order is a JSON
+    /// object: `control_plane_id`, `upstream` and `target` (ids or names), `address` (`ip:port`, optional), `healthy`.
+    /// Returns whether there is such a target.
+    pub fn set_target_health(&self, order: &[u8]) -> Result<bool, InvalidOptions> {
+        let order = serde_json::from_slice(order).map_err(|error| InvalidOptions(format!("order: {error}")))?;
+        Ok(self.shared.store.set_target_health(&order))
     }
 
     /// Moves the engine's clock forward; for tests.

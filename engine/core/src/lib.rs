@@ -28,5 +28,6 @@ pub mod router;
 pub mod stats;
 pub mod streams;
 pub mod tls;
+pub mod upkeep;
 pub mod upstream;
 pub mod worker;

@@ -59,6 +59,7 @@ pub struct Worker {
     clients: RefCell<Clients>,
     /// How late this thread is, and who may come in then.
     pub load: Load,
+    retired: Cell<u64>,
     random: Cell<u64>,
     date: RefCell<(u64, Rc<str>)>,
 }
@@ -129,6 +130,7 @@ impl Worker {
             stopping: Cell::new(false),
             clients: RefCell::default(),
             load: Load::default(),
+            retired: Cell::new(0),
             random: Cell::new(seed),
             date: RefCell::new((u64::MAX, Rc::from(""))),
         }
@@ -161,8 +163,8 @@ impl Worker {
         f64::from(u32::try_from(self.next_random() >> 32).unwrap_or(u32::MAX)) / (f64::from(u32::MAX) + 1.0)
     }
 
-    /// `SplitMix64`.
-    fn next_random(&self) -> u64 {
+    /// Any number; `SplitMix64`.
+    pub(crate) fn next_random(&self) -> u64 {
         let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.random.set(state);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -218,6 +220,12 @@ impl Worker {
     }
 
     async fn sweep(&self) {
+        let mut seen = self.retired.get();
+        for (tenant, address) in self.shared.upkeep.retired.since(&mut seen) {
+            self.pool.borrow_mut().forget(tenant, address);
+            self.multiplexed.borrow_mut().forget(tenant, address);
+        }
+        self.retired.set(seen);
         poll_fn(|cx| {
             self.pool.borrow_mut().sweep(Instant::now(), cx);
             self.multiplexed.borrow_mut().sweep(Instant::now(), cx);

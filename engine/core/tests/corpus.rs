@@ -3,6 +3,8 @@
 //! would keep a tenant's whole configuration from becoming live.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests fail by panicking")]
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use sluice_engine_core::config::store::Store;
 use sluice_engine_core::expr::{Sandbox, Template};
@@ -42,7 +44,7 @@ fn refusal(entities: &Value) -> Option<String> {
         },
         "entities": entities,
     });
-    let report = Store::new(1).apply(update.to_string().as_bytes());
+    let report = Store::new(1, Arc::default()).apply(update.to_string().as_bytes());
     report.errors.first().map(|error| format!("{:?}: {}", error.error.field, error.error.message))
 }
 

@@ -204,7 +204,7 @@ pub fn bodies(data: &[u8]) {
 
 /// Updates of the configuration, and what was applied already stays.
 pub fn updates(data: &[u8]) {
-    let store = Store::new(1);
+    let store = Store::new(1, std::sync::Arc::default());
     let report = store.apply(data);
     let again = store.apply(data);
     assert!(serde_json::to_vec(&report).is_ok() && serde_json::to_vec(&again).is_ok());

@@ -56,6 +56,15 @@ impl Engine {
         py.detach(|| self.engine.stats())
     }
 
+    fn health(&self, py: Python<'_>) -> Vec<u8> {
+        py.detach(|| self.engine.health())
+    }
+
+    fn set_target_health(&self, py: Python<'_>, order: &[u8]) -> PyResult<bool> {
+        let found = py.detach(|| self.engine.set_target_health(order));
+        found.map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
     fn advance_clock(&self, seconds: f64) -> PyResult<()> {
         self.engine.advance_clock(duration(seconds)?);
         Ok(())

@@ -13,6 +13,9 @@ use super::tenant::Tenant;
 use super::update::{Change, Delta, FORMAT, Limits, Report, Settings, Snapshot, Update, reported, whole};
 use crate::error::ConfigError;
 use crate::stats::{Counters, Totals};
+use crate::upkeep::Upkeep;
+use crate::upstream::balancer::registry::Balancers;
+use crate::upstream::balancer::report::{HealthOrder, UpstreamHealths};
 
 /// Everything held for a tenant.
 struct Held {
@@ -24,6 +27,7 @@ struct Held {
     limits: Limits,
     entities: EntitySet,
     parts: Parts,
+    balancers: Balancers,
     slot: Arc<Slot>,
     counters: Arc<Counters>,
 }
@@ -53,6 +57,7 @@ struct Proposal {
 pub struct Store {
     held: Mutex<State>,
     threads: usize,
+    upkeep: Arc<Upkeep>,
     /// Read by every request.
     pub hosts: HostTable,
 }
@@ -78,8 +83,8 @@ impl State {
 impl Store {
     /// An empty store for so many worker threads.
     #[must_use]
-    pub fn new(threads: usize) -> Self {
-        Self { held: Mutex::default(), threads, hosts: HostTable::new() }
+    pub fn new(threads: usize, upkeep: Arc<Upkeep>) -> Self {
+        Self { held: Mutex::default(), threads, upkeep, hosts: HostTable::new() }
     }
 
     /// Applies an update, all or nothing.
@@ -101,9 +106,23 @@ impl Store {
             state.owners.remove(host);
             self.hosts.remove(host);
         }
+        held.balancers.close(&self.upkeep);
         state.retired.push(held.slot.current.load_full());
         state.reap();
         true
+    }
+
+    /// The health of all upstreams per control plane.
+    #[must_use]
+    pub fn health(&self) -> BTreeMap<String, UpstreamHealths> {
+        let held: Vec<_> = self.lock().tenants.iter().map(|(id, held)| (id.clone(), held.balancers.clone())).collect();
+        held.into_iter().map(|(id, balancers)| (id, balancers.health())).collect()
+    }
+
+    /// Sets the health of a target; returns whether there is one.
+    pub fn set_target_health(&self, order: &HealthOrder) -> bool {
+        let balancers = self.lock().tenants.get(&order.control_plane_id).map(|held| held.balancers.clone());
+        balancers.is_some_and(|balancers| balancers.set_health(order))
     }
 
     /// The version held per control plane.
@@ -177,17 +196,22 @@ impl Store {
         let number = earlier.map_or(state.numbered + 1, |held| held.number);
         let counters = earlier.map_or_else(|| Arc::new(Counters::new(self.threads)), |held| held.counters.clone());
         let compiled = std::mem::take(&mut proposal.draft).finish().and_then(|(entities, changes)| {
+            let limits = &proposal.limits;
+            let balancers = earlier.map(|held| held.balancers.clone()).unwrap_or_default();
+            let other_limits = earlier.is_some_and(|held| held.limits != *limits);
+            let proposed = balancers.propose(number, &entities, &changes, limits, other_limits);
             let input = Input {
                 entities: &entities,
                 changes: &changes,
+                upstreams: &proposed,
                 settings: &proposal.settings,
-                limits: &proposal.limits,
-                other_limits: earlier.is_some_and(|held| held.limits != proposal.limits),
+                limits,
+                other_limits,
             };
             let parts = earlier.map_or(&Parts::default(), |held| &held.parts).updated(&input)?;
-            Ok((entities, parts))
+            Ok((entities, parts, proposed))
         });
-        let (entities, parts) = match compiled {
+        let (entities, parts, proposed) = match compiled {
             Ok(compiled) if errors.is_empty() => compiled,
             found => {
                 errors.extend(found.err().into_iter().flatten());
@@ -196,6 +220,7 @@ impl Store {
         };
         let (settings, limits) = (&proposal.settings, &proposal.limits);
         let tenant = Arc::new(parts.tenant((number, version), settings, limits, counters.clone()));
+        let balancers = proposed.install(&self.upkeep);
         let (slot, before) = match state.tenants.get(&id) {
             Some(held) => {
                 state.retired.push(held.slot.current.swap(tenant));
@@ -214,6 +239,7 @@ impl Store {
             limits: proposal.limits,
             entities,
             parts,
+            balancers,
             slot,
             counters,
         };
@@ -273,7 +299,7 @@ mod tests {
 
     #[test]
     fn workers_never_let_go_of_a_version_last() {
-        let store = Store::new(1);
+        let store = Store::new(1, Arc::default());
         let apply = |version: u64| {
             let snapshot = json!({
                 "kind": "snapshot", "format": 1, "organization_id": "org", "control_plane_id": "cp", "version": version,

@@ -16,6 +16,7 @@ use crate::phases::chain::{Chain, ScopedByKind};
 use crate::plugins::Windows;
 use crate::router::Router;
 use crate::stats::Counters;
+use crate::upstream::balancer::Balancer;
 use crate::upstream::tls::TlsIdentity;
 
 /// One version of a tenant.
@@ -143,12 +144,14 @@ impl Tenant {
 }
 
 /// Where a service is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Address {
     /// An address, and whether the tenant may connect to it.
     Literal(IpAddr, bool),
     /// A name to resolve.
     Name(Box<str>),
+    /// The targets of an upstream.
+    Balanced(Arc<Balancer>),
 }
 
 /// A service with everything that its requests need.

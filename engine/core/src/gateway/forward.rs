@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::decide::Peer;
-use crate::config::tenant::{ResponseHeaders, Service};
+use crate::config::tenant::ResponseHeaders;
 use crate::http1::head::Framing;
 use crate::message::{Request, ResponseHead, Version};
 
@@ -17,8 +17,8 @@ pub struct Unsendable;
 /// Everything that shapes the head of an upstream request, besides the request.
 #[allow(clippy::struct_excessive_bools, reason = "independent facts, each named where it is used")]
 pub struct Forwarding<'a> {
-    /// The service.
-    pub service: &'a Service,
+    /// Value of `Host`, unless a plugin has set one or the client's is preserved.
+    pub host: &'a [u8],
     /// The connection that the request came on.
     pub peer: &'a Peer,
     /// Whether the peer's forwarding headers are kept.
@@ -109,12 +109,23 @@ pub fn upstream_host(request: &Request, preserve_host: bool) -> Option<&[u8]> {
 }
 
 fn write_host(out: &mut Vec<u8>, request: &Request, with: &Forwarding<'_>) -> Result<(), Unsendable> {
-    let host = upstream_host(request, with.preserve_host).unwrap_or(&with.service.host_header);
+    let host = upstream_host(request, with.preserve_host).unwrap_or(with.host);
     if host.iter().any(|byte| *byte <= b' ' || *byte == 0x7f) {
         return Err(Unsendable);
     }
     line(out, b"Host", host);
     Ok(())
+}
+
+/// Puts another value of `Host` into a head that [`write_request`] has written.
+pub fn replace_host(out: &mut Vec<u8>, host: &[u8]) {
+    const NAME: &[u8] = b"\r\nHost: ";
+    let end_of = |from: usize| memchr::memchr(b'\r', out.get(from..)?).map(|at| from + at);
+    let Some(start) = end_of(0).map(|line| line + NAME.len()) else { return };
+    let Some(end) = end_of(start) else { return };
+    if out.get(start..end) != Some(host) {
+        out.splice(start..end, host.iter().copied());
+    }
 }
 
 fn write_connection(out: &mut Vec<u8>, with: &Forwarding<'_>) {

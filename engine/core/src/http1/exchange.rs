@@ -2,7 +2,6 @@
 //! connection's own task.
 
 use std::future::{Future, poll_fn};
-use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,17 +13,19 @@ use super::connection::{After, Connection};
 use super::head::Framing;
 use super::pump::Coding;
 use super::receive::{Beginning, NoBody};
-use crate::config::tenant::{Address, Service};
+use super::way::Way;
+use crate::config::tenant::Service;
 use crate::counts::Share;
 use crate::gateway::decide::Routed;
-use crate::gateway::forward::{Forwarding, upstream_host, write_request};
+use crate::gateway::forward::{Forwarding, replace_host, upstream_host, write_request};
 use crate::message::Response;
-use crate::net::address::canonical;
-use crate::upstream::connect::{NoAddress, addresses, open};
+use crate::upstream::connect::{NoAddress, open};
 use crate::upstream::multiplex::{self, Opening};
 use crate::upstream::pool::{self, PoolKey};
 use crate::worker::Worker;
 
+/// Said when no target is fit for use.
+const NO_PEER: &str = "failure to get a peer from the ring-balancer";
 /// Bodies up to this size that have arrived with their head are kept, so that a retry can send them again.
 const KEPT_BODY: usize = 16 * 1024;
 
@@ -35,6 +36,8 @@ pub(super) enum Failure {
     Connect,
     /// No connection, because there are too many already.
     Exhausted,
+    /// No target is fit for another try.
+    NoPeer,
     /// No connection in time.
     ConnectTimeout,
     /// The connection ended before the first byte of a response.
@@ -55,32 +58,12 @@ pub(super) enum Failure {
     ClientTimeout,
 }
 
-/// The addresses to try.
-enum Targets {
-    One(IpAddr),
-    Many(Rc<[IpAddr]>),
-}
-
-impl Targets {
-    fn nth(&self, index: usize) -> IpAddr {
-        match self {
-            Self::One(address) => *address,
-            Self::Many(list) => list[index % list.len()],
-        }
-    }
-}
-
 impl Connection {
     /// Sends the request to the service and the response to the client.
     pub(crate) async fn forward(&mut self, routed: &Routed, service: &Arc<Service>, limit: u64) -> After {
         let tenant = &routed.tenant;
-        let targets = match &service.address {
-            Address::Literal(address, true) => Ok(Targets::One(*address)),
-            Address::Literal(_, false) => Err(NoAddress::Refused),
-            Address::Name(_) => addresses(&self.worker, tenant, service).await.map(Targets::Many),
-        };
-        let targets = match targets {
-            Ok(targets) => targets,
+        let mut way = match Way::to(&self.worker, tenant, service, &self.request, &self.facts).await {
+            Ok(way) => way,
             Err(NoAddress::Refused) => {
                 tenant.counters.upstream_refused(self.worker.index);
                 let response = Response::failure(503, "The upstream server is currently unavailable");
@@ -89,6 +72,10 @@ impl Connection {
             Err(NoAddress::Unresolved) => {
                 tenant.counters.upstream_error(self.worker.index);
                 return self.respond(Some(tenant), &Response::message(503, "name resolution failed")).await;
+            }
+            Err(NoAddress::NoPeer) => {
+                tenant.counters.upstream_error(self.worker.index);
+                return self.respond(Some(tenant), &Response::message(503, NO_PEER)).await;
             }
         };
         // A gRPC call's status is a trailer.
@@ -103,12 +90,12 @@ impl Connection {
                 }
             };
         }
-        if !self.prepare_upload(routed, service, limit, begun) {
+        if !self.prepare_upload(routed, way.host(service), limit, begun) {
             return self.respond(Some(tenant), &Response::message(500, "An unexpected error occurred")).await;
         }
         let asked = Instant::now();
         let proxy_millis = millis(asked - self.started);
-        let (mut upstream, key) = match self.try_all(routed, service, &targets, asked).await {
+        let (mut upstream, key) = match self.try_all(routed, service, &mut way, asked).await {
             Ok(success) => success,
             Err(failure) => {
                 self.latency = Some((proxy_millis, millis(asked.elapsed())));
@@ -124,11 +111,11 @@ impl Connection {
         {
             return self.report(routed, failure).await;
         }
-        self.relay(routed, service, upstream, &key).await
+        self.relay(routed, service, upstream, &key, &way).await
     }
 
     /// Puts the request's head, and its body if that is at hand, into the upload pump.
-    fn prepare_upload(&mut self, routed: &Routed, service: &Service, limit: u64, begun: Option<Beginning>) -> bool {
+    fn prepare_upload(&mut self, routed: &Routed, host: &[u8], limit: u64, begun: Option<Beginning>) -> bool {
         let body = self.request.body().cloned();
         self.kept_bytes = body.as_ref().map_or(0, |body| body.len() as u64);
         let streamed = self.framing.framing;
@@ -146,7 +133,7 @@ impl Connection {
         let coding = if !in_memory && framing == Framing::Chunked { Coding::Chunked(true) } else { Coding::Identity };
         self.up.start(if in_memory { Framing::None } else { framing }, coding, limit);
         let forwarding = Forwarding {
-            service,
+            host,
             peer: &self.peer,
             trusted: routed.trusted,
             preserve_host: routed.route().preserve_host,
@@ -177,17 +164,19 @@ impl Connection {
         &mut self,
         routed: &Routed,
         service: &Service,
-        targets: &Targets,
+        way: &mut Way<'_>,
         asked: Instant,
     ) -> Result<(pool::Connection, PoolKey), Failure> {
         let idempotent = !matches!(self.request.method(), b"POST" | b"PATCH" | b"LOCK");
         let (mut tries, mut spare, mut now) = (0, true, asked);
         let host = upstream_host(&self.request, routed.route().preserve_host);
-        let tls = service.tls.as_ref().map(|own| host.map_or_else(|| own.clone(), |host| own.towards(host)));
+        let tls = host.and_then(|host| Some(service.tls.as_ref()?.towards(host)));
         loop {
-            let address = canonical(targets.nth(tries as usize));
-            let address = SocketAddr::new(address, service.port);
-            let key = PoolKey { tenant: routed.tenant.number, address, tls: tls.clone() };
+            let key = PoolKey {
+                tenant: routed.tenant.number,
+                address: way.address(service, tries),
+                tls: tls.clone().or_else(|| way.tls(service)),
+            };
             let careful = !idempotent || !self.up.can_rewind();
             let failure = match self.connection(&key, service, now, careful, spare).await {
                 Err(failure) => failure,
@@ -200,7 +189,10 @@ impl Connection {
                         return Err(Failure::ClientGone);
                     }
                     match self.ask(&mut upstream, service, now).await {
-                        Ok(()) => return Ok((upstream, key)),
+                        Ok(()) => {
+                            way.answered(&self.worker, &mut self.response, || now.elapsed());
+                            return Ok((upstream, key));
+                        }
                         Err(Failure::Died) if reused && spare && self.repeatable(idempotent) => {
                             // The upstream closed an idle connection just when it was taken: that is no failed try.
                             spare = false;
@@ -213,6 +205,7 @@ impl Connection {
                     }
                 }
             };
+            way.failed(failure);
             let again = match failure {
                 Failure::Refused => self.up.can_rewind(),
                 Failure::Connect | Failure::ConnectTimeout => true,
@@ -223,8 +216,14 @@ impl Connection {
                 return Err(failure);
             }
             tries += 1;
+            if !way.turn(&self.worker) {
+                return Err(Failure::NoPeer);
+            }
             now = Instant::now();
             self.up.rewind();
+            if !routed.route().preserve_host && self.request.upstream.host.is_none() {
+                replace_host(&mut self.up.out, way.host(service));
+            }
             routed.tenant.counters.upstream_retry(self.worker.index);
         }
     }
@@ -324,6 +323,7 @@ impl Connection {
             Failure::Connect | Failure::Died | Failure::Refused | Failure::Invalid => {
                 Response::failure(502, "An invalid response was received from the upstream server")
             }
+            Failure::NoPeer => Response::message(503, NO_PEER),
             Failure::Exhausted => Response::failure(503, "The upstream server is currently unavailable"),
             Failure::ConnectTimeout | Failure::Timeout => Response::failure(504, "The upstream server is timing out"),
             Failure::ClientMalformed => Response::failure(400, "Bad request"),

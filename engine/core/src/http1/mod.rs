@@ -16,3 +16,4 @@ pub mod request;
 pub mod response;
 mod rewriting;
 pub(crate) mod tunnel;
+mod way;

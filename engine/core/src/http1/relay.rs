@@ -10,6 +10,7 @@ use super::connection::{After, Connection};
 use super::head::Framing;
 use super::pump::{Coding, PumpError, Waiting};
 use super::receive::MOST_GATHERED;
+use super::way::Way;
 use crate::config::tenant::Service;
 use crate::counts::Share;
 use crate::gateway::decide::Routed;
@@ -52,6 +53,7 @@ impl Connection {
         service: &Service,
         upstream: pool::Connection,
         key: &PoolKey,
+        way: &Way<'_>,
     ) -> After {
         let http10 = self.request.head.version == Version::Http10;
         let framing = self.response_framing.framing;
@@ -140,7 +142,9 @@ impl Connection {
             }
             return if ends_visibly { After::Close } else { After::Reset };
         }
-        if let Some(upstream) = held.filter(|upstream| reusable && uploaded && upstream.buffer.is_empty()) {
+        if let Some(upstream) =
+            held.filter(|upstream| reusable && uploaded && way.is_kept() && upstream.buffer.is_empty())
+        {
             self.worker.pool.borrow_mut().put(key, upstream, now);
         }
         match (uploaded, keep_alive) {

@@ -27,7 +27,10 @@ use crate::net::deadline::Deadline;
 use crate::net::stream::Stream;
 use crate::router::StreamInput;
 use crate::tls::server::named;
+use crate::upstream::balancer::Balancer;
+use crate::upstream::balancer::table::{Choice, Tried};
 use crate::upstream::connect::{NoAddress, addresses, secure};
+use crate::upstream::health::Outcome;
 use crate::worker::Worker;
 use hello::Hello;
 
@@ -108,6 +111,7 @@ async fn connect(worker: &Rc<Worker>, tenant: &Tenant, service: &Service) -> Opt
         Address::Literal(address, true) => Ok(Rc::new([*address])),
         Address::Literal(_, false) => Err(NoAddress::Refused),
         Address::Name(_) => addresses(worker, tenant, service).await,
+        Address::Balanced(balancer) => return balanced(worker, tenant, service, balancer).await,
     };
     let counters = &tenant.counters;
     let targets = match targets {
@@ -116,7 +120,7 @@ async fn connect(worker: &Rc<Worker>, tenant: &Tenant, service: &Service) -> Opt
             counters.upstream_refused(worker.index);
             return None;
         }
-        Err(NoAddress::Unresolved) => {
+        Err(NoAddress::Unresolved | NoAddress::NoPeer) => {
             counters.upstream_error(worker.index);
             return None;
         }
@@ -136,6 +140,38 @@ async fn connect(worker: &Rc<Worker>, tenant: &Tenant, service: &Service) -> Opt
         }
     }
     counters.upstream_error(worker.index);
+    None
+}
+
+/// Connects to a target of the service's upstream.
+async fn balanced(
+    worker: &Rc<Worker>,
+    tenant: &Tenant,
+    service: &Service,
+    balancer: &Arc<Balancer>,
+) -> Option<(Stream, Share)> {
+    let now = worker.shared.clock.elapsed();
+    balancer.ready(&worker.shared.upkeep, now, service.connect_timeout).await;
+    let mut tried = Tried::default();
+    for attempt in 0..=service.retries {
+        let choice = Choice { key: 0, token: None, tried: &tried, random: worker.next_random(), now };
+        let Ok(picked) = balancer.pick(&choice) else { break };
+        if attempt > 0 {
+            tenant.counters.upstream_retry(worker.index);
+        }
+        let Some(share) = worker.shared.counts.upstream(worker.shared.bounds.upstream_connections) else { break };
+        let opening = open(worker, tenant.number, service, picked.entry().peer.address);
+        match timeout(service.connect_timeout, opening).await {
+            Ok(Ok(stream)) => return Some((stream, share)),
+            Ok(Err(_)) => balancer.report(&picked, Outcome::TcpFailure),
+            Err(_) => balancer.report(&picked, Outcome::Timeout),
+        }
+        tried.add(&picked.entry().peer);
+        if worker.stopping.get() {
+            break;
+        }
+    }
+    tenant.counters.upstream_error(worker.index);
     None
 }
 

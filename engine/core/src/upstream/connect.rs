@@ -28,6 +28,8 @@ pub enum NoAddress {
     Unresolved,
     /// All its addresses are private ones that the tenant may not reach.
     Refused,
+    /// None of its targets is fit for use.
+    NoPeer,
 }
 
 /// The addresses of a service that its tenant may connect to, in order of preference.

@@ -1,6 +1,9 @@
 //! The way to a service: its address, the connection, and the connections that are kept.
 
+pub mod balancer;
 pub mod connect;
+pub mod dns;
+pub mod health;
 pub mod multiplex;
 pub mod pool;
 pub mod resolve;

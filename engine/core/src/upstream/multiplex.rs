@@ -83,6 +83,11 @@ impl Multiplexed {
         });
     }
 
+    /// Drops what a tenant has with an address; streams that are open come to their end.
+    pub fn forget(&mut self, tenant: u64, address: SocketAddr) {
+        self.connections.retain(|key, _| key.tenant != tenant || key.address != address);
+    }
+
     /// Drops the connections that nothing goes through.
     pub fn clear(&mut self) {
         self.connections.retain(|_, list| {

@@ -95,6 +95,12 @@ impl Pool {
         self.count = self.idle.values().map(Vec::len).sum();
     }
 
+    /// Drops what a tenant has with an address.
+    pub fn forget(&mut self, tenant: u64, address: SocketAddr) {
+        self.idle.retain(|key, _| key.tenant != tenant || key.address != address);
+        self.count = self.idle.values().map(Vec::len).sum();
+    }
+
     /// Drops everything.
     pub fn clear(&mut self) {
         self.idle.clear();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests fail by panicking")]
 
 mod abuse;
+mod balancing;
 mod budgets;
 mod buffering;
 mod certificates;

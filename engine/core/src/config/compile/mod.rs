@@ -17,6 +17,7 @@ use super::update::{Limits, Settings};
 use crate::error::ConfigError;
 use crate::plugins::Windows;
 use crate::stats::Counters;
+use crate::upstream::balancer::registry::Proposed;
 
 use routes::Routes;
 use services::Services;
@@ -27,6 +28,8 @@ pub struct Input<'a> {
     pub entities: &'a EntitySet,
     /// Those that are different from what the parts were compiled from.
     pub changes: &'a Changes,
+    /// The balancers as they would be.
+    pub upstreams: &'a Proposed,
     /// Gateway settings.
     pub settings: &'a Settings,
     /// Bounds.
@@ -54,6 +57,7 @@ impl Parts {
         let mut parts = self.clone();
         let mut errors = broken_references(input.entities, input.changes);
         check_flavor(input.settings, &mut errors);
+        errors.extend(input.upstreams.errors.iter().cloned());
         let services = parts.services.update(input, &mut errors);
         let chains = parts.plugins.update(&input.changes.plugins, &mut errors);
         parts.routes.update(input, (&parts.services, &services), (&mut parts.plugins, chains), &mut errors);

@@ -86,8 +86,15 @@ fn compile(parts: &Parts, draft: Draft) -> Result<(EntitySet, Parts), Vec<Config
     let limits = Limits::default();
     let (entities, changes) = draft.finish()?;
     let settings = settings();
-    let input =
-        Input { entities: &entities, changes: &changes, settings: &settings, limits: &limits, other_limits: false };
+    let upstreams = crate::upstream::balancer::registry::Proposed::default();
+    let input = Input {
+        entities: &entities,
+        changes: &changes,
+        upstreams: &upstreams,
+        settings: &settings,
+        limits: &limits,
+        other_limits: false,
+    };
     let parts = parts.updated(&input)?;
     Ok((entities, parts))
 }

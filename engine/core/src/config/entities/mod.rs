@@ -16,6 +16,8 @@ mod relation;
 mod route;
 mod service;
 mod sni;
+mod target;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,6 +37,10 @@ pub use plugin::PluginSpec;
 pub use relation::Relation;
 pub use service::ServiceSpec;
 pub use sni::SniSpec;
+pub use target::TargetSpec;
+pub use upstream::{
+    ActiveSpec, Algorithm, CheckKind, FailureSpec, HashOn, HealthchecksSpec, PassiveSpec, SuccessSpec, UpstreamSpec,
+};
 
 use crate::router::RouteSpec;
 
@@ -194,4 +200,6 @@ entity_types! {
     certificates, Certificate, "certificate": CertificateSpec;
     snis, Sni, "sni": SniSpec;
     ca_certificates, CaCertificate, "ca_certificate": CaCertificateSpec;
+    upstreams, Upstream, "upstream": UpstreamSpec;
+    targets, Target, "target": TargetSpec;
 }
