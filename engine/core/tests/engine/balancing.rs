@@ -1,9 +1,8 @@
 use std::net::SocketAddr;
-use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, Response, Upstream, closed_port, route, service, snapshot};
+use crate::support::{Gateway, Response, Upstream, closed_port, eventually, route, service, snapshot};
 
 pub const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -287,17 +286,15 @@ fn the_least_busy_target_is_chosen() {
     });
     let quick = named("quick");
     let least = json!({"algorithm": "least-connections"});
-    let gateway = Gateway::with(&balanced(&least, &[at(&slow, 1), at(&quick, 1)]));
-    let mut waiting = Vec::new();
-    // Ties alternate, so the slow one gets a request within two.
-    while slow.connections() == 0 {
-        let mut client = gateway.client();
-        client.send(GET);
-        waiting.push(client);
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    // The quick one's weight leaves room for a request that is not yet off the books.
+    let gateway = Gateway::with(&balanced(&least, &[at(&slow, 1), at(&quick, 2)]));
+    set_health(&gateway, &quick.address.to_string(), false);
+    let mut waiting = gateway.client();
+    waiting.send(GET);
+    eventually(|| slow.connections() == 1);
+    set_health(&gateway, &quick.address.to_string(), true);
     assert_eq!(count(&gateway, 10, "quick"), 10);
     drop(send);
-    assert!(waiting.iter_mut().all(|client| client.response().status == 200));
-    assert_eq!(slow.connections.load(Ordering::SeqCst), 1);
+    assert_eq!(waiting.response().status, 200);
+    assert_eq!(slow.connections(), 1);
 }
