@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from core.crud import rows
@@ -24,6 +24,18 @@ from schema.snapshot import Change, Delta, GatewaySettings, Limits, Snapshot, so
 from schema.terms import terms_hash
 
 _ROWS: Final = {plural: row for plural, row in ENTITY_ROWS.items() if row.entity.spec.gateways}
+
+_KINDS_IN_USE: Final = union_all(
+    *(
+        select(literal(plural)).where(
+            select(row.id)
+            .where(row.org_id == bindparam("org_id"), row.control_plane_id == bindparam("control_plane_id"))
+            .exists()
+        )
+        for plural, row in _ROWS.items()
+    )
+)
+"""Most control planes have few kinds of entities: one question saves a runtime that starts most of the others."""
 
 MAX_DELTA_CHANGES: Final = 1000
 """A runtime further behind than this gets everything: cheaper than replaying so much history."""
@@ -109,7 +121,11 @@ class _Reader:
         return common.model_copy(update={"credential_key": base64.b64encode(self._credential_key).decode()})
 
     def entities(self) -> dict[str, list[Document]]:
-        return sorted_entities({plural: list(self._documents(row).values()) for plural, row in _ROWS.items()})
+        whose = {"org_id": self._org_id, "control_plane_id": self._control_plane_id}
+        used = set(self._session.scalars(_KINDS_IN_USE, whose))
+        return sorted_entities(
+            {plural: list(self._documents(row).values()) if plural in used else [] for plural, row in _ROWS.items()}
+        )
 
     def changes(self, from_version: int) -> list[Change] | None:
         """The last change of each entity after a version, in order; None if the step cannot be made from history.

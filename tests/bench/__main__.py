@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench import churn, density, proxy, ready
+from tests.bench import churn, density, proxy, ready, start
 from tests.bench.processes import BenchError
 
 RESULTS = Path(__file__).parents[2] / "bench-results"
@@ -14,7 +14,9 @@ RESULTS = Path(__file__).parents[2] / "bench-results"
 
 def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["proxy", "ready", "density", "churn", "all"], default="all")
+    parser.add_argument(
+        "what", nargs="?", choices=["proxy", "ready", "density", "churn", "start", "all"], default="all"
+    )
     parser.add_argument(
         "--rounds", type=int, default=5, help="rounds of proxy, density and churn, things to compare taking turns"
     )
@@ -25,6 +27,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--runs", type=int, default=200, help="runs of the readiness measurement")
     parser.add_argument("--tenants", type=int, default=10_000, help="idle tenants of density")
     parser.add_argument("--entities", type=int, default=10_000, help="entities of churn's tenant")
+    parser.add_argument("--gateways", type=int, default=500, help="serverless gateways of start")
     options = parser.parse_args(words)
     try:
         if options.what in {"proxy", "all"}:
@@ -42,6 +45,8 @@ def main(words: list[str]) -> int:
             density.run(density.Plan(idle=options.tenants, rounds=options.rounds, seconds=options.seconds), RESULTS)
         if options.what in {"churn", "all"}:
             churn.run(churn.Plan(entities=options.entities, rounds=options.rounds, seconds=options.seconds), RESULTS)
+        if options.what in {"start", "all"}:
+            start.run(options.gateways, RESULTS)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

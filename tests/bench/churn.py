@@ -13,18 +13,15 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tests.bench.installation import Address, Api, installation
+from tests.bench.installation import Address, Api, at_once, installation
 from tests.bench.load import ROOT, Load, build_tools
 from tests.bench.processes import OTHER_CORE, BenchError, Pinned, free_ports
 from tests.bench.report import machine, quantile, table, write_json
 from tests.bench.scene import Bar, Scene, print_bars
 from tests.bench.tenants import PATH, SECRET, SPARE, Shape
 from tests.bench.traffic import Client, TrafficError
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
 
 _WRITERS = 8
 _PROBE_EVERY = 5
@@ -191,7 +188,7 @@ class _Churn:
             made = await api.call("POST", routes, {"name": f"spare-{number}", "paths": [f"{SPARE}/{number}"]})
             self._routes.append(made["id"])
 
-        await _at_once((make(number) for number in range(count)), _WRITERS)
+        await at_once((make(number) for number in range(count)), _WRITERS)
         gateway = Client(self._address.gateway, self._host)
         await self._until_live(gateway, f"{SPARE}/{count - 1}")
         await gateway.close()
@@ -260,18 +257,6 @@ class _Churn:
             await asyncio.sleep(_PROBE_SECONDS)
         message = f"not live after {_PATIENCE_SECONDS:g} s"
         raise BenchError(message)
-
-
-async def _at_once(work: Any, count: int) -> None:
-    """Do all of it, `count` at a time."""
-    left = iter(work)
-
-    async def worker() -> None:
-        for one in left:
-            job: Coroutine[Any, Any, None] = one
-            await job
-
-    await asyncio.gather(*(worker() for _ in range(count)))
 
 
 def _milliseconds(seconds: list[float]) -> dict[str, float]:

@@ -18,7 +18,7 @@ from tests.bench.processes import BenchError
 from tests.support.stack import Stack
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Coroutine, Generator, Iterable, Mapping
 
 ROOT = Path(__file__).parents[2]
 POLL_SECONDS = 0.005
@@ -46,6 +46,16 @@ def installation() -> Generator[Address]:
     if running is not None:
         yield running
         return
+    with own_stack() as own:
+        yield address_of(own.env)
+
+
+@contextlib.contextmanager
+def own_stack() -> Generator[Stack]:
+    """An installation of our own on free ports, with an empty state, ended afterwards.
+
+    Raises: BenchError: it does not start.
+    """
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as place:
         own = Stack(Path(place) / "state")
         try:
@@ -53,7 +63,7 @@ def installation() -> Generator[Address]:
                 own.start()
             except AssertionError as error:  # what a test would see
                 raise BenchError(str(error)) from None
-            yield _stack_of(own.env)
+            yield own
         finally:
             own.clean_up()
 
@@ -67,7 +77,7 @@ def running_stack() -> Address | None:
         return None
     if not all(environment.get(name) for name in _REQUIRED):
         return None
-    stack = _stack_of(environment)
+    stack = address_of(environment)
     try:
         answer = httpx.get(f"{stack.api}/v3/users/me", headers={"Authorization": f"Bearer {stack.token}"}, timeout=5)
     except httpx.TransportError:
@@ -75,9 +85,21 @@ def running_stack() -> Address | None:
     return stack if answer.status_code == 200 else None
 
 
-def _stack_of(environment: Mapping[str, str]) -> Address:
+def address_of(environment: Mapping[str, str]) -> Address:
+    """From what `.sluice/env` says."""
     api, token, gateway = (environment[name] for name in _REQUIRED)
     return Address(api, token, gateway)
+
+
+async def at_once(work: Iterable[Coroutine[Any, Any, None]], count: int) -> None:
+    """Do all of it, `count` at a time."""
+    left = iter(work)
+
+    async def worker() -> None:
+        for one in left:
+            await one
+
+    await asyncio.gather(*(worker() for _ in range(count)))
 
 
 class Api:

@@ -99,7 +99,7 @@ async def broken_off(port: int, host: str) -> None:
     """Reads an answer whose backend breaks off in the body."""
     reader, writer = await _connect(port)
     async with _closing(writer):
-        writer.write(f"GET {PATH}/cut HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        writer.write(f"GET {PATH}/cut HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         while await reader.read(65536):
             pass
 

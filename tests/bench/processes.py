@@ -101,8 +101,7 @@ class Pinned:
 
     def usage(self) -> Usage:
         """What it and its descendants have used."""
-        family = descendants(self._process.pid)
-        return Usage(sum(map(_cpu_seconds, family)), sum(map(_resident_bytes, family)))
+        return usage_of(self._process.pid)
 
     def holdings(self) -> Holdings:
         """What it holds itself: taskset becomes the command."""
@@ -140,6 +139,12 @@ class Driven(Pinned):
         pipes: list[IO[bytes] | None] = [self._process.stdin, self._process.stdout]
         for pipe in filter(None, pipes):
             pipe.close()
+
+
+def usage_of(pid: int) -> Usage:
+    """What a process and its descendants have used."""
+    family = descendants(pid)
+    return Usage(sum(map(_cpu_seconds, family)), sum(map(_resident_bytes, family)))
 
 
 def descendants(pid: int) -> list[int]:

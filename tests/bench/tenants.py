@@ -29,7 +29,7 @@ from schema.declarative import load
 from schema.snapshot import GatewaySettings, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
 HOSTS = "t{}.bench.test"
 """A tenant's host, by its number; the load generator counts the same way."""
@@ -39,7 +39,7 @@ SPARE = "/spare"
 SECRET = "Bearer bench-2b7e151628aed2a6"
 ORGANIZATION = UUID("00000000-0000-4000-8000-0000000000ff")
 _CREDENTIAL_KEY = bytes(range(32))
-_CHANGES_KEPT = 200
+_CHANGES_KEPT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,11 @@ class Shape:
 
 @dataclass(slots=True)
 class Tenant:
-    """A tenant and its last changes: the version that each made, and the change."""
+    """A tenant and the numbers of its last changes; each made the version one higher."""
 
     shape: Shape
     version: int = 1
-    changes: deque[tuple[int, dict[str, Any]]] = field(default_factory=lambda: deque(maxlen=_CHANGES_KEPT))
+    changes: deque[int] = field(default_factory=lambda: deque(maxlen=_CHANGES_KEPT))
 
 
 class ManyTenants:
@@ -103,12 +103,8 @@ class ManyTenants:
         """The count-th change of a tenant, of one of its spare routes; its id and the new version."""
         key = control_plane_id(number)
         tenant = self._tenants[key]
-        routes = _spare_routes(tenant.shape)
-        route = routes[count * 7919 % len(routes)] | {"paths": [f"{SPARE}/changed-{count}"]}
         tenant.version += 1
-        tenant.changes.append(
-            (tenant.version, {"operation": "put", "type": "routes", "id": route["id"], "entity": route})
-        )
+        tenant.changes.append(count)
         self._tell(Version(type="version", control_plane_id=UUID(key), version=tenant.version))
         return key, tenant.version
 
@@ -135,8 +131,12 @@ class ManyTenants:
             "limits": tenant.shape.limits,
         }
         if from_version is not None and from_version >= tenant.version - len(tenant.changes):
-            newest = {change["id"]: change for version, change in tenant.changes if version > from_version}
-            delta = {"kind": "delta", "from_version": from_version, "changes": list(newest.values())}
+            missed = list(tenant.changes)[len(tenant.changes) - (tenant.version - from_version) :]
+            changes = [
+                {"operation": "put", "type": "routes", "id": route["id"], "entity": route}
+                for route in _changed(tenant.shape, missed).values()
+            ]
+            delta = {"kind": "delta", "from_version": from_version, "changes": changes}
             return ConfigUpdate.read(json.dumps(head | delta).encode())
         # A later snapshot holds what changed, too.
         document = json.dumps(head | {"kind": "snapshot"}).encode()
@@ -221,7 +221,14 @@ def _encoded(shape: Shape) -> bytes:
     return json.dumps(_entities(shape)).encode()
 
 
+def _changed(shape: Shape, counts: Iterable[int]) -> dict[str, dict[str, Any]]:
+    """Routes by id, as these changes leave them."""
+    routes = _spare_routes(shape)
+    changed = ((routes[count * 7919 % len(routes)], count) for count in counts)
+    return {route["id"]: route | {"paths": [f"{SPARE}/changed-{count}"]} for route, count in changed}
+
+
 def _current(tenant: Tenant) -> dict[str, list[dict[str, Any]]]:
-    newest = {change["id"]: change["entity"] for _, change in tenant.changes}
+    newest = _changed(tenant.shape, tenant.changes)
     entities = _entities(tenant.shape)
     return entities | {"routes": [newest.get(route["id"], route) for route in entities["routes"]]}

@@ -43,7 +43,7 @@ def empty(snapshot: Snapshot) -> Delta:
 def test_what_is_too_old_is_a_snapshot_and_what_is_gone_is_gone() -> None:
     control_plane = ManyTenants()
     key = control_plane.assign(1, Shape(9000, spare_routes=1))
-    for count in range(201):
+    for count in range(1001):
         control_plane.change(1, count)
     assert isinstance(fetch(control_plane, key, 1), Snapshot)
     assert isinstance(fetch(control_plane, key, 2), Delta)
