@@ -34,4 +34,5 @@ mod service_tls;
 pub mod slots;
 pub mod store;
 pub mod tenant;
+mod turns;
 pub mod update;

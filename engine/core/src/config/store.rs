@@ -10,6 +10,7 @@ use super::compile::{Input, Parts};
 use super::entities::{Draft, EntitySet};
 use super::hosts::{HostTable, Slot};
 use super::tenant::Tenant;
+use super::turns::Turns;
 use super::update::{Change, Delta, FORMAT, Limits, Report, Settings, Snapshot, Update, reported, whole};
 use crate::error::ConfigError;
 use crate::stats::{Counters, Totals};
@@ -53,9 +54,12 @@ struct Proposal {
     draft: Draft,
 }
 
-/// The tenants. Writers take turns; readers only look at the [`HostTable`].
+/// The tenants. Requests only look at the [`HostTable`]. Updates of one tenant take turns; what they compile keeps neither
+/// other tenants waiting nor those who ask for numbers.
 pub struct Store {
+    /// Held for moments only: nothing is compiled or taken apart meanwhile.
     held: Mutex<State>,
+    turns: Turns,
     threads: usize,
     upkeep: Arc<Upkeep>,
     /// Read by every request.
@@ -64,7 +68,8 @@ pub struct Store {
 
 #[derive(Default)]
 struct State {
-    tenants: HashMap<String, Held>,
+    tenants: HashMap<String, Arc<Held>>,
+    /// Who has a host, or is about to.
     owners: HashMap<String, String>,
     numbered: u64,
     /// Versions that requests may still be served from. A worker never holds the last reference to one, for taking a
@@ -73,10 +78,10 @@ struct State {
 }
 
 impl State {
-    /// Lets go of the versions that no request needs any more.
-    fn reap(&mut self) {
+    /// The versions that no request needs any more, to be let go of where nobody waits for it.
+    fn reap(&mut self) -> Vec<Arc<Tenant>> {
         // Nobody can take a new reference: a retired version is in no slot.
-        self.retired.retain(|tenant| Arc::strong_count(tenant) > 1);
+        self.retired.extract_if(.., |tenant| Arc::strong_count(tenant) == 1).collect()
     }
 }
 
@@ -84,70 +89,73 @@ impl Store {
     /// An empty store for so many worker threads.
     #[must_use]
     pub fn new(threads: usize, upkeep: Arc<Upkeep>) -> Self {
-        Self { held: Mutex::default(), threads, upkeep, hosts: HostTable::new() }
+        Self { held: Mutex::default(), turns: Turns::default(), threads, upkeep, hosts: HostTable::new() }
     }
 
     /// Applies an update, all or nothing.
     pub fn apply(&self, update: &[u8]) -> Report {
         match serde_json::from_slice(update) {
-            Ok(Update::Snapshot(snapshot)) => self.snapshot(snapshot),
-            Ok(Update::Delta(delta)) => self.delta(delta),
+            Ok(Update::Snapshot(snapshot)) => {
+                let id = snapshot.control_plane_id.clone();
+                self.turns.take(&id, || self.snapshot(snapshot))
+            }
+            Ok(Update::Delta(delta)) => {
+                let id = delta.control_plane_id.clone();
+                self.turns.take(&id, || self.delta(delta))
+            }
             Err(error) => Report::refused("", 0, None, format!("unreadable update: {}", position(&error))),
         }
     }
 
     /// Forgets a tenant. Returns whether it was there.
     pub fn remove(&self, control_plane_id: &str) -> bool {
-        let mut state = self.lock();
-        let Some(held) = state.tenants.remove(control_plane_id) else {
-            return false;
-        };
-        for host in &held.hosts {
-            state.owners.remove(host);
-            self.hosts.remove(host);
-        }
-        held.balancers.close(&self.upkeep);
-        state.retired.push(held.slot.current.load_full());
-        state.reap();
-        true
+        self.turns.take(control_plane_id, || {
+            let mut state = self.lock();
+            let Some(held) = state.tenants.remove(control_plane_id) else { return false };
+            for host in &held.hosts {
+                state.owners.remove(host);
+                self.hosts.remove(host);
+            }
+            state.retired.push(held.slot.current.load_full());
+            drop(state);
+            held.balancers.close(&self.upkeep);
+            self.reap();
+            true
+        })
     }
 
     /// The health of all upstreams per control plane.
     #[must_use]
     pub fn health(&self) -> BTreeMap<String, UpstreamHealths> {
-        let held: Vec<_> = self.lock().tenants.iter().map(|(id, held)| (id.clone(), held.balancers.clone())).collect();
-        held.into_iter().map(|(id, balancers)| (id, balancers.health())).collect()
+        self.all().into_iter().map(|(id, held)| (id, held.balancers.health())).collect()
     }
 
     /// Sets the health of a target; returns whether there is one.
     pub fn set_target_health(&self, order: &HealthOrder) -> bool {
-        let balancers = self.lock().tenants.get(&order.control_plane_id).map(|held| held.balancers.clone());
-        balancers.is_some_and(|balancers| balancers.set_health(order))
+        self.find(&order.control_plane_id).is_some_and(|held| held.balancers.set_health(order))
     }
 
     /// The version held per control plane.
     #[must_use]
     pub fn versions(&self) -> BTreeMap<String, u64> {
-        self.lock().tenants.iter().map(|(id, held)| (id.clone(), held.version)).collect()
+        self.all().into_iter().map(|(id, held)| (id, held.version)).collect()
     }
 
     /// The counters per control plane.
     #[must_use]
     pub fn totals(&self) -> BTreeMap<String, TenantTotals> {
+        // Asked for every few seconds: what the last change left behind does not stay until the next one.
+        self.reap();
         let totals = |held: &Held| TenantTotals {
             organization_id: held.organization_id.clone(),
             totals: held.counters.totals(),
         };
-        let mut state = self.lock();
-        // Asked for every few seconds: what the last change left behind does not stay until the next one.
-        state.reap();
-        state.tenants.iter().map(|(id, held)| (id.clone(), totals(held))).collect()
+        self.all().into_iter().map(|(id, held)| (id, totals(&held))).collect()
     }
 
     fn snapshot(&self, snapshot: Snapshot) -> Report {
-        let mut state = self.lock();
-        let held = state.tenants.get(&snapshot.control_plane_id);
-        let mut draft = Draft::of(held.map(|held| held.entities.clone()).unwrap_or_default());
+        let held = self.find(&snapshot.control_plane_id);
+        let mut draft = Draft::of(held.as_ref().map(|held| held.entities.clone()).unwrap_or_default());
         draft.replace_all(snapshot.entities);
         let proposal = Proposal {
             organization_id: snapshot.organization_id,
@@ -158,13 +166,12 @@ impl Store {
             limits: snapshot.limits,
             draft,
         };
-        self.install(&mut state, snapshot.format, proposal)
+        self.install(held.as_deref(), snapshot.format, proposal)
     }
 
     fn delta(&self, delta: Delta) -> Report {
-        let mut state = self.lock();
-        let held = state.tenants.get(&delta.control_plane_id);
-        let Some(held) = held.filter(|held| held.version == delta.from_version) else {
+        let held = self.find(&delta.control_plane_id).filter(|held| held.version == delta.from_version);
+        let Some(held) = held else {
             let message = "the delta does not start at the version held";
             return Report::version_gap(&delta.control_plane_id, delta.version, message);
         };
@@ -183,18 +190,16 @@ impl Store {
                 Change::Delete { r#type, id } => proposal.draft.delete(&r#type, &id),
             }
         }
-        self.install(&mut state, delta.format, proposal)
+        self.install(Some(&held), delta.format, proposal)
     }
 
-    fn install(&self, state: &mut State, format: u32, mut proposal: Proposal) -> Report {
+    /// Puts a proposal in the place of what is held. To be called in the tenant's turn.
+    fn install(&self, earlier: Option<&Held>, format: u32, mut proposal: Proposal) -> Report {
         let (id, version) = (proposal.control_plane_id.clone(), proposal.version);
         if format != FORMAT {
             return Report::refused(&id, version, Some("format"), format!("this engine reads format {FORMAT} only"));
         }
-        let mut errors = check_owner(state, &proposal);
-        let earlier = state.tenants.get(&id);
-        let number = earlier.map_or(state.numbered + 1, |held| held.number);
-        let counters = earlier.map_or_else(|| Arc::new(Counters::new(self.threads)), |held| held.counters.clone());
+        let number = earlier.map_or_else(|| self.take_number(), |held| held.number);
         let compiled = std::mem::take(&mut proposal.draft).finish().and_then(|(entities, changes)| {
             let limits = &proposal.limits;
             let balancers = earlier.map(|held| held.balancers.clone()).unwrap_or_default();
@@ -211,25 +216,31 @@ impl Store {
             let parts = earlier.map_or(&Parts::default(), |held| &held.parts).updated(&input)?;
             Ok((entities, parts, proposed))
         });
-        let (entities, parts, proposed) = match compiled {
-            Ok(compiled) if errors.is_empty() => compiled,
-            found => {
-                errors.extend(found.err().into_iter().flatten());
+        let claimed = match &compiled {
+            Ok(_) => self.claim(&proposal),
+            Err(_) => Err(check_owner(&self.lock(), &proposal)),
+        };
+        let (entities, parts, proposed) = match (compiled, claimed) {
+            (Ok(compiled), Ok(())) => compiled,
+            (compiled, claimed) => {
+                let errors = [claimed.err(), compiled.err()].into_iter().flatten().flatten().collect();
                 return Report { control_plane_id: id, version, accepted: false, errors: reported(errors) };
             }
         };
+        // From here on nothing can be refused.
         let (settings, limits) = (&proposal.settings, &proposal.limits);
+        let counters = earlier.map_or_else(|| Arc::new(Counters::new(self.threads)), |held| held.counters.clone());
         let tenant = Arc::new(parts.tenant((number, version), settings, limits, counters.clone()));
         let balancers = proposed.install(&self.upkeep);
-        let (slot, before) = match state.tenants.get(&id) {
+        let mut state = self.lock();
+        let (slot, before) = match earlier {
             Some(held) => {
                 state.retired.push(held.slot.current.swap(tenant));
-                (held.slot.clone(), held.hosts.clone())
+                (held.slot.clone(), &*held.hosts)
             }
-            None => (Arc::new(Slot { current: ArcSwap::new(tenant) }), Vec::new()),
+            None => (Arc::new(Slot { current: ArcSwap::new(tenant) }), &[][..]),
         };
-        self.move_hosts(state, &id, &before, &proposal.hosts, &slot);
-        state.numbered = state.numbered.max(number);
+        self.move_hosts(&mut state, before, &proposal.hosts, &slot);
         let held = Held {
             number,
             organization_id: proposal.organization_id,
@@ -243,14 +254,27 @@ impl Store {
             slot,
             counters,
         };
-        state.tenants.insert(id.clone(), held);
-        state.reap();
+        let replaced = state.tenants.insert(id.clone(), Arc::new(held));
+        drop(state);
+        drop(replaced);
+        self.reap();
         Report { control_plane_id: id, version, accepted: true, errors: Vec::new() }
     }
 
-    fn move_hosts(&self, state: &mut State, id: &str, before: &[String], after: &[String], slot: &Arc<Slot>) {
+    /// Takes hosts for a control plane, if all of them are free or its own.
+    fn claim(&self, proposal: &Proposal) -> Result<(), Vec<ConfigError>> {
+        let mut state = self.lock();
+        let errors = check_owner(&state, proposal);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let id = &proposal.control_plane_id;
+        state.owners.extend(proposal.hosts.iter().map(|host| (host.clone(), id.clone())));
+        Ok(())
+    }
+
+    fn move_hosts(&self, state: &mut State, before: &[String], after: &[String], slot: &Arc<Slot>) {
         for host in after.iter().filter(|host| !before.contains(host)) {
-            state.owners.insert(host.clone(), id.to_owned());
             self.hosts.insert(host, slot);
         }
         for host in before.iter().filter(|host| !after.contains(host)) {
@@ -259,8 +283,27 @@ impl Store {
         }
     }
 
+    fn find(&self, control_plane_id: &str) -> Option<Arc<Held>> {
+        self.lock().tenants.get(control_plane_id).cloned()
+    }
+
+    fn all(&self) -> Vec<(String, Arc<Held>)> {
+        self.lock().tenants.iter().map(|(id, held)| (id.clone(), held.clone())).collect()
+    }
+
+    fn take_number(&self) -> u64 {
+        let mut state = self.lock();
+        state.numbered += 1;
+        state.numbered
+    }
+
+    fn reap(&self) {
+        let free = self.lock().reap();
+        drop(free);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic while compiling leaves the state as it was: everything is stored after the last fallible step.
+        // Nothing that can panic happens while it is held.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -326,5 +369,30 @@ mod tests {
         assert!(alive.upgrade().is_some());
         assert!(store.totals().len() < 2);
         assert!(alive.upgrade().is_none());
+    }
+
+    #[test]
+    fn nobody_waits_for_a_neighbour_that_is_being_compiled() {
+        let store = Store::new(1, Arc::default());
+        let apply = |id: &str, hosts: &[&str]| {
+            let snapshot = json!({
+                "kind": "snapshot", "format": 1, "organization_id": "org", "control_plane_id": id, "version": 1,
+                "hosts": hosts, "entities": {},
+                "settings": {
+                    "router_flavor": "traditional_compatible", "trusted_ips": [], "real_ip_header": "x", "headers": [],
+                },
+            });
+            store.apply(snapshot.to_string().as_bytes()).accepted
+        };
+        store.turns.take("slow", || {
+            assert!(apply("quick", &["a", "b"]));
+            assert_eq!((store.versions().len(), store.totals().len(), store.health().len()), (1, 1, 1));
+            assert!(store.remove("quick"));
+        });
+        // Hosts are claimed by whoever is first, and free again afterwards.
+        assert!(apply("slow", &["a"]) && !apply("quick", &["a", "b"]) && apply("other", &["b"]));
+        assert!(apply("slow", &["c"]) && apply("quick", &["a"]));
+        let numbers = ["a", "b", "c"].map(|host| store.hosts.find(host).unwrap().number);
+        assert!(numbers[0] != numbers[1] && numbers[1] != numbers[2] && numbers[2] != numbers[0]);
     }
 }

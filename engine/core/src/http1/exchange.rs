@@ -333,6 +333,7 @@ impl Connection {
         if !upstreams_fault || failure == Failure::Exhausted {
             self.latency = None;
         }
+        self.kept_bytes = self.received_bytes();
         // A body that was read to its end leaves the connection usable.
         if self.up.source_is_done() {
             self.framing.framing = Framing::None;

@@ -85,7 +85,10 @@ impl Connection {
             {
                 match self.buffer_body(body_limit.unwrap_or(LARGEST_BUFFERED)).await {
                     Ok(()) => {}
-                    Err(NoBody::Gone) => return Verdict::End(After::Close),
+                    Err(NoBody::Gone) => {
+                        self.answered(tenant, 499, 0, 0);
+                        return Verdict::End(After::Close);
+                    }
                     Err(NoBody::Refused(status, message)) => answer = Some(Response::failure(status, message)),
                 }
             }

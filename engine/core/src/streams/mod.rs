@@ -3,9 +3,10 @@
 //! A listener for streams belongs to the tenant of the host `*`. A connection has one route for its whole life, found by
 //! its addresses and, where clients speak TLS, by the server name in the first message of their handshake.
 
+mod connect;
 mod hello;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,22 +17,17 @@ use tokio::time::timeout;
 use tokio_rustls::StartHandshake;
 
 use crate::config::hosts::HostTable;
-use crate::config::tenant::{Address, Service, Tenant};
-use crate::counts::Share;
+use crate::config::tenant::Tenant;
 use crate::http1::head::Framing;
 use crate::http1::pump::{Coding, Pump};
 use crate::http1::tunnel::{End, join};
-use crate::net::address::canonical;
 use crate::net::buffer::Buffer;
 use crate::net::deadline::Deadline;
 use crate::net::stream::Stream;
 use crate::router::StreamInput;
 use crate::tls::server::named;
-use crate::upstream::balancer::Balancer;
-use crate::upstream::balancer::table::{Choice, Tried};
-use crate::upstream::connect::{NoAddress, addresses, secure};
-use crate::upstream::health::Outcome;
 use crate::worker::Worker;
+use connect::{Reached, connect};
 use hello::Hello;
 
 /// Size of the read buffers of a connection that has not moved much yet.
@@ -56,7 +52,7 @@ pub async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr, tls: bo
         return;
     };
     let Some(service) = tenant.routes[route].service.clone() else { return };
-    let Some((upstream, _upstream_share)) = connect(&worker, &tenant, &service).await else { return };
+    let Some(reached) = connect(&worker, &tenant, &service, &stream, peer.ip()).await else { return };
     tenant.counters.stream_began(worker.index);
     let (mut up, mut down) = (Pump::default(), Pump::default());
     for pump in [&mut up, &mut down] {
@@ -65,6 +61,7 @@ pub async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr, tls: bo
     let already = sent.len() as u64;
     up.out = sent;
     let mut client = End { stream, buffer: Buffer::with_size(READ_BUFFER) };
+    let Reached { stream: upstream, _held } = reached;
     let mut upstream = End { stream: upstream, buffer: Buffer::with_size(READ_BUFFER) };
     let mut deadline = Deadline::after(service.read_timeout);
     let whole =
@@ -103,83 +100,4 @@ async fn admit(worker: &Rc<Worker>, mut tcp: TcpStream, source: SocketAddr, tls:
     let (config, _) = worker.shared.tls.answer(Some(&tenant), &accepted.client_hello(), false);
     let stream = StartHandshake::from_parts(accepted, tcp).into_stream(config).await.ok()?;
     Some(Admitted { stream: Stream::Tls(Box::new(stream.into())), sent: Vec::new(), tenant, route })
-}
-
-/// Connects to the service. Only connecting is tried again: afterwards the client's bytes are on their way.
-async fn connect(worker: &Rc<Worker>, tenant: &Tenant, service: &Service) -> Option<(Stream, Share)> {
-    let targets: Result<Rc<[IpAddr]>, NoAddress> = match &service.address {
-        Address::Literal(address, true) => Ok(Rc::new([*address])),
-        Address::Literal(_, false) => Err(NoAddress::Refused),
-        Address::Name(_) => addresses(worker, tenant, service).await,
-        Address::Balanced(balancer) => return balanced(worker, tenant, service, balancer).await,
-    };
-    let counters = &tenant.counters;
-    let targets = match targets {
-        Ok(targets) => targets,
-        Err(NoAddress::Refused) => {
-            counters.upstream_refused(worker.index);
-            return None;
-        }
-        Err(NoAddress::Unresolved | NoAddress::NoPeer) => {
-            counters.upstream_error(worker.index);
-            return None;
-        }
-    };
-    for attempt in 0..=service.retries as usize {
-        if attempt > 0 {
-            counters.upstream_retry(worker.index);
-        }
-        let address = SocketAddr::new(canonical(targets[attempt % targets.len()]), service.port);
-        let Some(share) = worker.shared.counts.upstream(worker.shared.bounds.upstream_connections) else { break };
-        let opening = open(worker, tenant.number, service, address);
-        if let Ok(Ok(stream)) = timeout(service.connect_timeout, opening).await {
-            return Some((stream, share));
-        }
-        if worker.stopping.get() {
-            break;
-        }
-    }
-    counters.upstream_error(worker.index);
-    None
-}
-
-/// Connects to a target of the service's upstream.
-async fn balanced(
-    worker: &Rc<Worker>,
-    tenant: &Tenant,
-    service: &Service,
-    balancer: &Arc<Balancer>,
-) -> Option<(Stream, Share)> {
-    let now = worker.shared.clock.elapsed();
-    balancer.ready(&worker.shared.upkeep, now, service.connect_timeout).await;
-    let mut tried = Tried::default();
-    for attempt in 0..=service.retries {
-        let choice = Choice { key: 0, token: None, tried: &tried, random: worker.next_random(), now };
-        let Ok(picked) = balancer.pick(&choice) else { break };
-        if attempt > 0 {
-            tenant.counters.upstream_retry(worker.index);
-        }
-        let Some(share) = worker.shared.counts.upstream(worker.shared.bounds.upstream_connections) else { break };
-        let opening = open(worker, tenant.number, service, picked.entry().peer.address);
-        match timeout(service.connect_timeout, opening).await {
-            Ok(Ok(stream)) => return Some((stream, share)),
-            Ok(Err(_)) => balancer.report(&picked, Outcome::TcpFailure),
-            Err(_) => balancer.report(&picked, Outcome::Timeout),
-        }
-        tried.add(&picked.entry().peer);
-        if worker.stopping.get() {
-            break;
-        }
-    }
-    tenant.counters.upstream_error(worker.index);
-    None
-}
-
-async fn open(worker: &Worker, tenant: u64, service: &Service, address: SocketAddr) -> std::io::Result<Stream> {
-    let tcp = TcpStream::connect(address).await?;
-    tcp.set_nodelay(true)?;
-    Ok(match &service.tls {
-        None => Stream::Plain(tcp),
-        Some(identity) => Stream::Tls(Box::new(secure(worker, tenant, identity, tcp, &[]).await?.into())),
-    })
 }

@@ -136,3 +136,71 @@ fn connections_are_bounded_per_tenant() {
     assert_eq!(held[1].response().status, 200);
     assert_eq!(gateway.ask(GET).status, 200);
 }
+
+/// Asks over HTTP/2; the answer's status is awaited.
+fn ask(client: &h2::client::SendRequest<bytes::Bytes>, url: &str) -> impl Future<Output = u16> + use<> {
+    let request = http::Request::get(url).body(()).unwrap();
+    let (response, _) = client.clone().send_request(request, true).unwrap();
+    async move { response.await.unwrap().status().as_u16() }
+}
+
+async fn http2(gateway: &Gateway) -> h2::client::SendRequest<bytes::Bytes> {
+    let tcp = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
+    let (client, connection) = h2::client::handshake(tcp).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async { tokio::time::timeout(PATIENCE, test).await.unwrap() });
+}
+
+#[test]
+fn an_http2_connection_counts_once_whatever_its_streams() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::with(&limited(&upstream, &[("max_connections", 1)]));
+    run(async {
+        let first = http2(&gateway).await;
+        let answers: Vec<_> = (0..20).map(|_| ask(&first, "http://a/")).collect();
+        for answer in answers {
+            assert_eq!(answer.await, 200);
+        }
+        let second = http2(&gateway).await;
+        assert_eq!((ask(&second, "http://a/").await, gateway.ask(GET).status), (429, 429));
+        assert_eq!(ask(&first, "http://a/").await, 200);
+        // The place is free once the connection has ended.
+        drop(first);
+        while ask(&second, "http://a/").await == 429 {}
+        assert_eq!(gateway.ask(GET).status, 429);
+    });
+}
+
+#[test]
+fn each_stream_counts_as_a_request_at_once() {
+    let (arrived, arrivals) = mpsc::channel();
+    let arrived = Mutex::new(arrived);
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let opens = gate.clone();
+    let upstream = Upstream::new(move |mut client, _| {
+        while client.head().is_some() {
+            let _ = arrived.lock().unwrap().send(());
+            drop(opens.1.wait_while(opens.0.lock().unwrap(), |open| !*open).unwrap());
+            client.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let gateway = Gateway::with(&limited(&upstream, &[("max_concurrent_requests", 3)]));
+    run(async {
+        let client = http2(&gateway).await;
+        let waiting: Vec<_> = (0..3).map(|_| tokio::spawn(ask(&client, "http://a/"))).collect();
+        let arrivals = tokio::task::spawn_blocking(move || (0..3).all(|_| arrivals.recv_timeout(PATIENCE).is_ok()));
+        assert!(arrivals.await.unwrap());
+        assert_eq!(ask(&client, "http://a/").await, 429);
+        *gate.0.lock().unwrap() = true;
+        gate.1.notify_all();
+        for answer in waiting {
+            assert_eq!(answer.await.unwrap(), 200);
+        }
+        assert_eq!(ask(&client, "http://a/").await, 200);
+    });
+}

@@ -176,6 +176,84 @@ fn tenants_have_a_limit_of_streams() {
     assert_eq!(first.exactly(1), b"y");
 }
 
+/// A backend that says its name to whoever connects, and then waits for the end.
+fn announcing(name: &'static str) -> Upstream {
+    Upstream::new(move |mut client, _| {
+        client.send(name);
+        client.rest();
+    })
+}
+
+fn balanced(algorithm: &str, targets: &[SocketAddr]) -> Value {
+    let mut service = stream_service("a", "tcp", closed_port());
+    service["host"] = json!("u");
+    let mut update = snapshot(1, &[service], &[stream_route("a", "tcp", &[])]);
+    let unhealthy = json!({"tcp_failures": 1});
+    update["entities"]["upstreams"] = json!([{
+        "id": "up", "name": "u", "algorithm": algorithm, "hash_on": if algorithm == "round-robin" { "none" } else { "ip" },
+        "healthchecks": {"passive": {"type": "tcp", "unhealthy": unhealthy}},
+    }]);
+    let target = |address: &SocketAddr| {
+        let text = address.to_string();
+        json!({"id": text, "upstream": {"id": "up"}, "target": text, "weight": 100})
+    };
+    update["entities"]["targets"] = targets.iter().map(target).collect();
+    update
+}
+
+#[test]
+fn streams_are_balanced_and_failures_are_remembered() {
+    let (a, b, closed) = (announcing("a"), announcing("b"), closed_port());
+    let gateway = gateway_with(&json!({}), &balanced("round-robin", &[a.address, closed, b.address]));
+    let names: Vec<_> = (0..20).map(|_| gateway.client().exactly(1)).collect();
+    assert_eq!(names.iter().filter(|name| **name == b"a").count(), 10, "{names:?}");
+    // The dead one was tried once, and then no more.
+    assert_eq!(gateway.counter("upstream_retries_total"), 1);
+    assert_eq!((gateway.counter("streams_total"), gateway.counter("upstream_errors_total")), (20, 0));
+    let health: Value = serde_json::from_slice(&gateway.engine.health()).unwrap();
+    assert!(health["cp"]["up"].to_string().contains("UNHEALTHY"), "{health}");
+}
+
+#[test]
+fn a_client_always_finds_the_same_target() {
+    let upstreams = ["a", "b", "c"].map(announcing);
+    let addresses = upstreams.each_ref().map(|upstream| upstream.address);
+    let gateway = gateway_with(&json!({}), &balanced("consistent-hashing", &addresses));
+    let first = gateway.client().exactly(1);
+    assert!((0..10).all(|_| gateway.client().exactly(1) == first));
+}
+
+#[test]
+fn streams_under_way_count_as_connections_of_their_target() {
+    let (a, b) = (announcing("a"), announcing("b"));
+    let gateway = gateway_with(&json!({}), &balanced("least-connections", &[a.address, b.address]));
+    let mut clients: Vec<_> = (0..10).map(|_| gateway.client()).collect();
+    let names: Vec<_> = clients.iter_mut().map(|client| client.exactly(1)).collect();
+    assert_eq!(names.iter().filter(|name| **name == b"a").count(), 5, "{names:?}");
+}
+
+#[test]
+fn a_client_that_breaks_off_is_connected_no_further() {
+    let (event, events) = std::sync::mpsc::channel();
+    // Accepts connections, but never answers a handshake.
+    let event = std::sync::Mutex::new(event);
+    let upstream = Upstream::new(move |mut client, _| {
+        client.exactly(1);
+        event.lock().unwrap().send("begun").unwrap();
+        client.rest();
+        event.lock().unwrap().send("over").unwrap();
+    });
+    let mut service = stream_service("a", "tls", upstream.address);
+    service["connect_timeout"] = json!(600_000);
+    let gateway = gateway(&[service], &[stream_route("a", "tcp", &[])]);
+    let client = gateway.client();
+    assert_eq!(events.recv_timeout(PATIENCE), Ok("begun"));
+    socket2::SockRef::from(&client.stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(client);
+    assert_eq!(events.recv_timeout(PATIENCE), Ok("over"));
+    assert_eq!((gateway.counter("streams_total"), gateway.counter("upstream_errors_total")), (0, 0));
+}
+
 #[test]
 fn streams_drain_when_the_engine_stops() {
     let gateway = tcp_gateway(parrot().address);

@@ -1,6 +1,7 @@
 //! What of a request selects its target.
 
 use std::hash::Hasher;
+use std::net::IpAddr;
 
 use twox_hash::XxHash64;
 
@@ -32,6 +33,15 @@ impl Cookie {
             let value = pair.strip_prefix(self.name.as_bytes())?.strip_prefix(b"=")?;
             (!value.is_empty()).then_some(value)
         })
+    }
+}
+
+/// The key of a client by its address.
+#[must_use]
+pub fn address_key(address: IpAddr) -> u64 {
+    match address {
+        IpAddr::V4(address) => XxHash64::oneshot(0, &address.octets()),
+        IpAddr::V6(address) => XxHash64::oneshot(0, &address.octets()),
     }
 }
 
@@ -122,10 +132,7 @@ impl Input {
             // A cookie is the caller's.
             Self::None | Self::Cookie(_) => {}
             Self::Consumer => write(consumer?.as_bytes()),
-            Self::Ip => match request.client_ip {
-                std::net::IpAddr::V4(address) => write(&address.octets()),
-                std::net::IpAddr::V6(address) => write(&address.octets()),
-            },
+            Self::Ip => return Some(address_key(request.client_ip)),
             Self::Header(name) => request.head.headers.get_all(name).for_each(&mut write),
             Self::Path => write(&normalise(request.head.path()).ok()?),
             Self::QueryArg(name) => query_argument(request.head.query()?, name.as_bytes(), &mut write),
