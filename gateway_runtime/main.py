@@ -19,6 +19,7 @@ from gateway_runtime import logs
 from gateway_runtime.acks import AckBox
 from gateway_runtime.cache import LastKnownGood
 from gateway_runtime.client import ControlPlane, HttpControlPlane
+from gateway_runtime.health import HealthAgent
 from gateway_runtime.identity import IdentityError, NodeIdentity
 from gateway_runtime.processes import record_path, write_record
 from gateway_runtime.reports import GatewayEngine
@@ -47,6 +48,7 @@ class Gateway:
         self._cache = cache
         self._acks = AckBox(str(spec.node_id), control_plane)
         self._sync = Sync(engine, control_plane, cache, self._acks)
+        self._health = HealthAgent(str(spec.node_id), engine, control_plane, self._sync)
         self.telemetry = Telemetry(spec, VERSION, engine, self._sync)
         self.addresses: list[str] = []
         self.status_address: tuple[str, int] | None = None
@@ -92,6 +94,7 @@ class Gateway:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._sync.run())
             group.create_task(self.telemetry.send_heartbeats(self._control_plane))
+            group.create_task(self._health.run())
             group.create_task(self._announce_ready(run_directory))
 
     async def _announce_ready(self, run_directory: Path) -> None:

@@ -59,6 +59,14 @@ class TenantEngine(Protocol):
         """Counters as JSON."""
         ...
 
+    def health(self) -> bytes:
+        """Health of all targets as JSON: control plane id to upstream id to its health (gateway_runtime/engine.py)."""
+        ...
+
+    def set_target_health(self, order: bytes) -> bool:
+        """Take a target for healthy or not; returns whether there is such a target. Raises ValueError: unreadable."""
+        ...
+
 
 class GatewayEngine(TenantEngine, Protocol):
     """The whole engine, with the listeners' life."""
