@@ -37,6 +37,7 @@ _DRAIN_SECONDS = 5.0
 # Tenants by number.
 _STEADY, _DYING, _NUISANCE, _CHURNED, _PASSING = range(20), range(20, 25), range(30, 31), range(40, 60), 1000
 _PASSING_AT_ONCE = 20
+_PASSING_SECONDS = 3.0
 BOUNDS = {
     "rss_mb": (4.0, 0.03),
     "descriptors": (8.0, 0.03),
@@ -162,8 +163,11 @@ class Soak:
 
     async def _pass_through(self, backend: int) -> None:
         """Tenants that come, are asked, and go; each time others. What they leave behind are idle connections."""
-        first = _PASSING
+        first, due = _PASSING, self._begun
         while self._goes_on:
+            # At fixed times: how many idle connections there are follows from it.
+            due += _PASSING_SECONDS
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
             await self._do("assign", first=first, count=_PASSING_AT_ONCE, shape=Shape(backend).document())
             load = self._scene.load(
                 10, first=first, hosts=_PASSING_AT_ONCE, connections=2, requests=_PASSING_AT_ONCE * 2
@@ -171,7 +175,6 @@ class Soak:
             self._note("passing", await asyncio.to_thread(load.result), may_fail=False)
             await self._do("remove", first=first, count=_PASSING_AT_ONCE)
             first += _PASSING_AT_ONCE
-            await asyncio.sleep(1.0)
 
     async def _change(self) -> None:
         changes = 0
