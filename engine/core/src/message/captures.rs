@@ -2,24 +2,31 @@
 
 use std::sync::Arc;
 
+/// Where a group is in the text that was matched; `None` for one that took no part in it.
+pub type GroupSpan = Option<(u32, u32)>;
+
 /// Values of a regex path's groups. Empty for prefix paths; an empty one does not allocate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Captures {
-    groups: Vec<Option<Box<[u8]>>>,
+    /// What all groups together matched.
+    text: Box<[u8]>,
+    spans: Box<[GroupSpan]>,
     names: Option<Arc<[Option<Box<str>>]>>,
 }
 
 impl Captures {
-    /// `groups[0]` is the whole match; `names[i]` is the name of group `i`, if it has one.
+    /// `spans[0]` is the whole match; `names[i]` is the name of group `i`, if it has one. A span outside of the text
+    /// counts as a group without part in the match.
     #[must_use]
-    pub fn new(groups: Vec<Option<Box<[u8]>>>, names: Arc<[Option<Box<str>>]>) -> Self {
-        Self { groups, names: Some(names) }
+    pub fn new(text: &[u8], spans: Box<[GroupSpan]>, names: Arc<[Option<Box<str>>]>) -> Self {
+        Self { text: text.into(), spans, names: Some(names) }
     }
 
     /// Group by number; 0 is the whole match.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<&[u8]> {
-        self.groups.get(index)?.as_deref()
+        let (start, end) = (*self.spans.get(index)?)?;
+        self.text.get(start as usize..end as usize)
     }
 
     /// Group by name.
@@ -33,6 +40,6 @@ impl Captures {
     /// Whether nothing was captured (prefix path, or no path at all).
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty()
+        self.spans.is_empty()
     }
 }

@@ -5,7 +5,7 @@ mod headers;
 mod request;
 mod response;
 
-pub use captures::Captures;
+pub use captures::{Captures, GroupSpan};
 pub(crate) use headers::Span;
 pub use headers::{Headers, InvalidHeader};
 pub use request::{Request, RequestHead, Scheme, Upstream, Version};

@@ -32,6 +32,7 @@ mod spec;
 mod streams;
 mod tree;
 mod upstream_path;
+mod walk;
 
 #[cfg(test)]
 mod tests;

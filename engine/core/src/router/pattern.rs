@@ -1,13 +1,15 @@
 //! Regexes of routes. They run in linear time, and the size of each is limited.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-use super::programs::{Program, Programs};
+use super::programs::{Program, Programs, surely_fits};
 use super::segments::Shape;
+use super::walk::{Runs, Walk};
 use crate::message::Captures;
 
 /// Longest accepted pattern, in bytes.
@@ -20,8 +22,7 @@ const MAX_LITERALS: usize = 16;
 /// A regex path, anchored at the start.
 #[derive(Debug)]
 pub(super) struct PathPattern {
-    program: Arc<Program>,
-    group_names: Arc<[Option<Box<str>>]>,
+    matcher: Matcher,
     /// Strings of which every match starts with one; empty if there are none.
     pub(super) beginnings: Box<[Box<[u8]>]>,
     pub(super) shape: Shape,
@@ -30,22 +31,64 @@ pub(super) struct PathPattern {
 /// A regex for any text.
 #[derive(Debug)]
 pub(super) struct TextPattern {
-    pub(super) program: Arc<Program>,
-    pub(super) group_names: Arc<[Option<Box<str>>]>,
+    pub(super) matcher: Matcher,
     /// As of a path, if matches are at the start only; else empty.
     pub(super) beginnings: Box<[Box<[u8]>]>,
     pub(super) shape: Shape,
 }
 
+/// What runs a pattern.
+#[derive(Debug)]
+pub(super) struct Matcher {
+    means: Means,
+    group_names: Arc<[Option<Box<str>>]>,
+}
+
+#[derive(Debug)]
+enum Means {
+    Walk(Walk),
+    Program(Arc<Program>),
+}
+
 impl PathPattern {
     /// Where the match ends, if the path matches.
     pub(super) fn end(&self, path: &str) -> Option<usize> {
-        self.program.end(path)
+        match &self.matcher.means {
+            Means::Walk(walk) => walk.end(path),
+            Means::Program(program) => program.end(path),
+        }
     }
 
     pub(super) fn captures(&self, path: &str) -> Captures {
-        let groups = self.program.groups(path);
-        groups.map_or_else(Captures::default, |(_, groups)| Captures::new(groups, Arc::clone(&self.group_names)))
+        self.matcher.captures(path).map(|(_, captures)| captures).unwrap_or_default()
+    }
+
+    /// Whether a program has to run for a path, at the cost of its length.
+    pub(super) fn runs_a_program(&self) -> bool {
+        self.matcher.runs_a_program()
+    }
+}
+
+impl Matcher {
+    pub(super) fn is_match(&self, text: &str) -> bool {
+        match &self.means {
+            Means::Walk(walk) => walk.end(text).is_some(),
+            Means::Program(program) => program.is_match(text),
+        }
+    }
+
+    /// Where the first match is, and its groups.
+    pub(super) fn captures(&self, text: &str) -> Option<(Range<usize>, Captures)> {
+        let (span, groups) = match &self.means {
+            Means::Walk(walk) => walk.groups(text).map(|(end, groups)| (0..end, groups))?,
+            Means::Program(program) => program.groups(text)?,
+        };
+        let matched = text.as_bytes().get(span.clone())?;
+        Some((span, Captures::new(matched, groups, Arc::clone(&self.group_names))))
+    }
+
+    pub(super) fn runs_a_program(&self) -> bool {
+        matches!(self.means, Means::Program(_))
     }
 }
 
@@ -54,6 +97,7 @@ impl PathPattern {
 pub(super) struct Patterns {
     known: Mutex<HashMap<Box<str>, Weak<PathPattern>>>,
     programs: Arc<Programs>,
+    runs: Runs,
 }
 
 impl Patterns {
@@ -70,10 +114,8 @@ impl Patterns {
         let anchored = format!("^(?:{pattern})");
         // A comment at the end would swallow the parenthesis.
         regex_syntax::parse(&anchored).map_err(|_| invalid(pattern, "unclosed group"))?;
-        let program = self.program(pattern, anchored, false, states)?;
         let compiled = Arc::new(PathPattern {
-            program,
-            group_names: group_names(&hir).into(),
+            matcher: self.matcher(pattern, anchored, &hir, states)?,
             beginnings: leading_literals(&hir),
             shape: Shape::of_pattern(&hir),
         });
@@ -92,11 +134,26 @@ impl Patterns {
         let (hir, states) = parse(pattern)?;
         let anchored = hir.properties().look_set_prefix().contains(Look::Start);
         Ok(TextPattern {
-            program: self.program(pattern, pattern.to_owned(), false, states)?,
-            group_names: group_names(&hir).into(),
+            matcher: if anchored {
+                self.matcher(pattern, pattern.to_owned(), &hir, states)?
+            } else {
+                let program = self.program(pattern, pattern.to_owned(), false, states)?;
+                Matcher { means: Means::Program(program), group_names: group_names(&hir).into() }
+            },
             beginnings: if anchored { leading_literals(&hir) } else { Box::default() },
             shape: if anchored { Shape::of_pattern(&hir) } else { Shape::default() },
         })
+    }
+
+    /// For a pattern that is anchored at the start.
+    fn matcher(&self, own: &str, source: String, hir: &Hir, states: usize) -> Result<Matcher, String> {
+        // Whether a large one is accepted is for its program to say, so that no pattern is refused for its looks.
+        let walk = if surely_fits(states) { Walk::of(hir, &self.runs) } else { None };
+        let means = match walk {
+            Some(walk) => Means::Walk(walk),
+            None => Means::Program(self.program(own, source, false, states)?),
+        };
+        Ok(Matcher { means, group_names: group_names(hir).into() })
     }
 
     fn program(&self, own: &str, source: String, ignore_case: bool, states: usize) -> Result<Arc<Program>, String> {

@@ -7,6 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use arc_swap::ArcSwapOption;
 use regex::{Regex, RegexBuilder};
 
+use super::tree::offset;
+use crate::message::GroupSpan;
+
 /// Largest program of one pattern, in bytes.
 const MAX_PROGRAM_BYTES: usize = 4 << 20;
 /// Most memory that lazily built states of one pattern may take per thread, in bytes.
@@ -18,8 +21,10 @@ const BASE_STATES: usize = 80;
 /// Patterns of so many states surely fit into the bounds, so they are compiled when they are needed.
 const SURELY_FIT: usize = 4096;
 
-/// Values of groups by number.
-pub(super) type Groups = Vec<Option<Box<[u8]>>>;
+/// Whether a pattern of so many states compiles, without trying.
+pub(super) fn surely_fits(states: usize) -> bool {
+    states.saturating_add(BASE_STATES) <= SURELY_FIT
+}
 
 /// A regex that is in memory while it is used.
 #[derive(Debug)]
@@ -39,11 +44,12 @@ impl Program {
         states: usize,
         programs: &Arc<Programs>,
     ) -> Result<Arc<Self>, regex::Error> {
+        let is_small = surely_fits(states);
         let states = states.saturating_add(BASE_STATES);
         let programs = Arc::clone(programs);
         let program =
             Arc::new(Self { source: source.into(), ignore_case, states, compiled: ArcSwapOption::empty(), programs });
-        if states > SURELY_FIT {
+        if !is_small {
             program.load()?;
         }
         Ok(program)
@@ -58,12 +64,15 @@ impl Program {
         self.with(|regex| regex.is_match(text)).unwrap_or(false)
     }
 
-    /// Where the first match is, and its groups.
-    pub(super) fn groups(self: &Arc<Self>, text: &str) -> Option<(Range<usize>, Groups)> {
-        let boxed = |group: Option<regex::Match<'_>>| group.map(|group| group.as_str().as_bytes().into());
+    /// Where the first match is, and its groups, counted from its start.
+    pub(super) fn groups(self: &Arc<Self>, text: &str) -> Option<(Range<usize>, Box<[GroupSpan]>)> {
         self.with(|regex| {
             let found = regex.captures(text)?;
-            Some((found.get(0)?.range(), found.iter().map(boxed).collect()))
+            let whole = found.get(0)?.range();
+            let span =
+                |group: regex::Match<'_>| (offset(group.start() - whole.start), offset(group.end() - whole.start));
+            let groups = found.iter().map(|group| group.map(span)).collect();
+            Some((whole, groups))
         })?
     }
 

@@ -4,6 +4,7 @@ mod conditions;
 mod equivalence;
 mod expressions;
 mod oracle;
+mod paths;
 mod precedence;
 mod streams;
 mod updates;
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 use super::{Match, MatchInput, RouteSpec, Router, normalise};
 use crate::error::ConfigError;
 use crate::message::{Headers, Scheme};
+pub(super) use equivalence::Random;
 
 /// A route with defaults; `fields` replaces some of them. Ids follow `order`.
 pub(super) fn route(order: usize, fields: &Value) -> Arc<RouteSpec> {

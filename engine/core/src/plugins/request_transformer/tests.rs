@@ -38,9 +38,14 @@ impl Trial {
     }
 
     fn captures(mut self, groups: &[(&str, &str)]) -> Self {
-        let values = groups.iter().map(|(_, value)| Some(value.as_bytes().into())).collect();
+        let (mut text, mut spans) = (String::new(), Vec::new());
+        for (_, value) in groups {
+            let start = text.len();
+            text.push_str(value);
+            spans.push(Some((u32::try_from(start).unwrap(), u32::try_from(text.len()).unwrap())));
+        }
         let names = groups.iter().map(|(name, _)| (!name.is_empty()).then(|| (*name).into())).collect();
-        self.request.captures = Captures::new(values, names);
+        self.request.captures = Captures::new(text.as_bytes(), spans.into(), names);
         self
     }
 

@@ -15,11 +15,10 @@ mod parse;
 mod subject;
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::programs::Program;
+use super::pattern::Matcher;
 use super::segments::Shape;
 use crate::message::Captures;
 
@@ -73,8 +72,7 @@ enum TextOperator {
 
 #[derive(Debug)]
 struct Pattern {
-    program: Arc<Program>,
-    group_names: Arc<[Option<Box<str>>]>,
+    matcher: Matcher,
     /// For a regex that only matches at the start of a text: as for a path of a classic route.
     beginnings: Box<[Box<[u8]>]>,
     shape: Shape,
@@ -193,10 +191,10 @@ impl TextOperator {
 
 impl Pattern {
     fn holds(&self, text: &str, is_path: bool, evidence: &mut Option<Evidence>) -> bool {
-        let Some(evidence) = evidence else { return self.program.is_match(text) };
-        let Some((span, groups)) = self.program.groups(text) else { return false };
+        let Some(evidence) = evidence else { return self.matcher.is_match(text) };
+        let Some((span, captures)) = self.matcher.captures(text) else { return false };
         if is_path || !evidence.of_path {
-            evidence.captures = Captures::new(groups, Arc::clone(&self.group_names));
+            evidence.captures = captures;
             evidence.of_path = is_path;
         }
         if is_path && span.start == 0 {

@@ -169,9 +169,9 @@ impl Parser<'_> {
             "=^" => TextOperator::End(bytes(value)),
             "contains" => TextOperator::Contain(bytes(value)),
             "~" => {
-                let TextPattern { program, group_names, beginnings, shape } = self.patterns.text(&value)?;
+                let TextPattern { matcher, beginnings, shape } = self.patterns.text(&value)?;
                 let shape = if *field == TextField::Path { shape } else { Shape::default() };
-                TextOperator::Match(Box::new(Pattern { program, group_names, beginnings, shape }))
+                TextOperator::Match(Box::new(Pattern { matcher, beginnings, shape }))
             }
             _ => return Ok(None),
         }))

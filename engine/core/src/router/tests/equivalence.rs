@@ -7,21 +7,21 @@ use crate::router::index::Index;
 use crate::router::{Match, Router};
 
 /// Xorshift: enough for picking values, and the same everywhere.
-pub(super) struct Random(pub(super) u64);
+pub(in crate::router) struct Random(pub(in crate::router) u64);
 
 impl Random {
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(in crate::router) fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         usize::try_from(self.0 >> 33).unwrap() % bound
     }
 
-    pub(super) fn one_in(&mut self, chances: usize) -> bool {
+    pub(in crate::router) fn one_in(&mut self, chances: usize) -> bool {
         self.below(chances) == 0
     }
 
-    pub(super) fn pick<'a>(&mut self, values: &[&'a str]) -> &'a str {
+    pub(in crate::router) fn pick<'a>(&mut self, values: &[&'a str]) -> &'a str {
         values[self.below(values.len())]
     }
 
