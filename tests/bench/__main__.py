@@ -6,17 +6,16 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench import churn, density, proxy, ready, start
+from tests.bench import churn, density, proxy, ready, router, start
 from tests.bench.processes import BenchError
 
 RESULTS = Path(__file__).parents[2] / "bench-results"
+BENCHES = ("proxy", "ready", "density", "churn", "start", "router")
 
 
 def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument(
-        "what", nargs="?", choices=["proxy", "ready", "density", "churn", "start", "all"], default="all"
-    )
+    parser.add_argument("what", nargs="?", choices=[*BENCHES, "all"], default="all")
     parser.add_argument(
         "--rounds", type=int, default=5, help="rounds of proxy, density and churn, things to compare taking turns"
     )
@@ -47,6 +46,8 @@ def main(words: list[str]) -> int:
             churn.run(churn.Plan(entities=options.entities, rounds=options.rounds, seconds=options.seconds), RESULTS)
         if options.what in {"start", "all"}:
             start.run(options.gateways, RESULTS)
+        if options.what in {"router", "all"}:
+            router.run(RESULTS)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

@@ -62,11 +62,6 @@ impl PathPattern {
     pub(super) fn captures(&self, path: &str) -> Captures {
         self.matcher.captures(path).map(|(_, captures)| captures).unwrap_or_default()
     }
-
-    /// Whether a program has to run for a path, at the cost of its length.
-    pub(super) fn runs_a_program(&self) -> bool {
-        self.matcher.runs_a_program()
-    }
 }
 
 impl Matcher {
@@ -85,10 +80,6 @@ impl Matcher {
         };
         let matched = text.as_bytes().get(span.clone())?;
         Some((span, Captures::new(matched, groups, Arc::clone(&self.group_names))))
-    }
-
-    pub(super) fn runs_a_program(&self) -> bool {
-        matches!(self.means, Means::Program(_))
     }
 }
 
