@@ -66,7 +66,7 @@ fn read_by_upstream(sent: &[u8], service: Option<&str>, context: &str) -> Vec<u8
     let mut again = Vec::new();
     escape_path(&mut again, &read);
     assert_eq!(String::from_utf8_lossy(&again), String::from_utf8_lossy(sent), "is read otherwise: {context}");
-    assert!(sent.iter().all(|byte| byte.is_ascii_graphic()), "{context}");
+    assert!(sent.iter().all(u8::is_ascii_graphic), "{context}");
     let bare = service.unwrap_or("/").trim_end_matches('/').as_bytes();
     let own = read.strip_prefix(bare).unwrap_or_else(|| panic!("left the service's path: {context}"));
     assert!(own.is_empty() || own.starts_with(b"/"), "{context}");
