@@ -37,7 +37,7 @@ def _as_pattern(value: object) -> object:
 def _as_loopback(value: object) -> object:
     if isinstance(value, str):
         try:
-            inside = ipaddress.IPv4Address(value) in ipaddress.IPv4Network("127.0.0.0/8")
+            inside = ipaddress.IPv4Address(value.replace(NUMBER, "1")) in ipaddress.IPv4Network("127.0.0.0/8")
         except ValueError:
             inside = False
         if not inside:
@@ -55,6 +55,7 @@ def _as_base64(value: object) -> object:
     return value
 
 
+NUMBER: Final = "$n"
 Text = Annotated[str, BeforeValidator(as_text)]
 Pattern = Annotated[str, BeforeValidator(_as_pattern)]
 Many = Text | list[Text]
@@ -149,6 +150,7 @@ class Count(Strict):
 
     status: dict[int, int] = {}
     upstream: dict[str, int | tuple[int, int]] = {}
+    backends: int | tuple[int, int] | None = None
 
 
 class Expectation(Strict):
@@ -188,6 +190,21 @@ class SendStep(Strict):
             raise ValueError("HTTP/2 has no reason phrase")
         return self
 
+    def numbered(self, number: int) -> Send:
+        """The request of this number, from 1: `$n` in its path, headers and source is the number."""
+        if self.repeat is None and self.parallel is None:
+            return self.send
+
+        def filled(text: str) -> str:
+            return text.replace(NUMBER, str(number))
+
+        headers = {
+            name: filled(value) if isinstance(value, str) else [filled(item) for item in value]
+            for name, value in self.send.headers.items()
+        }
+        changes = {"path": filled(self.send.path), "headers": headers, "source": filled(self.send.source)}
+        return self.send.model_copy(update=changes)
+
     def __str__(self) -> str:
         return f"{self.send.method} {self.send.path}"
 
@@ -206,10 +223,33 @@ class BackendStep(Strict):
 
     backend: str
     does: Literal["answers", "refuses", "stalls", "closes"] = "answers"
-    status: int | None = Field(default=None, ge=200, le=599)
+    status: int = Field(default=200, ge=200, le=599)
+    delay_ms: int = Field(default=0, ge=0, le=10_000)
 
     def __str__(self) -> str:
-        return f"{self.backend} {self.does} {self.status or ''}".rstrip()
+        return (
+            f"{self.backend} {self.does} with {self.status}"
+            if self.does == "answers"
+            else f"{self.backend} {self.does}"
+        )
+
+
+class HealthStep(Strict):
+    """Compare what the gateway says about the targets of its upstreams."""
+
+    health: dict[str, dict[str, str]]
+
+    def __str__(self) -> str:
+        return "health"
+
+
+class SetHealthStep(Strict):
+    """Overrule the health of targets, as operators do: per upstream and target, whether it is healthy."""
+
+    set_health: dict[str, dict[str, bool]]
+
+    def __str__(self) -> str:
+        return "set health"
 
 
 class ErrorExpectation(Strict):
@@ -237,7 +277,7 @@ class ConfigureStep(Strict):
         return "configure"
 
 
-_STEPS: Final = ("send", "advance_seconds", "configure", "backend")
+_STEPS: Final = ("send", "advance_seconds", "configure", "backend", "health", "set_health")
 
 
 def _kind_of_step(value: object) -> str | None:
@@ -251,11 +291,13 @@ Step = Annotated[
     Annotated[SendStep, Tag("send")]
     | Annotated[AdvanceStep, Tag("advance_seconds")]
     | Annotated[ConfigureStep, Tag("configure")]
-    | Annotated[BackendStep, Tag("backend")],
+    | Annotated[BackendStep, Tag("backend")]
+    | Annotated[HealthStep, Tag("health")]
+    | Annotated[SetHealthStep, Tag("set_health")],
     Discriminator(
         _kind_of_step,
         custom_error_type="step_kind",
-        custom_error_message="a step has exactly one of send, advance_seconds, configure and backend",
+        custom_error_message="a step has exactly one of send, advance_seconds, configure, backend, health and set_health",
     ),
 ]
 

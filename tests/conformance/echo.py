@@ -26,10 +26,11 @@ _LONGEST_DELAY_MS: Final = 60_000
 
 @dataclass(slots=True)
 class Behaviour:
-    """How a backend behaves now: `answers`, `refuses`, `stalls` or `closes`, and with which status it answers."""
+    """How a backend behaves now: `answers`, `refuses`, `stalls` or `closes`, with which status and after how long it answers."""
 
     does: str = "answers"
     status: int = 200
+    delay_ms: int = 0
 
 
 async def serve_connection(
@@ -50,7 +51,7 @@ async def serve_connection(
         if has_token(request.headers, "upgrade", "websocket"):
             await _tunnel(messages, writer)
             return
-        if not await _answer(request, writer, behaviour.status):
+        if not await _answer(request, writer, behaviour):
             return
 
 
@@ -95,14 +96,14 @@ async def _receive(
     return request
 
 
-async def _answer(request: Received, writer: asyncio.StreamWriter, usual_status: int) -> bool:
+async def _answer(request: Received, writer: asyncio.StreamWriter, usual: Behaviour) -> bool:
     """Answer one request; False when the connection ends with it."""
     control = {key.lower(): value for key, value in request.headers if key.lower().startswith("x-echo-")}
     closing = control.get("x-echo-close")
-    await asyncio.sleep(min(_number(control.get("x-echo-delay-ms"), 0), _LONGEST_DELAY_MS) / 1000)
+    await asyncio.sleep(min(_number(control.get("x-echo-delay-ms"), usual.delay_ms), _LONGEST_DELAY_MS) / 1000)
     if closing == "before-headers":
         return False
-    status = _number(control.get("x-echo-status"), usual_status)
+    status = _number(control.get("x-echo-status"), usual.status)
     body = raw(control["x-echo-body"]) if "x-echo-body" in control else json.dumps(request.document()).encode()
     wanted = [(key[len(_SET) :], value) for key, value in request.headers if key.lower().startswith(_SET)]
     bodiless = request.method == "HEAD" or status in {204, 304} or 100 <= status < 200
@@ -198,9 +199,10 @@ class Backends:
         for listener in self._kept.values():
             listener.close()
 
-    async def behave(self, name: str, does: str, status: int) -> None:
+    async def behave(self, name: str, behaviour: Behaviour) -> None:
         """Change how a backend behaves; one that refuses cuts the connections that it has, too."""
-        self._behaviours[name].does, self._behaviours[name].status = does, status
+        current, does = self._behaviours[name], behaviour.does
+        current.does, current.status, current.delay_ms = does, behaviour.status, behaviour.delay_ms
         server = self._servers.get(name)
         if does == "refuses" and server is not None:
             self._servers.pop(name).close()

@@ -91,6 +91,19 @@ class EngineGateway:
         ]
         return errors or [ReportedError("", None, "refused without a reason")]
 
+    async def health(self) -> dict[str, dict[str, str]]:
+        """Per upstream and target, by name and address, what the gateway says of its health."""
+        told: dict[str, Any] = json.loads(self._engine.health())
+        return {
+            upstream["name"]: {target["target"]: target["health"] for target in upstream["targets"].values()}
+            for upstream in told.get(_CONTROL_PLANE, {}).values()
+        }
+
+    async def set_health(self, upstream: str, target: str, *, healthy: bool) -> bool:
+        """Overrule the health of a target; whether there is one."""
+        order = {"control_plane_id": _CONTROL_PLANE, "upstream": upstream, "target": target, "healthy": healthy}
+        return self._engine.set_target_health(json.dumps(order).encode())
+
     async def advance(self, seconds: float) -> None:
         """Move the engine's clock forward."""
         self._engine.advance_clock(seconds)

@@ -92,7 +92,7 @@ def judge_count(expect: Expectation, statuses: Sequence[int]) -> list[Difference
 
 def judge_shares(expect: Expectation, requests: Sequence[Received], names: dict[str, str]) -> list[Difference]:
     """Differences of how many requests of a repeated step reached which backend."""
-    if expect.count is None or not expect.count.upstream:
+    if expect.count is None:
         return []
     totals = Counter(request.backend for request in requests)
     wanted = {names.get(name, name): number for name, number in expect.count.upstream.items()}
@@ -100,9 +100,22 @@ def judge_shares(expect: Expectation, requests: Sequence[Received], names: dict[
     def fits(number: int | tuple[int, int], total: int) -> bool:
         return number[0] <= total <= number[1] if isinstance(number, tuple) else number == total
 
-    if all(fits(number, totals[name]) for name, number in wanted.items()):
-        return []
-    return [Difference("count.upstream", _show(wanted), _show(dict(totals)))]
+    differences: list[Difference] = []
+    if not all(fits(number, totals[name]) for name, number in wanted.items()):
+        differences.append(Difference("count.upstream", _show(wanted), _show(dict(totals))))
+    if expect.count.backends is not None and not fits(expect.count.backends, len(totals)):
+        differences.append(Difference("count.backends", _show(expect.count.backends), _show(dict(totals))))
+    return differences
+
+
+def judge_health(expected: dict[str, dict[str, str]], found: dict[str, dict[str, str]]) -> list[Difference]:
+    """Targets whose health is not as expected; there may be others."""
+    return [
+        Difference(f"health of {target} of {upstream}", health, found.get(upstream, {}).get(target, "absent"))
+        for upstream, targets in expected.items()
+        for target, health in targets.items()
+        if found.get(upstream, {}).get(target) != health
+    ]
 
 
 def judge_rejection(expected: Sequence[ErrorExpectation], reported: Sequence[ReportedError]) -> list[Difference]:

@@ -16,18 +16,21 @@ from tests.conformance.case import (
     CaseError,
     ConfigureStep,
     Document,
+    HealthStep,
     SendStep,
+    SetHealthStep,
     Step,
     parse_case,
 )
 from tests.conformance.certificates import case_identity
 from tests.conformance.client import Connection, NoResponseError, Response, Target
-from tests.conformance.echo import Backends
+from tests.conformance.echo import Backends, Behaviour
 from tests.conformance.judge import (
     Difference,
     ReportedError,
     judge_broken_requests,
     judge_count,
+    judge_health,
     judge_rejection,
     judge_response,
     judge_shares,
@@ -59,6 +62,14 @@ class Gateway(Protocol):
 
     async def configure(self, config: Document, options: Document) -> list[ReportedError]:
         """Apply a full configuration; the errors for which it was refused, empty when accepted."""
+        ...
+
+    async def health(self) -> dict[str, dict[str, str]]:
+        """Per upstream and target, by name and address, what the gateway says of its health."""
+        ...
+
+    async def set_health(self, upstream: str, target: str, *, healthy: bool) -> bool:
+        """Overrule the health of a target; whether there is one."""
         ...
 
     async def advance(self, seconds: float) -> None:
@@ -141,8 +152,12 @@ class _Player:
             if name is None:
                 message = f"no such backend: {step.backend}"
                 raise CaseError(message)
-            await self._backends.behave(name, step.does, step.status or 200)
+            await self._backends.behave(name, Behaviour(step.does, step.status, step.delay_ms))
             return []
+        if isinstance(step, HealthStep):
+            return judge_health(step.health, await self._gateway.health())
+        if isinstance(step, SetHealthStep):
+            return await self._set_health(step)
         start = len(self._backends.record.requests)
         if step.parallel is not None:
             differences = await self._at_once(step, step.parallel)
@@ -150,6 +165,14 @@ class _Player:
             differences = await self._in_turn(step)
         requests = self._backends.record.requests[start:]
         return differences + judge_shares(step.expect, requests, self._names) + judge_broken_requests(requests)
+
+    async def _set_health(self, step: SetHealthStep) -> list[Difference]:
+        return [
+            Difference(f"target {target} of {upstream}", "known to the gateway", "unknown")
+            for upstream, targets in step.set_health.items()
+            for target, healthy in targets.items()
+            if not await self._gateway.set_health(upstream, target, healthy=healthy)
+        ]
 
     async def _configure(self, step: ConfigureStep) -> list[Difference]:
         errors = await self._gateway.configure(step.configure, self._options)
@@ -165,7 +188,7 @@ class _Player:
         async with AsyncExitStack() as stack:
             for number in range(1, (step.repeat or 1) + 1):
                 start = len(self._backends.record.requests)
-                response, connection = await self._exchange(step.send, stack, connection)
+                response, connection = await self._exchange(step.numbered(number), stack, connection)
                 found = self._judge(step, response) + await self._reached(step, start, 1)
                 label = f"request {number} of {step.repeat}: " if step.repeat else ""
                 if len(differences) < _MOST_SHOWN:
@@ -176,11 +199,11 @@ class _Player:
     async def _at_once(self, step: SendStep, count: int) -> list[Difference]:
         start = len(self._backends.record.requests)
 
-        async def one() -> Response | str:
+        async def one(number: int) -> Response | str:
             async with AsyncExitStack() as stack:
-                return (await self._exchange(step.send, stack, None))[0]
+                return (await self._exchange(step.numbered(number), stack, None))[0]
 
-        responses = await asyncio.gather(*(one() for _ in range(count)))
+        responses = await asyncio.gather(*map(one, range(1, count + 1)))
         differences = [item for response in responses for item in self._judge(step, response)]
         differences += await self._reached(step, start, count)
         statuses = [response.status if isinstance(response, Response) else 0 for response in responses]

@@ -52,6 +52,12 @@ class Passage:
     async def configure(self, config: Document, options: Document) -> list[ReportedError]:
         return [ReportedError("plugin", "config.bad[0]", "unknown field")] if "bad" in config else []
 
+    async def health(self) -> dict[str, dict[str, str]]:
+        return {}
+
+    async def set_health(self, upstream: str, target: str, *, healthy: bool) -> bool:
+        return False
+
     async def advance(self, seconds: float) -> None:
         await asyncio.sleep(0)
 
