@@ -31,6 +31,7 @@ pub struct Budget {
     due: AtomicU64,
     requests: Arc<AtomicU64>,
     connections: Arc<AtomicU64>,
+    aside: Arc<AtomicU64>,
 }
 
 /// The right to serve one request; ends with it.
@@ -60,6 +61,11 @@ impl Budget {
             None => Ok(None),
             Some(most) => Share::take(&self.connections, most).map(Some).ok_or(Spent::Connections),
         }
+    }
+
+    /// One more piece of work on a thread of its own, if the tenant may have one.
+    pub(crate) fn aside(&self, most: u64) -> Option<Share> {
+        Share::take(&self.aside, most)
     }
 
     fn pace(&self, rate: u64, now: u64) -> bool {
@@ -151,6 +157,15 @@ mod tests {
         drop(budget.admit(&limits, || Duration::from_secs(1)).unwrap());
         assert_eq!(budget.admit(&limits, || Duration::from_secs(1)).unwrap_err(), Spent::Rate);
         assert!(budget.admit(&limits, || Duration::from_secs(3)).is_ok());
+    }
+
+    #[test]
+    fn work_aside_is_bounded_and_given_back() {
+        let (one, other) = (Budget::default(), Budget::default());
+        let held: Vec<_> = (0..3).filter_map(|_| one.aside(2)).collect();
+        assert!(held.len() == 2 && other.aside(2).is_some());
+        drop(held);
+        assert!(one.aside(2).is_some());
     }
 
     #[test]

@@ -119,8 +119,7 @@ impl Counts {
 
     /// One more piece of work aside, if there may be one.
     pub(crate) fn aside(&self, most: u64) -> Option<Share> {
-        let mut share = Share::none_of(&self.aside);
-        share.grow(1, most).then_some(share)
+        Share::take(&self.aside, most)
     }
 
     /// All of them.

@@ -108,7 +108,12 @@ impl Connection {
         match instance.plugin.access(request, &mut exchange) {
             Flow::Continue => None,
             Flow::Respond(response) => Some(response),
-            Flow::Later => instance.plugin.access_later(request, &mut exchange, Outside::new(worker)).await,
+            Flow::Later => {
+                instance
+                    .plugin
+                    .access_later(request, &mut exchange, Outside::new(worker, &tenant.counters.budget))
+                    .await
+            }
         }
     }
 
