@@ -21,7 +21,7 @@ use crate::limits::{Bounds, LimitOptions, Timeouts};
 use crate::net::listen::Handed;
 use crate::tls::server::{CertificateOptions, TlsServer};
 use crate::upkeep::Upkeep;
-use crate::upstream::dns::Dns;
+use crate::upstream::dns::{Dns, DnsOptions};
 use crate::upstream::tls::ClientConfigs;
 use crate::worker::{Listener, Stop, Worker};
 
@@ -40,6 +40,9 @@ pub struct Options {
     /// Bounds of the process.
     #[serde(default)]
     pub limits: LimitOptions,
+    /// How names are looked up.
+    #[serde(default)]
+    pub dns: DnsOptions,
     /// Version for `Server`.
     pub version: String,
 }
@@ -139,7 +142,7 @@ impl Engine {
         let tls = TlsServer::new(options.default_certificate.as_ref())
             .map_err(|error| InvalidOptions(format!("default_certificate: {error}")))?;
         let clock = Clock::new();
-        let upkeep = Arc::new(Upkeep::new(clock.clone(), Dns::default()));
+        let upkeep = Arc::new(Upkeep::new(clock.clone(), Dns::new(options.dns.clone())));
         let shared = Arc::new(Shared {
             tls,
             store: Store::new(options.threads, upkeep.clone()),

@@ -1,20 +1,26 @@
 //! The engine's own thread for what no request may wait for: looking names up and probing targets.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::clock::Clock;
 use crate::upstream::dns::Dns;
+use crate::upstream::tls::ClientConfigs;
 use crate::worker::Stop;
 
 /// Addresses that are remembered as gone until the workers have looked.
 const MOST_RETIRED: usize = 65_536;
+
+/// Probes under way at once.
+const MOST_PROBES: usize = 256;
+/// Probes of one tenant under way at once.
+const MOST_PROBES_OF_ONE: usize = 16;
 
 type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -26,6 +32,10 @@ pub struct Upkeep {
     pub dns: Dns,
     /// Addresses that have left their upstream.
     pub retired: Retired,
+    /// The right to probe.
+    pub probes: Probes,
+    /// TLS towards targets that are probed.
+    pub tls: ClientConfigs,
     jobs: mpsc::UnboundedSender<Job>,
     waiting: Mutex<Option<mpsc::UnboundedReceiver<Job>>>,
 }
@@ -47,7 +57,15 @@ impl Upkeep {
     #[must_use]
     pub fn new(clock: Clock, dns: Dns) -> Self {
         let (jobs, waiting) = mpsc::unbounded_channel();
-        Self { clock, dns, retired: Retired::default(), jobs, waiting: Mutex::new(Some(waiting)) }
+        Self {
+            clock,
+            dns,
+            retired: Retired::default(),
+            probes: Probes::default(),
+            tls: ClientConfigs::default(),
+            jobs,
+            waiting: Mutex::new(Some(waiting)),
+        }
     }
 
     /// Has something done. Whoever calls sees to it that what waits is bounded.
@@ -70,6 +88,38 @@ impl Upkeep {
             }
         }
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(jobs);
+    }
+}
+
+/// Bounds of the probes under way. One tenant takes no more than its part, so that a tenant whose targets answer late
+/// keeps no other's probes waiting.
+#[derive(Debug)]
+pub struct Probes {
+    /// Those of all tenants.
+    pub all: Semaphore,
+    tenants: Mutex<HashMap<u64, Weak<Semaphore>>>,
+}
+
+impl Default for Probes {
+    fn default() -> Self {
+        Self { all: Semaphore::new(MOST_PROBES), tenants: Mutex::default() }
+    }
+}
+
+impl Probes {
+    /// Those of a tenant.
+    #[must_use]
+    pub fn of(&self, tenant: u64) -> Arc<Semaphore> {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = tenants.get(&tenant).and_then(Weak::upgrade) {
+            return known;
+        }
+        if tenants.len() >= MOST_PROBES * 2 {
+            tenants.retain(|_, own| own.strong_count() > 0);
+        }
+        let own = Arc::new(Semaphore::new(MOST_PROBES_OF_ONE));
+        tenants.insert(tenant, Arc::downgrade(&own));
+        own
     }
 }
 

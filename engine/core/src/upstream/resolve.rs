@@ -1,22 +1,16 @@
-//! Names to addresses, remembered per thread.
+//! Addresses of names, remembered per thread so that requests share nothing to find them.
 
 use std::collections::HashMap;
-use std::io;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::dns::{Answer, Wanted};
 use crate::clock::Clock;
 use crate::worker::Worker;
 
-/// How long an answer is used. The system's resolver tells no TTL.
-const FRESH: Duration = Duration::from_secs(10);
-/// How long an answer is used when a new look-up fails.
-const STALE: Duration = Duration::from_secs(300);
-/// How long a failure is remembered.
-const FAILED: Duration = Duration::from_secs(1);
 /// Look-ups that a tenant may have under way.
 const MOST_FLIGHTS: usize = 16;
 /// Names remembered; the least recently resolved ones make room.
@@ -25,7 +19,6 @@ const MOST: usize = 4096;
 #[derive(Debug)]
 struct Entry {
     addresses: Rc<[IpAddr]>,
-    resolved: Duration,
     retry_after: Duration,
 }
 
@@ -51,8 +44,8 @@ impl Resolver {
         (clock.elapsed() < entry.retry_after).then(|| entry.addresses.clone())
     }
 
-    /// Remembers the result of a look-up and says what to use; a failure falls back on an earlier answer.
-    pub fn learn(&mut self, name: &str, result: io::Result<Vec<IpAddr>>, clock: &Clock) -> Rc<[IpAddr]> {
+    /// Remembers an answer.
+    pub fn learn(&mut self, name: &str, answer: &Answer, clock: &Clock) {
         let now = clock.elapsed();
         if !self.names.contains_key(name) && self.names.len() >= MOST {
             self.names.retain(|_, entry| now < entry.retry_after);
@@ -60,23 +53,8 @@ impl Resolver {
                 self.names.clear();
             }
         }
-        let entry = self.names.entry(name.into()).or_insert_with(|| Entry {
-            addresses: Rc::new([]),
-            resolved: now,
-            retry_after: now,
-        });
-        match result {
-            Ok(addresses) if !addresses.is_empty() => {
-                *entry = Entry { addresses: addresses.into(), resolved: now, retry_after: now + FRESH };
-            }
-            _ => {
-                if now.saturating_sub(entry.resolved) > STALE {
-                    entry.addresses = Rc::new([]);
-                }
-                entry.retry_after = now + FAILED;
-            }
-        }
-        entry.addresses.clone()
+        let addresses = answer.records.iter().map(|record| record.address).collect();
+        self.names.insert(name.into(), Entry { addresses, retry_after: answer.expires });
     }
 }
 
@@ -110,29 +88,20 @@ fn board(worker: &Rc<Worker>, tenant: u64, name: &str) -> Option<Rc<Notify>> {
     resolver.flights.insert(name.into(), Flight { tenant, landed: landed.clone() });
     let (worker, name, lands) = (worker.clone(), name.to_owned(), landed.clone());
     drop(tokio::task::spawn_local(async move {
-        let result = look_up(&name).await;
+        let (upkeep, clock) = (&worker.shared.upkeep, &worker.shared.clock);
+        let answer = upkeep.dns.look_up(clock, tenant, &name, Wanted::Addresses).await;
         let mut resolver = worker.resolver.borrow_mut();
-        resolver.learn(&name, result, &worker.shared.clock);
+        resolver.learn(&name, &answer, clock);
         resolver.flights.remove(name.as_str());
         lands.notify_waiters();
     }));
     Some(landed)
 }
 
-/// Asks the system, in the order in which it prefers the addresses.
-async fn look_up(name: &str) -> io::Result<Vec<IpAddr>> {
-    let mut addresses = Vec::new();
-    for address in tokio::net::lookup_host((name, 0)).await? {
-        if !addresses.contains(&address.ip()) {
-            addresses.push(address.ip());
-        }
-    }
-    Ok(addresses)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::dns::Record;
 
     #[test]
     fn answers_age_by_the_engine_clock() {
@@ -140,14 +109,11 @@ mod tests {
         let mut resolver = Resolver::default();
         let address: IpAddr = "192.0.2.1".parse().unwrap();
         assert!(resolver.known("a", &clock).is_none());
-        resolver.learn("a", Ok(vec![address]), &clock);
+        let record = Record { address, port: None, weight: None, name: None };
+        let answer = Answer { records: vec![record], expires: clock.elapsed() + Duration::from_secs(10) };
+        resolver.learn("a", &answer, &clock);
         assert_eq!(resolver.known("a", &clock).as_deref(), Some(&[address][..]));
-        clock.advance(FRESH);
+        clock.advance(Duration::from_secs(10));
         assert!(resolver.known("a", &clock).is_none());
-        let stale = resolver.learn("a", Err(io::ErrorKind::TimedOut.into()), &clock);
-        assert_eq!(&stale[..], [address]);
-        clock.advance(STALE);
-        assert!(resolver.learn("a", Err(io::ErrorKind::TimedOut.into()), &clock).is_empty());
-        assert_eq!(resolver.known("a", &clock).as_deref(), Some(&[][..]));
     }
 }

@@ -16,6 +16,8 @@ mod http2;
 mod http2_abuse;
 mod identities;
 mod lifecycle;
+mod names;
+mod probes;
 mod slow;
 mod streaming;
 mod streams;

@@ -250,7 +250,12 @@ pub struct Upstream {
 impl Upstream {
     /// `handle` gets the connection and its number, from 0.
     pub fn new(handle: impl Fn(Client, usize) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at("127.0.0.1:0", handle)
+    }
+
+    /// The same at an address of loopback.
+    pub fn at(address: &str, handle: impl Fn(Client, usize) + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(AtomicUsize::new(0));
         let (counted, handle) = (connections.clone(), Arc::new(handle));

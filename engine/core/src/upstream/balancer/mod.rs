@@ -27,9 +27,14 @@ use self::key::Cookie;
 use self::plan::{Plan, TargetHost};
 pub use self::ring::hash;
 use self::table::{Answers, Choice, Entry, Peer, Peers, Serving, Table};
+use super::dns::Wanted;
 use super::health::Outcome;
+use super::health::probe::watch;
 use crate::config::entities::Algorithm;
 use crate::upkeep::Upkeep;
+
+/// Names that an upstream has looked up at once; its tenant may have a few more.
+const MOST_FLIGHTS: usize = 16;
 
 /// An upstream of a tenant.
 #[derive(Debug)]
@@ -40,6 +45,8 @@ pub struct Balancer {
     writer: Mutex<Writer>,
     resolved: Notify,
     refreshing: AtomicBool,
+    watching: AtomicBool,
+    changed: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -77,6 +84,8 @@ impl Balancer {
             writer: Mutex::new(Writer { plan, answers: Answers::new(), peers }),
             resolved: Notify::new(),
             refreshing: AtomicBool::new(false),
+            watching: AtomicBool::new(false),
+            changed: Arc::default(),
         }
     }
 
@@ -93,6 +102,36 @@ impl Balancer {
         writer.answers.retain(|name, _| wanted.contains(&**name));
         writer.plan = plan;
         self.rebuild(&mut writer, upkeep);
+        self.changed.notify_one();
+    }
+
+    /// Has the targets probed, if that is wanted and not done already.
+    pub fn watch(self: &Arc<Self>, upkeep: &Arc<Upkeep>) {
+        if !self.table.load().plan.checks.are_active() || self.watching.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (balancer, with) = (Arc::downgrade(self), upkeep.clone());
+        upkeep.spawn(async move {
+            watch(balancer.clone(), with.clone(), random()).await;
+            if let Some(balancer) = balancer.upgrade() {
+                balancer.watching.store(false, Ordering::Release);
+                // It may have become wanted again just now.
+                balancer.watch(&with);
+            }
+        });
+    }
+
+    /// Told whenever the plan is another one.
+    #[must_use]
+    pub fn changed(&self) -> Arc<Notify> {
+        self.changed.clone()
+    }
+
+    /// Takes in what a probe met.
+    pub fn probed(&self, table: &Table, entry: &Entry, outcome: Outcome) {
+        if entry.peer.health.report(outcome, &table.plan.checks.probed) {
+            self.table.load().judge();
+        }
     }
 
     /// Lets all addresses go: the upstream is no more.
@@ -229,15 +268,18 @@ impl Refresh {
             let is_due = |name: &&str| writer.answers.get(*name).is_none_or(|answer| now >= answer.expires);
             names(&writer.plan).filter(is_due).map(Into::into).collect()
         };
-        let mut flights = JoinSet::new();
+        let (mut flights, mut answers) = (JoinSet::new(), Vec::new());
         for name in due {
+            if flights.len() >= MOST_FLIGHTS {
+                answers.extend(flights.join_next().await.and_then(Result::ok));
+            }
             let (upkeep, tenant) = (upkeep.clone(), self.0.tenant);
             flights.spawn(async move {
-                let answer = upkeep.dns.look_up(&upkeep.clock, tenant, &name).await;
+                let answer = upkeep.dns.look_up(&upkeep.clock, tenant, &name, Wanted::Services).await;
                 (name, answer)
             });
         }
-        let answers = flights.join_all().await;
+        answers.extend(flights.join_all().await);
         let mut writer = self.0.lock();
         let wanted: HashSet<Box<str>> = names(&writer.plan).map(Into::into).collect();
         writer.answers.extend(answers.into_iter().filter(|(name, _)| wanted.contains(name)));

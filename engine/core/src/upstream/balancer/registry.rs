@@ -25,6 +25,7 @@ pub struct Balancers {
 pub struct Proposed {
     balancers: Balancers,
     follow: Vec<(Arc<Balancer>, Arc<Plan>)>,
+    opened: Vec<Arc<Balancer>>,
     closed: Vec<Arc<Balancer>>,
     /// Why they cannot.
     pub errors: Vec<ConfigError>,
@@ -97,9 +98,13 @@ impl Proposed {
 
     /// Puts the proposal into effect.
     #[must_use]
-    pub fn install(self, upkeep: &Upkeep) -> Balancers {
+    pub fn install(self, upkeep: &Arc<Upkeep>) -> Balancers {
         for (balancer, plan) in self.follow {
             balancer.follow(plan, upkeep);
+            balancer.watch(upkeep);
+        }
+        for balancer in self.opened {
+            balancer.watch(upkeep);
         }
         for balancer in self.closed {
             balancer.close(upkeep);
@@ -127,7 +132,9 @@ impl Proposed {
         if let Some(balancer) = self.balancers.by_id.get(id) {
             self.follow.push((balancer.clone(), plan));
         } else {
-            self.balancers.by_id.insert(id.clone(), Arc::new(Balancer::new(tenant, plan)));
+            let balancer = Arc::new(Balancer::new(tenant, plan));
+            self.opened.push(balancer.clone());
+            self.balancers.by_id.insert(id.clone(), balancer);
         }
         self.balancers.by_name.insert(spec.name.to_ascii_lowercase().into(), id.clone());
     }

@@ -1,5 +1,7 @@
 //! Whether an address of a target is fit for use: counters that outcomes move, and thresholds that flip the state.
 
+pub mod probe;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
