@@ -8,6 +8,7 @@ mod buffering;
 mod certificates;
 mod configuration;
 mod desync;
+mod draining;
 mod forwarding;
 mod framing;
 mod grpc;
