@@ -20,7 +20,9 @@ class Engine:
                 `limits`: `max_head_bytes`, `max_buffered_bytes`, `max_connections` and `max_upstream_connections` (0 = half of the
                 process's descriptors), and in milliseconds `idle_timeout_ms`, `head_timeout_ms`, `body_timeout_ms`,
                 `write_timeout_ms`, `handshake_timeout_ms`; `min_body_rate` is in bytes per second, averaged over
-                `body_timeout_ms` (0 = any).
+                `body_timeout_ms` (0 = any). Optional `dns`: `nameservers` (`["ip:port"]`) and `search` (domains), both the system's
+                if left out; in seconds `stale_ttl`, `not_found_ttl` and `error_ttl`; `timeout_ms`; `hosts_file` and
+                `resolv_conf` (paths).
 
         Raises: ValueError: unreadable options, an unknown member, or a bad certificate.
         """

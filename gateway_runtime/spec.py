@@ -13,7 +13,7 @@ from schema.environment import is_published
 
 ENV_PREFIX: Final = "SLUICE_GATEWAY_"
 
-_LIMITS: Final = f"{ENV_PREFIX}LIMITS"
+_STRUCTURES: Final = frozenset({f"{ENV_PREFIX}LIMITS", f"{ENV_PREFIX}DNS"})
 # The control plane's settings that begin alike; a shell may have them for both.
 _OTHERS: Final = frozenset({f"{ENV_PREFIX}DOMAIN"})
 
@@ -78,6 +78,10 @@ class GatewaySpec(BaseModel):
     )
     certificate_key_file: Path | None = Field(None, description="Private key of the default server certificate.")
     limits: dict[str, Any] | None = Field(None, description="Engine limits, passed through.")
+    dns: dict[str, Any] | None = Field(
+        None,
+        description="How names are looked up, passed through; unset: as the system says, by the records' lifetimes.",
+    )
 
     @field_validator("listeners", mode="before")
     @classmethod
@@ -104,7 +108,7 @@ class GatewaySpec(BaseModel):
         known = {ENV_PREFIX + name.upper(): name for name in cls.model_fields}
         for variable, value in environ.items():
             if variable in known:
-                document[known[variable]] = _parsed(variable, value) if variable == _LIMITS else value
+                document[known[variable]] = _parsed(variable, value) if variable in _STRUCTURES else value
             elif variable.startswith(ENV_PREFIX) and variable not in _OTHERS and not is_published(variable):
                 raise SpecError(f"{variable}: unknown setting")
         try:
@@ -138,6 +142,8 @@ class GatewaySpec(BaseModel):
         }
         if self.limits is not None:
             options["limits"] = self.limits
+        if self.dns is not None:
+            options["dns"] = self.dns
         return json.dumps(options).encode()
 
 

@@ -1,4 +1,4 @@
-"""A backend that says which `Authorization` it was shown, and a client that never stops asking."""
+"""A backend that says which `Host` and `Authorization` it was shown, and a client that never stops asking."""
 
 import json
 import threading
@@ -15,7 +15,9 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        body = json.dumps({"path": self.path, "authorization": self.headers.get("Authorization")}).encode()
+        names = ("Host", "Authorization")
+        seen = {name.lower(): self.headers.get(name) for name in names}
+        body = json.dumps({"path": self.path, **seen}).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

@@ -88,12 +88,15 @@ def test_what_env_files_tell_people_is_passed_over(tmp_path: Path) -> None:
     assert GatewaySpec.load(written(tmp_path), published) == GatewaySpec.load(written(tmp_path), {})
 
 
-def test_limits_are_json(tmp_path: Path) -> None:
+@pytest.mark.parametrize("field", ["limits", "dns"])
+def test_structures_are_json(tmp_path: Path, field: str) -> None:
     path = written(tmp_path)
-    assert GatewaySpec.load(path, {"SLUICE_GATEWAY_LIMITS": '{"a": 1}'}).limits == {"a": 1}
+    variable = f"SLUICE_GATEWAY_{field.upper()}"
+    spec = GatewaySpec.load(path, {variable: '{"a": 1}'})
+    assert json.loads(spec.engine_options("1"))[field] == {"a": 1}
     for text in ("{secret", "[1]"):
-        with pytest.raises(SpecError, match=r"limits|LIMITS") as caught:
-            GatewaySpec.load(path, {"SLUICE_GATEWAY_LIMITS": text})
+        with pytest.raises(SpecError, match=rf"{field}|{variable}") as caught:
+            GatewaySpec.load(path, {variable: text})
         assert "secret" not in str(caught.value)
 
 
