@@ -4,22 +4,33 @@ use std::borrow::Cow;
 
 /// Name and value of each argument, in order, decoded; a name alone has no value. Arguments without a name are left out.
 pub fn pairs(text: &[u8]) -> impl Iterator<Item = (Cow<'_, [u8]>, Option<Cow<'_, [u8]>>)> {
-    text.split(|byte| *byte == b'&').map(split).filter(|(name, _)| !name.is_empty())
+    pieces(text).map(split).filter(|(name, _)| !name.is_empty())
 }
 
 /// The values of a name, decoded; empty for a name alone.
 pub fn values<'t>(text: &'t [u8], name: &'t [u8]) -> impl Iterator<Item = Cow<'t, [u8]>> {
-    let named =
-        move |(own, value): (Cow<'t, [u8]>, Option<Cow<'t, [u8]>>)| (*own == *name).then(|| value.unwrap_or_default());
-    pairs(text).filter_map(named)
+    pieces(text).filter(move |piece| is_named(piece, name)).map(|piece| split(piece).1.unwrap_or_default())
 }
 
 /// The arguments of other names, as they were written. `None` if there is none of this name.
 #[must_use]
 pub fn without(text: &[u8], name: &[u8]) -> Option<Vec<u8>> {
-    values(text, name).next()?;
-    let others = text.split(|byte| *byte == b'&').filter(|piece| *split(piece).0 != *name);
+    pieces(text).find(|piece| is_named(piece, name))?;
+    let others = pieces(text).filter(|piece| !is_named(piece, name));
     Some(others.collect::<Vec<_>>().join(&b'&'))
+}
+
+fn pieces(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == b'&')
+}
+
+/// Whether an argument has this name; one without a name has none.
+fn is_named(piece: &[u8], name: &[u8]) -> bool {
+    // Decoding makes nothing longer.
+    !name.is_empty() && piece.len() >= name.len() && {
+        let end = memchr::memchr(b'=', piece).unwrap_or(piece.len());
+        *unescape(&piece[..end]) == *name
+    }
 }
 
 fn split(piece: &[u8]) -> (Cow<'_, [u8]>, Option<Cow<'_, [u8]>>) {

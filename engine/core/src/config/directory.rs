@@ -9,10 +9,13 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use imbl::HashMap;
 use ring::{hmac, pbkdf2};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::entities::PasswordHash;
 use super::entities::{BasicauthCredentialSpec, Change, Changes, EntitySet, Id, KeyauthCredentialSpec, Kind};
@@ -41,9 +44,8 @@ pub struct Group {
 
 /// A key of a consumer.
 #[derive(Debug, Clone)]
-pub struct Key {
-    /// The credential's id.
-    pub id: Arc<str>,
+struct Key {
+    id: Arc<str>,
     consumer: Arc<str>,
     expires_at: Option<u64>,
 }
@@ -98,9 +100,26 @@ impl fmt::Debug for CredentialKey {
     }
 }
 
+/// A key that was found, so that a connection whose requests present the same one need not have it hashed and looked
+/// for again. It is good for the version of the directory that it was found in, and for no other one: not for another
+/// tenant's, and not after a change.
+#[derive(Default)]
+pub struct LastKey {
+    version: u64,
+    presented: Zeroizing<Vec<u8>>,
+    found: Option<(Key, Arc<Consumer>)>,
+}
+
+/// Keys that are longer are not remembered.
+const LONGEST_REMEMBERED: usize = 256;
+/// Numbers of the versions of all tenants' directories.
+static VERSIONS: AtomicU64 = AtomicU64::new(1);
+
 /// The consumers of a tenant and their credentials. A copy shares everything.
 #[derive(Debug, Clone, Default)]
 pub struct Directory {
+    /// No other content has had this number; 0 is the empty directory.
+    version: u64,
     key: CredentialKey,
     consumers: HashMap<Arc<str>, Arc<Consumer>>,
     by_username: HashMap<Arc<str>, Arc<Consumer>>,
@@ -112,7 +131,7 @@ impl Directory {
     /// The directory after an update; `entities` are those after it.
     #[must_use]
     pub fn updated(&self, key: CredentialKey, entities: &EntitySet, changes: &Changes) -> Self {
-        let mut next = Self { key, ..self.clone() };
+        let mut next = Self { key, version: VERSIONS.fetch_add(1, Ordering::Relaxed), ..self.clone() };
         next.update_consumers(entities, changes);
         // What goes makes room for what comes: a key may move from one credential to another.
         for change in changes.keyauth_credentials.values() {
@@ -195,14 +214,43 @@ impl Directory {
         self.consumers.get(id_or_username).or_else(|| self.by_username.get(id_or_username))
     }
 
-    /// The credential of a key and its consumer. `now` (seconds since the Unix epoch) is asked for if the key ends.
+    /// The id of a key's credential, and its consumer. `now` (seconds since the Unix epoch) is asked for if the key
+    /// ends.
     #[must_use]
-    pub fn key(&self, presented: &[u8], now: impl FnOnce() -> u64) -> Option<(&Key, &Arc<Consumer>)> {
+    pub fn key(&self, presented: &[u8], now: impl FnOnce() -> u64) -> Option<(Arc<str>, Arc<Consumer>)> {
+        let (key, consumer) = self.look_up(presented)?;
+        key.is_valid(now).then(|| (key.id.clone(), consumer.clone()))
+    }
+
+    /// The same on a connection that remembers its last key. How long the comparison takes tells nothing about that key
+    /// but its length: the connection may be one that a proxy shares among its own clients.
+    #[must_use]
+    pub fn key_again(
+        &self,
+        presented: &[u8],
+        last: &mut Option<LastKey>,
+        now: impl FnOnce() -> u64,
+    ) -> Option<(Arc<str>, Arc<Consumer>)> {
+        if let Some(LastKey { version, presented: before, found: Some((key, consumer)) }) = last
+            && *version == self.version
+            && is_equal(before, presented)
+        {
+            return key.is_valid(now).then(|| (key.id.clone(), consumer.clone()));
+        }
+        let (key, consumer) = self.look_up(presented)?;
+        if presented.len() <= LONGEST_REMEMBERED {
+            let last = last.get_or_insert_default();
+            last.version = self.version;
+            last.presented.zeroize();
+            last.presented.extend_from_slice(presented);
+            last.found = Some((key.clone(), consumer.clone()));
+        }
+        key.is_valid(now).then(|| (key.id.clone(), consumer.clone()))
+    }
+
+    fn look_up(&self, presented: &[u8]) -> Option<(&Key, &Arc<Consumer>)> {
         let hash: [u8; 32] = hmac::sign(&self.key.0, presented).as_ref().try_into().ok()?;
         let key = self.keys.get(&hash)?;
-        if key.expires_at.is_some_and(|end| end <= now()) {
-            return None;
-        }
         Some((key, self.consumers.get(&key.consumer)?))
     }
 
@@ -218,6 +266,18 @@ impl Directory {
     pub fn credential_key(&self) -> &CredentialKey {
         &self.key
     }
+}
+
+impl Key {
+    fn is_valid(&self, now: impl FnOnce() -> u64) -> bool {
+        self.expires_at.is_none_or(|end| end > now())
+    }
+}
+
+/// Compares without telling by time where a difference is.
+fn is_equal(one: &[u8], other: &[u8]) -> bool {
+    let differences = one.iter().zip(other).fold(0, |bits, (one, other)| bits | (one ^ other));
+    one.len() == other.len() && black_box(differences) == 0
 }
 
 impl Password {

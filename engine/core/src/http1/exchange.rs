@@ -102,16 +102,20 @@ impl Connection {
                 return self.report(routed, failure).await;
             }
         };
-        self.latency = Some((proxy_millis, millis(asked.elapsed())));
+        let mut answered = Instant::now();
+        self.latency = Some((proxy_millis, millis(answered - asked)));
         if self.response.status == 101 {
             return self.tunnel(routed, service, upstream).await;
         }
-        if self.facts.touches_response()
-            && let Err(failure) = self.edit_response(service, &mut upstream).await
-        {
-            return self.report(routed, failure).await;
+        if self.facts.touches_response() {
+            if let Err(failure) = self.edit_response(service, &mut upstream).await {
+                return self.report(routed, failure).await;
+            }
+            if self.rewritten.is_some() {
+                answered = Instant::now();
+            }
         }
-        self.relay(routed, service, upstream, &key, &way).await
+        self.relay(routed, service, upstream, &key, &way, answered).await
     }
 
     /// Puts the request's head, and its body if that is at hand, into the upload pump.

@@ -145,14 +145,8 @@ impl Connection {
     }
 
     fn add_response_headers(&mut self) {
-        let Self { response, facts, .. } = self;
-        for (name, value) in facts.response_headers.iter() {
-            // The list has taken them already, so they are headers.
-            if let Ok(name) = std::str::from_utf8(name) {
-                let _ = response.headers.set(name, value);
-            }
-        }
-        facts.response_headers.clear();
+        self.response.headers.replace_all(&self.facts.response_headers);
+        self.facts.response_headers.clear();
     }
 
     /// Whether a plugin wants the whole body of the response in `self.response`.

@@ -46,7 +46,8 @@ impl Ahead {
 }
 
 impl Connection {
-    /// Sends the response's head and body, and the rest of the request's body if the upstream answered early.
+    /// Sends the response's head and body, and the rest of the request's body if the upstream answered early. `now` is
+    /// when the response was there.
     pub(super) async fn relay(
         &mut self,
         routed: &Routed,
@@ -54,6 +55,7 @@ impl Connection {
         upstream: pool::Connection,
         key: &PoolKey,
         way: &Way<'_>,
+        now: Instant,
     ) -> After {
         let http10 = self.request.head.version == Version::Http10;
         let framing = self.response_framing.framing;
@@ -79,7 +81,6 @@ impl Connection {
             self.down.out.extend_from_slice(&body);
         }
 
-        let now = Instant::now();
         let write_timeout = self.worker.shared.timeouts.write;
         self.deadline.set(now + service.read_timeout);
         let mut upload_over = self.up.is_finished();

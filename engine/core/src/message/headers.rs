@@ -1,6 +1,7 @@
 //! A header list without an allocation per header.
 
 use std::fmt;
+use std::ops::Range;
 
 /// A name or value that must not be sent: the message would no longer parse as it was meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +132,32 @@ impl Headers {
         self.fields.len() != before
     }
 
+    /// Removes all lines of several names.
+    pub fn remove_all(&mut self, names: &[&str]) {
+        let Self { arena, fields } = self;
+        let lengths = Lengths::of(names.iter().map(|name| name.len()));
+        fields.retain(|field| {
+            !lengths.may_have(field.name.len()) || !names.iter().any(|name| named(arena, field, name.as_bytes()))
+        });
+    }
+
+    /// Adds the lines of another list, all of them, instead of those that this one has of the same names.
+    pub fn replace_all(&mut self, others: &Self) {
+        let lengths = Lengths::of(others.fields.iter().map(|field| field.name.len()));
+        let Self { arena, fields } = self;
+        fields.retain(|field| {
+            !lengths.may_have(field.name.len()) || {
+                let name = arena.get(field.name.range()).unwrap_or_default();
+                !others.fields.iter().any(|other| named(&others.arena, other, name))
+            }
+        });
+        let start = arena.len();
+        arena.extend_from_slice(&others.arena);
+        fields.extend(
+            others.fields.iter().map(|field| Field { name: field.name.moved(start), value: field.value.moved(start) }),
+        );
+    }
+
     /// Gives the lines of `from` the name `to`; earlier lines of `to` are removed. Returns whether there was a line
     /// of `from`; without one nothing changes.
     pub fn rename(&mut self, from: &str, to: &str) -> Result<bool, InvalidHeader> {
@@ -162,7 +189,7 @@ impl Headers {
     }
 
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
-        self.arena.get(span.start as usize..span.end as usize).unwrap_or_default()
+        self.arena.get(span.range()).unwrap_or_default()
     }
 
     /// Appends bytes to the arena without making a line of them.
@@ -211,23 +238,67 @@ impl Span {
             _ => Self::default(),
         }
     }
+
+    fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    /// The same piece where its arena begins later.
+    fn moved(self, by: usize) -> Self {
+        Self::new(self.start as usize + by, self.end as usize + by)
+    }
 }
 
 fn named(arena: &[u8], field: &Field, name: &[u8]) -> bool {
-    (field.name.end - field.name.start) as usize == name.len()
-        && arena
-            .get(field.name.start as usize..field.name.end as usize)
-            .is_some_and(|own| own.eq_ignore_ascii_case(name))
+    field.name.len() == name.len() && arena.get(field.name.range()).is_some_and(|own| own.eq_ignore_ascii_case(name))
 }
+
+/// The token characters.
+static TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        table[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut others: &[u8] = b"!#$%&'*+-.^_`|~";
+    while let [byte, rest @ ..] = others {
+        table[*byte as usize] = true;
+        others = rest;
+    }
+    table
+};
+
+// Both checks look at every byte whatever they find: names and values are short and nearly always fine, and loops
+// without a way out are what compilers make wide instructions of.
 
 fn check_name(name: &str) -> Result<(), InvalidHeader> {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || !name.bytes().all(token) { Err(InvalidHeader::Name) } else { Ok(()) }
+    let fine = name.bytes().fold(!name.is_empty(), |fine, byte| fine & TOKEN[usize::from(byte)]);
+    if fine { Ok(()) } else { Err(InvalidHeader::Name) }
 }
 
+#[allow(clippy::needless_bitwise_bool, reason = "a branch per byte is what this does without")]
 fn check_value(value: &[u8]) -> Result<(), InvalidHeader> {
-    let fine = |byte: &u8| *byte == b'\t' || (*byte >= 0x20 && *byte != 0x7f);
-    if value.iter().all(fine) { Ok(()) } else { Err(InvalidHeader::Value) }
+    let fine = value.iter().fold(true, |fine, byte| fine & ((*byte == b'\t') | ((*byte >= 0x20) & (*byte != 0x7f))));
+    if fine { Ok(()) } else { Err(InvalidHeader::Value) }
+}
+
+/// A set of lengths of names; long ones share a place.
+#[derive(Clone, Copy)]
+struct Lengths(u64);
+
+impl Lengths {
+    fn of(lengths: impl Iterator<Item = usize>) -> Self {
+        Self(lengths.fold(0, |set, length| set | (1 << length.min(63))))
+    }
+
+    fn may_have(self, length: usize) -> bool {
+        self.0 & (1 << length.min(63)) != 0
+    }
 }
 
 #[cfg(test)]
@@ -282,11 +353,34 @@ mod tests {
     }
 
     #[test]
+    fn removes_and_replaces_several() {
+        let mut headers = sample();
+        headers.remove_all(&["X-B", "gone", "HOST"]);
+        assert_eq!(lines(&headers), ["X-A: 1", "x-a: 3"]);
+        let mut others = Headers::new();
+        for (name, value) in [("X-a", "new"), ("x-c", ""), ("y-a", "5")] {
+            others.append(name, value).unwrap();
+        }
+        let mut headers = sample();
+        headers.replace_all(&others);
+        assert_eq!(lines(&headers), ["Host: a", "x-b: 2", "X-a: new", "x-c: ", "y-a: 5"]);
+        headers.replace_all(&Headers::new());
+        assert_eq!(headers.len(), 5);
+    }
+
+    #[test]
     fn refuses_what_would_split_a_message() {
         let mut headers = Headers::new();
         assert_eq!(headers.append("x", "a\r\nb: c"), Err(InvalidHeader::Value));
         assert_eq!(headers.set("a b", "c"), Err(InvalidHeader::Name));
         assert_eq!(headers.append("", "c"), Err(InvalidHeader::Name));
+        for byte in 0..=u8::MAX {
+            let token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            let name = String::from(char::from(byte));
+            assert_eq!(check_name(&name).is_ok(), token, "{byte}");
+            let fine = byte == b'\t' || (byte >= 0x20 && byte != 0x7f);
+            assert_eq!(check_value(&[b'a', byte, b'b']).is_ok(), fine, "{byte}");
+        }
         assert!(headers.is_empty());
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::chain::{Chain, Instance};
 use crate::clock::Clock;
-use crate::config::directory::Consumer;
+use crate::config::directory::{Consumer, LastKey};
 use crate::config::tenant::{Route, Tenant};
 use crate::gateway::decide::Routed;
 use crate::message::Headers;
@@ -40,6 +40,8 @@ pub struct Facts {
     pub credential: Option<Credential>,
     /// Headers that whatever response the client gets has, instead of those that it has of the same name.
     pub response_headers: Headers,
+    /// The key that the connection's last request was authenticated with. It outlives the request.
+    pub(crate) last_key: Option<LastKey>,
     /// Set if plugins take part in later phases.
     pub(crate) later: Option<Later>,
 }
@@ -54,7 +56,7 @@ pub(crate) struct Later {
 }
 
 impl Facts {
-    /// Forgets the request.
+    /// Forgets the request, but not what is remembered of the connection.
     pub(crate) fn clear(&mut self) {
         if self.consumer.is_some() || self.credential.is_some() {
             (self.consumer, self.credential) = (None, None);

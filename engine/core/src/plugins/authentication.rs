@@ -50,19 +50,24 @@ pub(super) fn flow(response: Option<Response>) -> Flow {
     response.map_or(Flow::Continue, Flow::Respond)
 }
 
+/// The headers that tell the upstream who asks.
+const IDENTITY: [&str; 5] =
+    ["X-Consumer-ID", "X-Consumer-Custom-ID", "X-Consumer-Username", "X-Credential-Identifier", "X-Anonymous-Consumer"];
+
 /// Tells the upstream who asks. What the client says about that is taken out: nobody introduces himself.
 fn identify(headers: &mut Headers, consumer: &Consumer, credential: Option<&Credential>) {
-    let mut tell = |name: &str, value: Option<&str>| {
-        // A name that is no header value is not told; a client's own word must not stand in its place.
-        if value.is_none_or(|value| headers.set(name, value).is_err()) {
-            headers.remove(name);
-        }
-    };
-    tell("X-Consumer-ID", Some(&consumer.id));
-    tell("X-Consumer-Custom-ID", consumer.custom_id.as_deref());
-    tell("X-Consumer-Username", consumer.username.as_deref());
-    tell("X-Credential-Identifier", credential.map(|credential| &*credential.identifier));
-    tell("X-Anonymous-Consumer", if credential.is_none() { Some("true") } else { None });
+    headers.remove_all(&IDENTITY);
+    let values = [
+        Some(&*consumer.id),
+        consumer.custom_id.as_deref(),
+        consumer.username.as_deref(),
+        credential.map(|credential| &*credential.identifier),
+        if credential.is_none() { Some("true") } else { None },
+    ];
+    for (name, value) in IDENTITY.into_iter().zip(values) {
+        // A name that is no header value is not told.
+        let _ = value.map(|value| headers.append(name, value));
+    }
 }
 
 /// An `anonymous` of the configuration; an empty one is none.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::request_transformer::fields::{self, Field};
 use super::{Compiled, Place, authentication, read};
 use crate::error::FieldError;
-use crate::message::{Request, RequestHead, Response};
+use crate::message::{Request, RequestHead, Response, Version};
 use crate::phases::exchange::Credential;
 use crate::phases::{Exchange, Flow, Phases, Plugin};
 use crate::query;
@@ -55,11 +55,11 @@ struct Name {
 }
 
 /// What a request presents.
-enum Presented {
+enum Presented<'r> {
     Nothing,
     Several,
     /// The key, and under which name it was.
-    Key(Vec<u8>, usize),
+    Key(Cow<'r, [u8]>, usize),
 }
 
 /// Compiles an instance.
@@ -86,7 +86,7 @@ pub(super) fn compile(config: Value, _: &Place) -> Compiled {
 }
 
 impl KeyAuth {
-    fn presented(&self, request: &Request) -> Presented {
+    fn presented<'r>(&'r self, request: &'r Request) -> Presented<'r> {
         for (index, name) in self.names.iter().enumerate() {
             let found = [
                 if self.in_header {
@@ -104,14 +104,14 @@ impl KeyAuth {
                 match found {
                     Found::None => {}
                     Found::Several => return Presented::Several,
-                    Found::One(key) => return Presented::Key(key.into_owned(), index),
+                    Found::One(key) => return Presented::Key(key, index),
                 }
             }
             if self.in_body {
                 match fields::values(request, &name.text).as_mut_slice() {
                     [] => {}
                     [key] if key.is_empty() => {}
-                    [key] => return Presented::Key(std::mem::take(key), index),
+                    [key] => return Presented::Key(Cow::Owned(std::mem::take(key)), index),
                     _ => return Presented::Several,
                 }
             }
@@ -137,13 +137,19 @@ impl KeyAuth {
             Presented::Several => return Err("Duplicate API key found"),
             Presented::Key(key, name) => (key, name),
         };
+        let now = || exchange.clock.since_epoch().as_secs();
+        let directory = &exchange.tenant.directory;
+        // A stream of HTTP/2 ends with its request: there is nothing to remember for.
+        let found = if request.head.version == Version::Http2 {
+            directory.key(&key, now)
+        } else {
+            directory.key_again(&key, &mut exchange.facts.last_key, now)
+        };
         if self.hide {
             self.hide(request, &self.names[name]);
         }
-        let now = || exchange.clock.since_epoch().as_secs();
-        let (found, consumer) = exchange.tenant.directory.key(&key, now).ok_or("Unauthorized")?;
-        let credential = Credential { id: found.id.clone(), identifier: found.id.clone() };
-        let consumer = consumer.clone();
+        let (id, consumer) = found.ok_or("Unauthorized")?;
+        let credential = Credential { id: id.clone(), identifier: id };
         authentication::accept(request, exchange, consumer, credential);
         Ok(())
     }

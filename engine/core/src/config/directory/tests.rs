@@ -1,5 +1,7 @@
 //! Who is found, and how that follows updates.
 
+use std::cell::RefCell;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -19,11 +21,13 @@ fn hash(key: &str) -> String {
 struct Case {
     entities: EntitySet,
     directory: Directory,
+    last: RefCell<Option<LastKey>>,
 }
 
 impl Case {
     fn new(documents: &[(&str, Value)]) -> Self {
-        Self { entities: EntitySet::default(), directory: Directory::default() }.then(documents)
+        Self { entities: EntitySet::default(), directory: Directory::default(), last: RefCell::default() }
+            .then(documents)
     }
 
     /// After another update; a document that is an id alone deletes the entity.
@@ -37,13 +41,19 @@ impl Case {
         }
         let (entities, changes) = draft.finish().unwrap();
         let directory = self.directory.updated(CredentialKey::new(&[7; 32]), &entities, &changes);
-        Self { entities, directory }
+        Self { entities, directory, last: self.last }
     }
 
-    /// Credential and consumer of a key at a time.
+    /// Credential and consumer of a key at a time, which a connection finds whatever it remembers.
     fn key(&self, key: &str, now: u64) -> Option<(String, String)> {
-        let (found, consumer) = self.directory.key(key.as_bytes(), || now)?;
-        Some((found.id.to_string(), consumer.id.to_string()))
+        let key = key.as_bytes();
+        let found = self.directory.key(key, || now);
+        assert_eq!(self.directory.key_again(key, &mut None, || now), found);
+        let mut last = self.last.borrow_mut();
+        for _ in 0..2 {
+            assert_eq!(self.directory.key_again(key, &mut last, || now), found);
+        }
+        found.map(|(id, consumer)| (id.to_string(), consumer.id.to_string()))
     }
 
     fn groups(&self, consumer: &str) -> Vec<String> {
@@ -73,6 +83,9 @@ fn keys_are_found_until_they_end_or_go() {
     assert_eq!((case.key("", 0), case.key("Secret", 0)), (None, None));
     let case = case.then(&[key("1", "c", "changed", None)]);
     assert_eq!((case.key("secret", 0), case.key("changed", 0)), (None, pair("1", "c")));
+    // One that is remembered for an unchanged version only.
+    let case = case.then(&[]);
+    assert_eq!(case.last.borrow().as_ref().map(|last| last.presented.to_vec()), Some(b"changed".to_vec()));
     let case = case.then(&[("keyauth_credentials", json!("1"))]);
     assert_eq!((case.key("changed", 0), case.key("brief", 0)), (None, pair("2", "c")));
 }

@@ -74,8 +74,8 @@ struct RateLimiting {
     by: LimitBy,
     /// The header's name or the path.
     operand: Box<str>,
-    /// What instances with counters of their own differ in.
-    place: Box<str>,
+    /// What instances with counters of their own differ in: a digest of it, since it is hashed with every request.
+    place: u128,
     hide: bool,
     error_code: u16,
     error_message: Box<str>,
@@ -105,11 +105,16 @@ pub(super) fn compile(config: Value, place: &Place) -> Compiled {
         limits,
         by: config.limit_by,
         operand: operand.into(),
-        place: format!("{}\n{}", id(&place.route), id(&place.service)).into(),
+        place: digest(&format!("{}\n{}", id(&place.route), id(&place.service))),
         hide: config.hide_client_headers,
         error_code: config.error_code,
         error_message: config.error_message.into(),
     }))
+}
+
+fn digest(text: &str) -> u128 {
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().take(16).fold(0, |number, byte| (number << 8) | u128::from(*byte))
 }
 
 /// A fraction of a request is one more request that is let through.
@@ -152,8 +157,8 @@ impl RateLimiting {
         });
         let windows = &exchange.tenant.windows;
         match self.identifier(request, exchange) {
-            Some(identifier) => windows.take((&self.place, self.by as u8, identifier), bounds),
-            None => windows.take((&self.place, request.client_ip), bounds),
+            Some(identifier) => windows.take((self.place, self.by as u8, identifier), bounds),
+            None => windows.take((self.place, request.client_ip), bounds),
         }
     }
 
