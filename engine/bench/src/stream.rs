@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::TcpStream;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use sluice_engine_core::upstream::tls::{ClientConfigs, TlsPolicy, Verification};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -24,13 +23,9 @@ impl Connector {
     pub fn new(address: SocketAddr, server_name: Option<String>) -> Result<Self, String> {
         let Some(name) = server_name else { return Ok(Self { address, tls: None }) };
         let name = ServerName::try_from(name).map_err(|error| error.to_string())?;
-        let provider = Arc::new(ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-            .with_no_client_auth();
+        let policy = Arc::new(TlsPolicy::new(Verification::Off, None));
+        let mut config =
+            ClientConfig::clone(&*ClientConfigs::default().get(0, &policy).map_err(|error| error.to_string())?);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self { address, tls: Some((Arc::new(config), name)) })
     }
@@ -95,43 +90,5 @@ impl Stream {
             }
         }
         Ok(count)
-    }
-}
-
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
