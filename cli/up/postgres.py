@@ -97,6 +97,7 @@ class EmbeddedPostgres:
             user=self._user,
             stop_signal=signal.SIGINT,  # "fast": ends sessions and writes a checkpoint
             grace_seconds=6.0,
+            gives_way=True,
         )
 
     def make_database(self) -> None:

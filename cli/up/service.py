@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.faults import Fault
@@ -14,7 +15,6 @@ from cli.up import logs, probes, records
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
-    from pathlib import Path
 
     from cli.up.state import StateDir
 
@@ -22,6 +22,7 @@ _BACKOFF_SECONDS = (0.0, 0.2, 0.5, 1.0, 2.0, 5.0)
 # A child that ran this long has worked; its next death starts the backoff afresh.
 _SETTLED_SECONDS = 10.0
 _TRIES_BEFORE_READY = 3
+_NICENESS = 10
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class ServiceSpec:
     """What to run and how to tell that it runs.
 
     `environment` is the child's whole environment; None hands ours on. `user` is a system user to run as (only root can ask for it).
-    `stop_signal` begins an orderly end; SIGKILL follows after `grace_seconds`.
+    `stop_signal` begins an orderly end; SIGKILL follows after `grace_seconds`. `gives_way`: where processors are short, what
+    does not give way goes first.
     """
 
     name: str
@@ -40,6 +42,7 @@ class ServiceSpec:
     user: str | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     grace_seconds: float = 4.0
+    gives_way: bool = False
 
 
 class Service:
@@ -115,6 +118,8 @@ class Service:
             raise Fault(f"{self.spec.name} does not start: {error.strerror} ({self.spec.argv[0]})") from error
         finally:
             os.close(log)
+        if self.spec.gives_way:
+            _give_way(self._process.pid)
         records.write(self._state.services, self.spec.name, self._process.pid)
 
     async def _watch(self) -> None:
@@ -188,6 +193,14 @@ def _end_group(leader: int) -> None:
     """End what a dead child has left in its session's first process group, such as a worker's pool."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
+
+
+def _give_way(pid: int) -> None:
+    """Lower the priority of a session that has just begun; its later processes and threads inherit it."""
+    with contextlib.suppress(OSError):  # it may have ended already
+        os.setpriority(os.PRIO_PROCESS, pid, max(os.getpriority(os.PRIO_PROCESS, pid), _NICENESS))
+        # Linux may weigh whole sessions against each other first (sched(7), autogroup); others have no such file.
+        Path(f"/proc/{pid}/autogroup").write_text(str(_NICENESS))
 
 
 def _describe(code: int) -> str:

@@ -150,11 +150,18 @@ class Supervisor:
             argv=[*_command(), "api", "--development-tls"],
             ready=lambda: probes.http_ok(_reachable(settings.api_host), settings.api_listen_port, "/readyz"),
             environment=environment,
+            gives_way=True,
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(self._launch(self._planes, api))
             for name in ("worker", "beat"):
-                spec = ServiceSpec(name=name, argv=[*_command(), name], ready=_at_once, environment=environment)
+                spec = ServiceSpec(
+                    name=name,
+                    argv=[*_command(), name],
+                    ready=_at_once,
+                    environment=environment,
+                    gives_way=name != "worker",  # whose children are the gateways
+                )
                 group.create_task(self._launch(self._workers, spec))
             if settings.driver == "process":
                 for region in settings.listening_regions:

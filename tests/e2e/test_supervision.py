@@ -69,6 +69,25 @@ def test_a_killed_child_is_started_again_and_said_so(state: StateDir) -> None:
     assert records.read_all(state.services) == []
 
 
+def test_a_child_that_gives_way_has_a_lower_priority_than_the_others(state: StateDir) -> None:
+    async def niceness(name: str, *, gives_way: bool) -> int:
+        service = Service(
+            ServiceSpec(name, program("import time; time.sleep(60)"), at_once, gives_way=gives_way), state, print
+        )
+        await service.start()
+        assert service.pid is not None
+        found = os.getpriority(os.PRIO_PROCESS, service.pid)
+        await service.stop()
+        return found
+
+    async def scenario() -> None:
+        ours = os.getpriority(os.PRIO_PROCESS, 0)
+        assert await niceness("first", gives_way=False) == ours
+        assert await niceness("second", gives_way=True) == max(ours, 10)
+
+    asyncio.run(scenario())
+
+
 def test_a_child_that_cannot_start_is_one_line_with_its_reason(state: StateDir) -> None:
     async def never() -> bool:
         return False
