@@ -9,136 +9,14 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from tests.framing.oddities import CHUNK_BODIES, CODING_NAMES, CODINGS, HELLO, LENGTH_NAMES, LENGTHS, NASTY
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 LAST: Final = b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 INNER: Final = b"GET /inner HTTP/1.1\r\nHost: a\r\n\r\n"
 
-_HELLO: Final = b"5\r\nhello\r\n0\r\n\r\n"
-_NASTY: Final = b'\r\n\0 \t:;,\x0b\x0c\x7f\x80\xa0\xff05-+"/?\\_'
-_LENGTHS: Final = (
-    b"5",
-    b"0",
-    b"+5",
-    b"-5",
-    b"-0",
-    b"05",
-    b"0005",
-    b"5 ",
-    b" 5",
-    b"5,5",
-    b"5, 5",
-    b"5,6",
-    b"0x5",
-    b"5.0",
-    b"",
-    b"5\t",
-    b"5\x0b",
-    b"4",
-    b"6",
-    b"1000",
-    b"5e0",
-    b"5_0",
-    b"18446744073709551615",
-    b"18446744073709551616",
-    b"4294967301",
-    b"99999999999999999999999",
-    b"5;",
-    b'"5"',
-    b"5 5",
-    b"5\r",
-    b"\xd9\xa5",
-    b"5\x00",
-    b",5",
-    b"5,",
-    b"5\xa0",
-)
-_CODINGS: Final = (
-    b"chunked",
-    b"Chunked",
-    b"CHUNKED",
-    b"chunked ",
-    b"\tchunked",
-    b"xchunked",
-    b"chunked, chunked",
-    b"identity",
-    b"gzip, chunked",
-    b"chunked, identity",
-    b"chunked;a=b",
-    b'"chunked"',
-    b"\x0bchunked",
-    b"chunked\x0b",
-    b"chunked,",
-    b",chunked",
-    b"cow",
-    b"",
-    b"chunk",
-    b"chunked\0",
-    b"\xa0chunked",
-    b"ch\tunked",
-    b"chunked\r",
-    b"chun\r\n ked",
-    b"\r\n chunked",
-    b"identity, chunked",
-    b"deflate",
-    b"chunked\x0c",
-    b"chu\xc5\xbfked",
-    b"[chunked]",
-    b"chunked ;",
-)
-_CODING_NAMES: Final = (
-    b"Transfer-Encoding",
-    b"transfer-encoding",
-    b"TRANSFER-ENCODING",
-    b"Transfer-Encoding ",
-    b" Transfer-Encoding",
-    b"Transfer_Encoding",
-    b"Transfer\tEncoding",
-    b"Transfer-Encoding\0",
-    b"X-Transfer-Encoding",
-    b"Transfer-Encoding:",
-    b"\x0bTransfer-Encoding",
-    b"Transfer-Encoding\t",
-    b"Transfer-Encoding\r",
-    b"Transfer\xadEncoding",
-    b"Transfer.Encoding",
-    b"Transfer Encoding",
-    b"TransferEncoding",
-    b"Foo: x\rTransfer-Encoding",
-    b"Transfer-Encoding\x0c",
-    b"\xffTransfer-Encoding",
-)
-_LENGTH_NAMES: Final = (
-    b"Content-Length",
-    b"content-length",
-    b"CONTENT-LENGTH",
-    b"Content-Length ",
-    b" Content-Length",
-    b"Content_Length",
-    b"Content\tLength",
-    b"Content-Length\0",
-    b"X-Content-Length",
-    b"\x0bContent-Length",
-    b"Content-Length\r",
-    b"Content Length",
-    b"Content-Length\xa0",
-    b"ContentLength",
-    b"Content.Length",
-)
-_CHUNK_BODIES: Final = (
-    b"0\r\n\r\n", _HELLO, b"05\r\nhello\r\n0\r\n\r\n", b"5;a=b\r\nhello\r\n0;c\r\n\r\n", b"A\r\nGET / HTTP\r\n0\r\n\r\n",
-    b"5\r\nhello\r\n0\r\nX-T: 1\r\n\r\n", b"5\nhello\n0\n\n", b"5 \r\nhello\r\n0\r\n\r\n", b" 5\r\nhello\r\n0\r\n\r\n",
-    b"0x5\r\nhello\r\n0\r\n\r\n", b"+5\r\nhello\r\n0\r\n\r\n", b"-5\r\nhello\r\n0\r\n\r\n", b"5;\n\r\nhello\r\n0\r\n\r\n",
-    b"5\r\nhello0\r\n\r\n", b"5\r\nhelloXX0\r\n\r\n", b"5\r\nhello\r\n0\r\nX\r\n\r\n", b"fffffffffffffffff\r\n",
-    b"ffffffffffffffff\r\nhello", b"5\r\nhello\r\n00\r\n\r\n", b"5\r\nhello\r\n0\r\n\r", b"5\r\rhello\r\n0\r\n\r\n",
-    b"00000000000000005\r\nhello\r\n0\r\n\r\n", b"5\r\n\r\nhello0\r\n\r\n", b'5;a="\r\n"\r\nhello\r\n0\r\n\r\n',
-    b"5\r\r\nhello\r\n0\r\n\r\n", b"5\t\r\nhello\r\n0\r\n\r\n", b"5\x00\r\nhello\r\n0\r\n\r\n", b"5,\r\nhello\r\n0\r\n\r\n",
-    b"10000000000000005\r\nhello\r\n0\r\n\r\n", b"5\r\nhello\r\n0\r\n\n", b"5\r\nhello\n\r0\r\n\r\n", b"5\rhello\r0\r\r",
-    b"5\r\nhello\r\n-0\r\n\r\n", b"5\r\nhello\r\n0 \r\n\r\n", b"5\r\nhello\r\n0;\r\n\r\n", b"5;;\r\nhello\r\n0\r\n\r\n",
-    b"5;a\r\x20b\r\nhello\r\n0\r\n\r\n", b"5;\x7f\r\nhello\r\n0\r\n\r\n", b"5; \xff\r\nhello\r\n0\r\n\r\n", b"\r\n5\r\nhello\r\n0\r\n\r\n",
-    b"5\r\nhello\r\n\r\n0\r\n\r\n", b"g\r\n", b"", b"hello", b"5\r\nhel", b"0_5\r\nhello\r\n0\r\n\r\n",
-)  # fmt: skip
 _TRAILERS: Final = (
     b"X-T: 1\r\n", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b" X: 1\r\n", b"X: 1\r\n folded\r\n", b"X\r\n",
     b"X: a\rb\r\n", b": 1\r\n", b"X : 1\r\n", b"X: 1\n", b"X: \0\r\n", b"Host: b\r\n", b"Connection: close\r\n",
@@ -158,7 +36,7 @@ def _sound(dice: Random, path: bytes) -> bytes:
         case 0:
             return b"GET " + path + b"?x=1 HTTP/1.1\r\n" + host + extra + b"\r\n"
         case 1:
-            return b"POST " + path + b" HTTP/1.1\r\n" + host + extra + b"Transfer-Encoding: chunked\r\n\r\n" + _HELLO
+            return b"POST " + path + b" HTTP/1.1\r\n" + host + extra + b"Transfer-Encoding: chunked\r\n\r\n" + HELLO
         case 2:
             return b"PUT " + path + b" HTTP/1.1\r\n" + host + b"Content-Length: 5\r\n" + extra + b"\r\nhello"
         case _:
@@ -170,15 +48,15 @@ def _post(path: bytes, fields: bytes, body: bytes, line: bytes = b"POST %b HTTP/
 
 
 def _body(dice: Random) -> bytes:
-    body = dice.choice((_HELLO, b"hello", b"", dice.choice(_CHUNK_BODIES)))
+    body = dice.choice((HELLO, b"hello", b"", dice.choice(CHUNK_BODIES)))
     return body + INNER if dice.random() < 0.3 else body
 
 
 def conflicting_lengths(dice: Random, path: bytes) -> bytes:
     """`Content-Length` and `Transfer-Encoding` together, in either order."""
     body = _body(dice)
-    length = dice.choice((b"%d" % len(body), b"0", b"5", dice.choice(_LENGTHS)))
-    lines = [b"Content-Length: " + length + b"\r\n", b"Transfer-Encoding: " + dice.choice(_CODINGS) + b"\r\n"]
+    length = dice.choice((b"%d" % len(body), b"0", b"5", dice.choice(LENGTHS)))
+    lines = [b"Content-Length: " + length + b"\r\n", b"Transfer-Encoding: " + dice.choice(CODINGS) + b"\r\n"]
     dice.shuffle(lines)
     if dice.random() < 0.2:
         lines.append(dice.choice(_EXTRAS))
@@ -189,12 +67,12 @@ def obfuscated_codings(dice: Random, path: bytes) -> bytes:
     """A `Transfer-Encoding` that some readers see and others do not."""
     body = _body(dice)
     line = (
-        dice.choice(_CODING_NAMES)
+        dice.choice(CODING_NAMES)
         + dice.choice((b": ", b":", b" :", b":\t", b":\x0b", b"\r\n :"))
-        + dice.choice(_CODINGS)
+        + dice.choice(CODINGS)
     )
     length = b"Content-Length: %d\r\n" % len(body) if dice.random() < 0.4 else b""
-    again = b"Transfer-Encoding: " + dice.choice(_CODINGS) + b"\r\n" if dice.random() < 0.3 else b""
+    again = b"Transfer-Encoding: " + dice.choice(CODINGS) + b"\r\n" if dice.random() < 0.3 else b""
     return _post(path, length + line + b"\r\n" + again, body)
 
 
@@ -211,7 +89,7 @@ def bare_line_ends(dice: Random, path: bytes) -> bytes:
 
 def chunk_tricks(dice: Random, path: bytes) -> bytes:
     """Chunk sizes, extensions and ends that are not what they should be."""
-    body = dice.choice(_CHUNK_BODIES)
+    body = dice.choice(CHUNK_BODIES)
     if dice.random() < 0.3:
         size, data = dice.choice((b"5", b"05", b"a", b"A", b"1F", b"ff")), b"x" * 255
         data = data[: int(size, 16)]
@@ -239,16 +117,16 @@ def ignored_lengths(dice: Random, path: bytes) -> bytes:
 def zero_lengths(dice: Random, path: bytes) -> bytes:
     """0.CL: a length that a careless front end does not see, or a body longer or shorter than it says."""
     said = dice.choice((0, 1, 4, 6, len(INNER), len(INNER) - 1, len(INNER) + 1))
-    name = dice.choice((b"Content-Length", dice.choice(_LENGTH_NAMES)))
+    name = dice.choice((b"Content-Length", dice.choice(LENGTH_NAMES)))
     return _post(path, name + b": %d\r\n" % said, dice.choice((b"hello", INNER, INNER + INNER, b"")))
 
 
 def repeated_lengths(dice: Random, path: bytes) -> bytes:
     """Several `Content-Length`, lists of them, and numbers that are none."""
     body = dice.choice((b"hello", b"hello" + INNER, b"", b"hello!"))
-    values = [dice.choice((b"5", dice.choice(_LENGTHS))) for _ in range(dice.choice((1, 1, 2, 2, 3)))]
+    values = [dice.choice((b"5", dice.choice(LENGTHS))) for _ in range(dice.choice((1, 1, 2, 2, 3)))]
     fields = b"".join(
-        dice.choice((b"Content-Length", dice.choice(_LENGTH_NAMES))) + b": " + value + b"\r\n" for value in values
+        dice.choice((b"Content-Length", dice.choice(LENGTH_NAMES))) + b": " + value + b"\r\n" for value in values
     )
     return _post(path, fields, body, dice.choice((b"POST %b HTTP/1.1", b"GET %b HTTP/1.1", b"PUT %b HTTP/1.0")))
 
@@ -292,8 +170,8 @@ def old_versions(dice: Random, path: bytes) -> bytes:
     )
     host = dice.choice((b"Host: a\r\n", b""))
     framing, body = dice.choice((
-        (b"", b""), (b"Content-Length: 5\r\n", b"hello"), (b"Transfer-Encoding: chunked\r\n", _HELLO),
-        (b"Transfer-Encoding: chunked\r\nContent-Length: 15\r\n", _HELLO), (b"Expect: 100-continue\r\nContent-Length: 5\r\n", b"hello"),
+        (b"", b""), (b"Content-Length: 5\r\n", b"hello"), (b"Transfer-Encoding: chunked\r\n", HELLO),
+        (b"Transfer-Encoding: chunked\r\nContent-Length: 15\r\n", HELLO), (b"Expect: 100-continue\r\nContent-Length: 5\r\n", b"hello"),
         (b"", b"hello"),
     ))  # fmt: skip
     method = b"POST" if body else dice.choice((b"GET", b"HEAD"))
@@ -365,7 +243,7 @@ def folded_lines(dice: Random, path: bytes) -> bytes:
     text = _post(
         path,
         (b"" if first else field) + dice.choice((b"", b"Content-Length: 5\r\n")),
-        dice.choice((b"", b"hello", _HELLO)),
+        dice.choice((b"", b"hello", HELLO)),
     )
     return text.replace(b"\r\nHost", b"\r\n" + field.lstrip() + b"Host", 1) if first else text
 
@@ -405,7 +283,7 @@ def expectations(dice: Random, path: bytes) -> bytes:
         (b"100-continue", b"100-Continue", b"100-continue, x", b"200-ok", b"", b"100-continue\x0b", b" 100-continue ")
     )
     framing, body = dice.choice((
-        (b"Content-Length: 5\r\n", b"hello"), (b"Transfer-Encoding: chunked\r\n", _HELLO), (b"", b""), (b"Content-Length: 0\r\n", b""),
+        (b"Content-Length: 5\r\n", b"hello"), (b"Transfer-Encoding: chunked\r\n", HELLO), (b"", b""), (b"Content-Length: 0\r\n", b""),
         (b"Content-Length: %d\r\n" % len(INNER), INNER), (b"Content-Length: 0\r\n", INNER),
     ))  # fmt: skip
     line = dice.choice((b"POST %b HTTP/1.1", b"PUT %b HTTP/1.1", b"GET %b HTTP/1.1", b"POST %b HTTP/1.0"))
@@ -432,9 +310,9 @@ def mutations(dice: Random, path: bytes) -> bytes:
         at = dice.randrange(len(text))
         match dice.randrange(6):
             case 0:
-                text.insert(at, dice.choice(_NASTY))
+                text.insert(at, dice.choice(NASTY))
             case 1:
-                text[at] = dice.choice(_NASTY)
+                text[at] = dice.choice(NASTY)
             case 2 if len(text) > 1:
                 del text[at]
             case 3:
@@ -444,7 +322,7 @@ def mutations(dice: Random, path: bytes) -> bytes:
             case _ if len(text) > 8:
                 del text[at : at + 1 + dice.randrange(4)]
             case _:
-                text[at] = dice.choice(_NASTY)
+                text[at] = dice.choice(NASTY)
     return bytes(text)
 
 

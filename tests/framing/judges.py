@@ -81,20 +81,28 @@ def _origin(target: bytes) -> bytes:
     return target
 
 
-@contextlib.asynccontextmanager
-async def _proxy(name: str, command: list[str], port: int, record: Record) -> AsyncGenerator[Judge, None]:
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
-    )
-
+def _judge(name: str, port: int, record: Record) -> Judge:
     async def read(stream: bytes, client: str) -> Reading:
         record.take(client)
         _, ended = await talk(port, client, [stream])
         return Reading([arrival.message.shape for arrival in record.take(client)], ended)
 
+    return Judge(name, read)
+
+
+@contextlib.asynccontextmanager
+async def _proxy(name: str, program: str, place: Path, upstream: int) -> AsyncGenerator[int, None]:
+    """The proxy in front of an upstream's port; yields its own."""
+    folder = place / name
+    folder.mkdir()
+    port = _free_port()
+    command = _PROXIES[name](program, port, upstream, folder)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+    )
     try:
         await _listening(port)
-        yield Judge(name, read)
+        yield port
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
@@ -142,6 +150,8 @@ http {{
     listen 127.0.0.1:{port} backlog=4096;
     location / {{
       proxy_pass http://127.0.0.1:{upstream};
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
       proxy_set_header Host a;
       proxy_set_header X-Real-IP $remote_addr;
     }}
@@ -180,6 +190,10 @@ backend recorder
 _PROXIES: Final = {"nginx": _nginx, "haproxy": _haproxy}
 
 
+def _program(name: str) -> str | None:
+    return shutil.which(name) or shutil.which(name, path="/usr/sbin")
+
+
 @contextlib.asynccontextmanager
 async def judges(place: Path, wanted: tuple[str, ...]) -> AsyncGenerator[tuple[list[Judge], list[str]], None]:
     """h11, and those of the proxies that are wanted and installed; and the names of those that are not."""
@@ -187,16 +201,30 @@ async def judges(place: Path, wanted: tuple[str, ...]) -> AsyncGenerator[tuple[l
     async with contextlib.AsyncExitStack() as stack:
         found = [Judge("h11", h11_reads)]
         for name in wanted:
-            program = shutil.which(name) or shutil.which(name, path="/usr/sbin")
+            program = _program(name)
             if program is None:
                 missing.append(name)
                 continue
             record = Record()
             server, upstream = await listen(record)
             stack.callback(server.close)
-            folder = place / name
-            folder.mkdir()
-            port = _free_port()
-            command = _PROXIES[name](program, port, upstream, folder)
-            found.append(await stack.enter_async_context(_proxy(name, command, port, record)))
+            port = await stack.enter_async_context(_proxy(name, program, place, upstream))
+            found.append(_judge(name, port, record))
         yield found, missing
+
+
+@contextlib.asynccontextmanager
+async def proxies(
+    place: Path, wanted: tuple[str, ...], upstream: int
+) -> AsyncGenerator[tuple[dict[str, int], list[str]], None]:
+    """Ports of the proxies that are wanted and installed, all in front of one upstream; and the names of those that are not."""
+    missing: list[str] = []
+    ports: dict[str, int] = {}
+    async with contextlib.AsyncExitStack() as stack:
+        for name in wanted:
+            program = _program(name)
+            if program is None:
+                missing.append(name)
+            else:
+                ports[name] = await stack.enter_async_context(_proxy(name, program, place, upstream))
+        yield ports, missing

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.framing import downgrade
+from tests.framing import answers, downgrade
 from tests.framing.cross_talk import PLANS, TENANTS, UNRULY_PLANS, exchange
 from tests.framing.families import NAMES, stream
 from tests.framing.gateway import gateway
@@ -158,6 +158,7 @@ def main() -> None:
     began = time.monotonic()
     result = asyncio.run(run(seed, count, wanted, only))
     crossed = [] if only else [_cross_talk(seed, count, plans) for plans in (PLANS, UNRULY_PLANS)]
+    crossed += [] if only else [_answers(seed, count, wanted)]
     tally = result.tally
     for name in result.missing:
         print(f"skipped: {name} (not installed) judges nothing")
@@ -175,6 +176,17 @@ def main() -> None:
         )
     print(f"{len(result.problems)} disagreements")
     sys.exit(1 if result.problems or any(crossed) else 0)
+
+
+def _answers(seed: int, count: int, wanted: tuple[str, ...]) -> int:
+    tally = asyncio.run(answers.exchange(seed, count, wanted))
+    refused = ", ".join(f"{name} {number}" for name, number in sorted(tally.refused_by.items()))
+    print(
+        f"hostile answers: {tally.answers}, of which the engine passed {tally.passed} on; refused or broken off by {refused}; "
+        f"{len(tally.problems)} disagreements"
+    )
+    print("\n".join(f"  {problem[:700]}" for problem in tally.problems[:_SHOWN]), end="\n" if tally.problems else "")
+    return len(tally.problems)
 
 
 def _cross_talk(seed: int, count: int, plans: tuple[str, ...]) -> int:
