@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from tests.framing import answers, downgrade
 from tests.framing.cross_talk import PLANS, TENANTS, UNRULY_PLANS, exchange
+from tests.framing.cross_talk_http2 import call_all
 from tests.framing.families import NAMES, stream
 from tests.framing.gateway import gateway
 from tests.framing.judges import judges
@@ -158,7 +159,7 @@ def main() -> None:
     began = time.monotonic()
     result = asyncio.run(run(seed, count, wanted, only))
     crossed = [] if only else [_cross_talk(seed, count, plans) for plans in (PLANS, UNRULY_PLANS)]
-    crossed += [] if only else [_answers(seed, count, wanted)]
+    crossed += [] if only else [_calls(seed, count // 10), _answers(seed, count, wanted)]
     tally = result.tally
     for name in result.missing:
         print(f"skipped: {name} (not installed) judges nothing")
@@ -176,6 +177,15 @@ def main() -> None:
         )
     print(f"{len(result.problems)} disagreements")
     sys.exit(1 if result.problems or any(crossed) else 0)
+
+
+def _calls(seed: int, count: int) -> int:
+    findings = asyncio.run(call_all(seed, count))
+    print(f"cross-talk over HTTP/2: {sum(findings.asked.values())} calls, {len(findings.problems)} strayed")
+    print(
+        "\n".join(f"  {problem[:500]}" for problem in findings.problems[:_SHOWN]), end="\n" if findings.problems else ""
+    )
+    return len(findings.problems)
 
 
 def _answers(seed: int, count: int, wanted: tuple[str, ...]) -> int:
