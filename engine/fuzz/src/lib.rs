@@ -4,7 +4,8 @@
 //! so that they go on compiling and holding.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use sluice_engine_core::config::store::Store;
 use sluice_engine_core::expr::{Budget, Key, Sandbox, Scope, Template, Value, Variables};
@@ -14,7 +15,8 @@ use sluice_engine_core::http1::request::{self, RequestFraming};
 use sluice_engine_core::http1::response::{self, ResponseFraming};
 use sluice_engine_core::message::{Headers, Request, RequestHead, ResponseHead, Scheme, Version};
 use sluice_engine_core::plugins::request_transformer::transform;
-use sluice_engine_core::router::{normalise, upstream_path};
+use sluice_engine_core::router::{MatchInput, RouteSpec, Router, normalise, upstream_path};
+use sluice_engine_core::streams::hello;
 
 /// A target and its name; seeds lie in the folder of that name.
 pub type Target = (&'static str, fn(&[u8]));
@@ -28,6 +30,8 @@ pub const TARGETS: &[Target] = &[
     ("templates", templates),
     ("bodies", bodies),
     ("updates", updates),
+    ("expressions", expressions),
+    ("client_hello", client_hello),
 ];
 
 /// Request heads: what is accepted means the same when it is written out again.
@@ -204,8 +208,92 @@ pub fn bodies(data: &[u8]) {
 
 /// Updates of the configuration, and what was applied already stays.
 pub fn updates(data: &[u8]) {
-    let store = Store::new(1, std::sync::Arc::default());
+    let store = Store::new(1, Arc::default());
     let report = store.apply(data);
     let again = store.apply(data);
     assert!(serde_json::to_vec(&report).is_ok() && serde_json::to_vec(&again).is_ok());
+}
+
+/// Routing expressions: an expression decides the same alone as among others, whatever index it is found by.
+pub fn expressions(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let mut lines = text.split('\n');
+    let Some(router) = lines.next().and_then(|text| compiled(&[text])) else { return };
+    let Some(text) = text.split('\n').next() else { return };
+    let crowded =
+        ["http.path ^= \"/a\"", "http.host == \"a\"", "any(http.headers.x) == \"1\"", "http.path ~ \"^/[a-z]+/b\""];
+    let others: Vec<&str> = std::iter::once(text).chain(crowded).collect();
+    let Some(among) = compiled(&others) else { panic!("an expression that is refused beside others") };
+    let path = lines.next().unwrap_or("/");
+    let Ok(path) = normalise(path.as_bytes()) else { return };
+    let (host, query) = (lines.next().unwrap_or("a"), lines.next());
+    let mut headers = Headers::new();
+    for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+        let _ = headers.append(name, value);
+    }
+    let address = SocketAddr::from(([127, 0, 0, 1], 80));
+    let input = MatchInput {
+        method: b"GET",
+        host,
+        port: 80,
+        path: &path,
+        headers: &headers,
+        sni: None,
+        scheme: Scheme::Http,
+        query: query.map(str::as_bytes),
+        source: address,
+        destination: address,
+    };
+    let alone = router.find(&input);
+    // The first of them outranks the others.
+    assert_eq!(alone, among.find(&input).filter(|found| found.route == 0));
+    if let Some(matched) = alone.and_then(|found| found.matched) {
+        assert!(
+            std::str::from_utf8(&path).is_ok_and(|path| path.is_char_boundary(matched)),
+            "a part of a letter is stripped"
+        );
+    }
+}
+
+fn compiled(texts: &[&str]) -> Option<Router> {
+    let routes = texts.iter().enumerate().map(|(index, text)| {
+        let route = serde_json::json!({
+            "id": format!("r{index}"), "protocols": ["http"], "expression": text, "priority": 10 - index, "preserve_host": false,
+            "https_redirect_status_code": 426, "request_buffering": true, "response_buffering": true,
+        });
+        serde_json::from_value(route).map(Arc::new)
+    });
+    let routes: Vec<Arc<RouteSpec>> = routes.collect::<Result<_, _>>().ok()?;
+    Router::compile(&routes).ok()
+}
+
+/// First messages of TLS handshakes: in pieces of any size as at once, and nothing that came is lost.
+pub fn client_hello(data: &[u8]) {
+    let Some((piece, data)) = data.split_first() else { return };
+    let whole = said_hello(data, data.len().max(1));
+    let pieces = said_hello(data, usize::from(*piece) + 1);
+    match (whole, pieces) {
+        (Some((names, bytes)), Some((same, fewer))) => {
+            assert_eq!(names, same);
+            assert_eq!(bytes, data);
+            assert!(data.starts_with(&fewer));
+        }
+        // Larger than a first message may be, or no message: at once it may be seen later, but never otherwise.
+        (Some(_), None) => assert!(data.len() > 16 * 1024, "read at once only"),
+        _ => {}
+    }
+}
+
+/// Name and protocols that a client asks for, and all that was taken from it until then.
+fn said_hello(data: &[u8], piece: usize) -> Option<((Option<String>, Vec<Vec<u8>>), Vec<u8>)> {
+    let mut reader = hello::Reader::default();
+    for piece in data.chunks(piece) {
+        reader.bytes.extend_from_slice(piece);
+        if let Some(hello) = reader.look().ok()? {
+            let said = hello.accepted.client_hello();
+            let protocols = said.alpn().into_iter().flatten().map(<[u8]>::to_vec).collect();
+            return Some(((said.server_name().map(str::to_owned), protocols), hello.bytes));
+        }
+    }
+    None
 }

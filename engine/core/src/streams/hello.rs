@@ -10,36 +10,61 @@ use tokio::net::TcpStream;
 const MOST: usize = 16 * 1024;
 
 /// What a client has said first.
-pub(super) struct Hello {
+pub struct Hello {
     /// The message as it was understood.
-    pub(super) accepted: Accepted,
+    pub accepted: Accepted,
     /// All that was received, as it was received.
-    pub(super) bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
     /// Whether `accepted` has taken in all bytes.
-    pub(super) nothing_after: bool,
+    pub nothing_after: bool,
 }
 
-/// Reads until the message is complete, in however many pieces and records it comes. Looks at every byte once. The caller
-/// bounds the time.
-pub(super) async fn read(tcp: &mut TcpStream) -> io::Result<Hello> {
-    let mut acceptor = Acceptor::default();
-    let mut bytes = Vec::with_capacity(2048);
-    loop {
-        let seen = bytes.len();
-        if tcp.read_buf(&mut bytes).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let mut fresh = bytes.get(seen..).unwrap_or_default();
+/// Takes the first message in, in however many pieces and records it comes. Looks at every byte once.
+pub struct Reader {
+    acceptor: Acceptor,
+    /// All that was received.
+    pub bytes: Vec<u8>,
+    looked_at: usize,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self { acceptor: Acceptor::default(), bytes: Vec::with_capacity(2048), looked_at: 0 }
+    }
+}
+
+impl Reader {
+    /// Looks at what has been added to `bytes`: the message, once it is complete.
+    ///
+    /// # Errors
+    /// What came is no first message of a handshake, or it is too large.
+    pub fn look(&mut self) -> io::Result<Option<Hello>> {
+        let mut fresh = self.bytes.get(self.looked_at..).unwrap_or_default();
         while !fresh.is_empty() {
-            acceptor.read_tls(&mut fresh)?;
+            self.acceptor.read_tls(&mut fresh)?;
             // What is no handshake gets no answer: the service might have given another one.
-            if let Some(accepted) = acceptor.accept().map_err(|(error, _)| io::Error::other(error))? {
+            if let Some(accepted) = self.acceptor.accept().map_err(|(error, _)| io::Error::other(error))? {
                 let nothing_after = fresh.is_empty();
-                return Ok(Hello { accepted, bytes, nothing_after });
+                return Ok(Some(Hello { accepted, bytes: std::mem::take(&mut self.bytes), nothing_after }));
             }
         }
-        if bytes.len() > MOST {
+        self.looked_at = self.bytes.len();
+        if self.bytes.len() > MOST {
             return Err(io::Error::other("the first message is too large"));
+        }
+        Ok(None)
+    }
+}
+
+/// Reads until the message is complete. The caller bounds the time.
+pub(super) async fn read(tcp: &mut TcpStream) -> io::Result<Hello> {
+    let mut reader = Reader::default();
+    loop {
+        if tcp.read_buf(&mut reader.bytes).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Some(hello) = reader.look()? {
+            return Ok(hello);
         }
     }
 }

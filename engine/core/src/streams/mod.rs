@@ -4,7 +4,7 @@
 //! its addresses and, where clients speak TLS, by the server name in the first message of their handshake.
 
 mod connect;
-mod hello;
+pub mod hello;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
