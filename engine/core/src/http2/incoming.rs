@@ -157,20 +157,13 @@ impl AsyncWrite for Incoming {
         while used < bytes.len() && matches!(this.answer, Answer::Awaited(_)) {
             used += this.write_head(bytes.get(used..).unwrap_or_default())?;
         }
-        let rest = bytes.get(used..).unwrap_or_default();
-        if rest.is_empty() {
-            return Poll::Ready(Ok(used));
-        }
-        let Answer::Begun(writing) = &mut this.answer else {
-            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        let written = match &mut this.answer {
+            Answer::Begun(writing) => writing.poll_rest(cx, bytes, used),
+            _ if used < bytes.len() => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+            _ => Poll::Ready(Ok(used)),
         };
-        let written = writing.poll_write(cx, rest);
         this.note_end();
-        match written {
-            Poll::Ready(Ok(count)) => Poll::Ready(Ok(used + count)),
-            Poll::Pending if used > 0 => Poll::Ready(Ok(used)),
-            other => other,
-        }
+        written
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -136,14 +136,9 @@ impl AsyncWrite for Outgoing {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let used = if this.writing.is_none() { ready!(this.poll_head(cx, bytes))? } else { 0 };
-        let rest = bytes.get(used..).unwrap_or_default();
-        let Some(writing) = this.writing.as_mut().filter(|_| !rest.is_empty()) else {
-            return Poll::Ready(Ok(used));
-        };
-        match writing.poll_write(cx, rest) {
-            Poll::Ready(Ok(count)) => Poll::Ready(Ok(used + count)),
-            Poll::Pending if used > 0 => Poll::Ready(Ok(used)),
-            other => other,
+        match &mut this.writing {
+            Some(writing) => writing.poll_rest(cx, bytes, used),
+            None => Poll::Ready(Ok(used)),
         }
     }
 

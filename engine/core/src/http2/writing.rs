@@ -33,7 +33,7 @@ impl Writing {
     }
 
     /// Sends what these bytes hold; returns how many of them are used up.
-    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut used = 0;
         while used < bytes.len() && !self.ended {
             let rest = bytes.get(used..).unwrap_or_default();
@@ -59,6 +59,19 @@ impl Writing {
         }
         // Nothing may follow the end of a message.
         Poll::Ready(if used == 0 && !bytes.is_empty() { Err(io::ErrorKind::InvalidData.into()) } else { Ok(used) })
+    }
+
+    /// The same for bytes of which so many at the front are used up already; returns how many are then.
+    pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>, bytes: &[u8], used: usize) -> Poll<io::Result<usize>> {
+        let rest = bytes.get(used..).unwrap_or_default();
+        if rest.is_empty() {
+            return Poll::Ready(Ok(used));
+        }
+        match self.poll_write(cx, rest) {
+            Poll::Ready(Ok(count)) => Poll::Ready(Ok(used + count)),
+            Poll::Pending if used > 0 => Poll::Ready(Ok(used)),
+            other => other,
+        }
     }
 
     /// Sends data as far as there is room.
