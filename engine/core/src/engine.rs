@@ -22,7 +22,6 @@ use crate::net::listen::Handed;
 use crate::tls::server::{CertificateOptions, TlsServer};
 use crate::upkeep::Upkeep;
 use crate::upstream::dns::{Dns, DnsOptions};
-use crate::upstream::tls::ClientConfigs;
 use crate::worker::{Listener, Stop, Worker};
 
 /// How an engine is set up; JSON from outside.
@@ -79,8 +78,6 @@ pub struct Shared {
     pub clock: Clock,
     /// TLS towards clients.
     pub tls: TlsServer,
-    /// TLS towards upstreams.
-    pub tls_clients: ClientConfigs,
     /// Bounds of time.
     pub timeouts: Timeouts,
     /// Bounds of what is taken on.
@@ -147,7 +144,6 @@ impl Engine {
             tls,
             store: Store::new(options.threads, upkeep.clone()),
             clock,
-            tls_clients: ClientConfigs::default(),
             timeouts: options.limits.timeouts(),
             bounds: options.limits.bounds(),
             server: format!("sluice/{}", options.version),

@@ -34,7 +34,7 @@ pub struct Upkeep {
     pub retired: Retired,
     /// The right to probe.
     pub probes: Probes,
-    /// TLS towards targets that are probed.
+    /// TLS towards upstreams.
     pub tls: ClientConfigs,
     jobs: mpsc::UnboundedSender<Job>,
     waiting: Mutex<Option<mpsc::UnboundedReceiver<Job>>>,

@@ -1,6 +1,7 @@
 //! One thread of the engine: its own runtime, listeners, upstream connections and name cache.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::future::poll_fn;
 use std::hash::BuildHasher;
 use std::io;
@@ -29,7 +30,7 @@ use crate::overload::{Load, TICK};
 use crate::streams;
 use crate::tls::server::Handshake;
 use crate::upstream::multiplex::Multiplexed;
-use crate::upstream::pool::Pool;
+use crate::upstream::pool::{Pool, PoolKey};
 use crate::upstream::resolve::Resolver;
 
 /// How often idle upstream connections are looked through.
@@ -219,16 +220,18 @@ impl Worker {
         }
     }
 
+    /// Closes the connections to upstreams that nobody uses any more, or nobody can: those of tenants that are gone, and
+    /// those to addresses that have left their upstream.
     async fn sweep(&self) {
         let mut seen = self.retired.get();
-        for (tenant, address) in self.shared.upkeep.retired.since(&mut seen) {
-            self.pool.borrow_mut().forget(tenant, address);
-            self.multiplexed.borrow_mut().forget(tenant, address);
-        }
+        let left: HashSet<_> = self.shared.upkeep.retired.since(&mut seen).into_iter().collect();
         self.retired.set(seen);
+        // Looked up rather than told, because a request that was under way may have put its connection back since.
+        let tenants = self.shared.store.live();
+        let is_wanted = |key: &PoolKey| tenants.contains(&key.tenant) && !left.contains(&(key.tenant, key.address));
         poll_fn(|cx| {
-            self.pool.borrow_mut().sweep(Instant::now(), cx);
-            self.multiplexed.borrow_mut().sweep(Instant::now(), cx);
+            self.pool.borrow_mut().sweep(Instant::now(), is_wanted, cx);
+            self.multiplexed.borrow_mut().sweep(Instant::now(), is_wanted, cx);
             Poll::Ready(())
         })
         .await;

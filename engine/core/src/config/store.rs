@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use imbl::OrdSet;
 use serde::Serialize;
 
 use super::compile::{Input, Parts};
@@ -72,6 +73,8 @@ struct State {
     /// Who has a host, or is about to.
     owners: HashMap<String, String>,
     numbered: u64,
+    /// The numbers of those that there are.
+    live: OrdSet<u64>,
     /// Versions that requests may still be served from. A worker never holds the last reference to one, for taking a
     /// large one apart would keep its other requests waiting.
     retired: Vec<Arc<Tenant>>,
@@ -117,8 +120,10 @@ impl Store {
                 self.hosts.remove(host);
             }
             state.retired.push(held.slot.current.load_full());
+            state.live.remove(&held.number);
             drop(state);
             held.balancers.close(&self.upkeep);
+            self.upkeep.tls.forget(held.number);
             self.reap();
             true
         })
@@ -133,6 +138,12 @@ impl Store {
     /// Sets the health of a target; returns whether there is one.
     pub fn set_target_health(&self, order: &HealthOrder) -> bool {
         self.find(&order.control_plane_id).is_some_and(|held| held.balancers.set_health(order))
+    }
+
+    /// The numbers of the tenants that there are. Whoever keeps something for a tenant looks here from time to time.
+    #[must_use]
+    pub fn live(&self) -> OrdSet<u64> {
+        self.lock().live.clone()
     }
 
     /// The version held per control plane.
@@ -233,6 +244,7 @@ impl Store {
         let tenant = Arc::new(parts.tenant((number, version), settings, limits, counters.clone()));
         let balancers = proposed.install(&self.upkeep);
         let mut state = self.lock();
+        state.live.insert(number);
         let (slot, before) = match earlier {
             Some(held) => {
                 state.retired.push(held.slot.current.swap(tenant));

@@ -114,7 +114,8 @@ impl Connection {
                     return Poll::Ready(Err(Fault::Upstream));
                 }
                 let done = upload_over && self.up.is_finished() && self.down.source_is_done();
-                if let Some(free) = held.take_if(|upstream| done && reusable && upstream.buffer.is_empty()) {
+                let is_free = |upstream: &mut pool::Connection| done && reusable && upstream.buffer.is_empty();
+                if let Some(free) = held.take_if(is_free).filter(|_| way.is_kept()) {
                     self.worker.pool.borrow_mut().put(key, free, now);
                 }
             }

@@ -68,7 +68,7 @@ pub async fn secure(
     tcp: TcpStream,
     protocols: &[&str],
 ) -> io::Result<TlsStream<TcpStream>> {
-    let config = worker.shared.tls_clients.get(tenant, identity.policy()).map_err(io::Error::other)?;
+    let config = worker.shared.upkeep.tls.get(tenant, identity.policy()).map_err(io::Error::other)?;
     let protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     TlsConnector::from(config).with_alpn(protocols).connect(identity.name().clone(), tcp).await
 }

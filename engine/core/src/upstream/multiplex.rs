@@ -72,20 +72,16 @@ impl Multiplexed {
         self.opening.get(key).cloned()
     }
 
-    /// Drops what has been idle too long or has ended.
-    pub fn sweep(&mut self, now: Instant, cx: &mut Context<'_>) {
-        self.connections.retain(|_, list| {
+    /// Drops what has been idle too long, has ended, or is not wanted; streams that are open come to their end.
+    pub fn sweep(&mut self, now: Instant, is_wanted: impl Fn(&PoolKey) -> bool, cx: &mut Context<'_>) {
+        self.connections.retain(|key, list| {
+            let is_wanted = is_wanted(key);
             list.retain(|shared| {
                 let idle = shared.open.get() == 0 && now.duration_since(shared.used.get()) >= IDLE;
-                !idle && !shared.is_over(cx)
+                is_wanted && !idle && !shared.is_over(cx)
             });
             !list.is_empty()
         });
-    }
-
-    /// Drops what a tenant has with an address; streams that are open come to their end.
-    pub fn forget(&mut self, tenant: u64, address: SocketAddr) {
-        self.connections.retain(|key, _| key.tenant != tenant || key.address != address);
     }
 
     /// Drops the connections that nothing goes through.

@@ -86,18 +86,18 @@ impl Pool {
         self.count += 1;
     }
 
-    /// Drops what has been idle too long or was closed by the upstream.
-    pub fn sweep(&mut self, now: Instant, cx: &mut Context<'_>) {
-        self.idle.retain(|_, list| {
-            list.retain_mut(|idle| now.duration_since(idle.since) < IDLE && idle.connection.stream.is_quiet(cx));
+    /// Drops what has been idle too long, was closed by the upstream, or is not wanted.
+    pub fn sweep(&mut self, now: Instant, is_wanted: impl Fn(&PoolKey) -> bool, cx: &mut Context<'_>) {
+        self.idle.retain(|key, list| {
+            let is_usable =
+                |idle: &mut Idle| now.duration_since(idle.since) < IDLE && idle.connection.stream.is_quiet(cx);
+            if is_wanted(key) {
+                list.retain_mut(is_usable);
+            } else {
+                list.clear();
+            }
             !list.is_empty()
         });
-        self.count = self.idle.values().map(Vec::len).sum();
-    }
-
-    /// Drops what a tenant has with an address.
-    pub fn forget(&mut self, tenant: u64, address: SocketAddr) {
-        self.idle.retain(|key, _| key.tenant != tenant || key.address != address);
         self.count = self.idle.values().map(Vec::len).sum();
     }
 

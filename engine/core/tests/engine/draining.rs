@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use serde_json::json;
 
 use crate::balancing::{GET, at, balanced, count, health, named, next, set_health};
-use crate::support::{Gateway, PATIENCE, Upstream, eventually};
+use crate::support::{Gateway, PATIENCE, Upstream, eventually, route, service, snapshot};
 
 /// A backend that answers `old` when it is told to, and tells when its connection ends.
 fn told() -> (Upstream, Sender<()>, Receiver<()>) {
@@ -45,6 +45,28 @@ fn a_target_that_leaves_finishes_what_it_has_and_loses_its_connections() {
         }
         end.recv_timeout(PATIENCE).unwrap();
         assert_eq!(old.connections(), 1);
+    }
+}
+
+#[test]
+fn connections_do_not_outlive_their_tenant() {
+    let ((idle, go, idle_end), (busy, answer, busy_end)) = (told(), told());
+    let gateway = Gateway::to(idle.address);
+    let mut other = snapshot(1, &[service(busy.address)], &[route("/")]);
+    (other["control_plane_id"], other["hosts"]) = (json!("other"), json!(["other"]));
+    assert_eq!(gateway.apply(&other)["accepted"], true);
+    let (mut first, mut second) = (gateway.client(), gateway.client());
+    first.send(GET);
+    go.send(()).unwrap();
+    assert_eq!(first.response().text(), "old");
+    second.send("GET / HTTP/1.1\r\nHost: other\r\n\r\n");
+    eventually(|| busy.connections() == 1);
+    assert!(gateway.engine.remove("cp") && gateway.engine.remove("other"));
+    // What is under way goes on, and leaves nothing behind.
+    answer.send(()).unwrap();
+    assert_eq!(second.response().text(), "old");
+    for end in [idle_end, busy_end] {
+        end.recv_timeout(PATIENCE).unwrap();
     }
 }
 

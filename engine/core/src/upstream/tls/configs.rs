@@ -49,6 +49,12 @@ impl ClientConfigs {
         young.insert(key, config.clone());
         Ok(config)
     }
+
+    /// Drops those of a tenant that is gone.
+    pub fn forget(&self, tenant: u64) {
+        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        generations.iter_mut().for_each(|generation| generation.retain(|(owner, _), _| *owner != tenant));
+    }
 }
 
 fn make(policy: &Arc<TlsPolicy>) -> Result<ClientConfig, rustls::Error> {
