@@ -18,6 +18,8 @@ const MAX_CACHE_BYTES: usize = 256 << 10;
 const MAX_STATES: usize = 2 << 20;
 /// States that every program costs, however short its pattern.
 const BASE_STATES: usize = 80;
+/// Programs below which nothing is tidied up.
+const FEW: usize = 64;
 /// Patterns of so many states surely fit into the bounds, so they are compiled when they are needed.
 const SURELY_FIT: usize = 4096;
 
@@ -103,11 +105,25 @@ struct Loaded {
     states: usize,
     /// With their states, oldest first.
     programs: VecDeque<(usize, Weak<Program>)>,
+    /// How many there are when those of routes that are gone are taken off.
+    tidy_at: usize,
+}
+
+impl Loaded {
+    /// Takes off what belongs to no route any more: it has gone with its route, and so have its states.
+    fn tidy_up(&mut self) {
+        self.programs.retain(|(_, program)| program.strong_count() > 0);
+        self.states = self.programs.iter().map(|(states, _)| states).sum();
+        self.tidy_at = 2 * self.programs.len();
+    }
 }
 
 impl Programs {
     fn admit(&self, program: &Arc<Program>) {
         let mut loaded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if loaded.programs.len() >= loaded.tidy_at.max(FEW) {
+            loaded.tidy_up();
+        }
         loaded.states += program.states;
         loaded.programs.push_back((program.states, Arc::downgrade(program)));
         while loaded.states > MAX_STATES
@@ -142,6 +158,19 @@ mod tests {
     fn large_patterns_are_tried_at_once() {
         assert!(is_loaded(&Program::new("[a-z]{3}".to_owned(), false, SURELY_FIT, &Arc::default()).unwrap()));
         assert!(Program::new(r"\w{200}".to_owned(), false, 200 * 770, &Arc::default()).is_err());
+    }
+
+    #[test]
+    fn programs_of_the_past_do_not_add_up() {
+        let programs = Arc::default();
+        let make = || Program::new("a".to_owned(), false, 3, &programs).unwrap();
+        let kept = make();
+        assert!(kept.is_match("a"));
+        for _ in 0..1000 {
+            assert!(make().is_match("a"));
+            assert!(programs.0.lock().unwrap().programs.len() <= FEW);
+        }
+        assert!(is_loaded(&kept));
     }
 
     #[test]

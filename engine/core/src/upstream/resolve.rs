@@ -15,6 +15,8 @@ use crate::worker::Worker;
 const MOST_FLIGHTS: usize = 16;
 /// Names remembered; the least recently resolved ones make room.
 const MOST: usize = 4096;
+/// Names below which nothing is tidied up.
+const FEW: usize = 64;
 
 #[derive(Debug)]
 struct Entry {
@@ -33,6 +35,8 @@ struct Flight {
 #[derive(Debug, Default)]
 pub struct Resolver {
     names: HashMap<Box<str>, Entry>,
+    /// How many names there are when they are tidied up.
+    tidy_at: usize,
     flights: HashMap<Box<str>, Flight>,
 }
 
@@ -47,11 +51,13 @@ impl Resolver {
     /// Remembers an answer.
     pub fn learn(&mut self, name: &str, answer: &Answer, clock: &Clock) {
         let now = clock.elapsed();
-        if !self.names.contains_key(name) && self.names.len() >= MOST {
+        // With the names that nobody asks for any more gone, there are not many more than those that somebody does.
+        if self.names.len() >= self.tidy_at.max(FEW) && !self.names.contains_key(name) {
             self.names.retain(|_, entry| now < entry.retry_after);
             if self.names.len() >= MOST {
                 self.names.clear();
             }
+            self.tidy_at = (2 * self.names.len()).min(MOST);
         }
         let addresses = answer.records.iter().map(|record| record.address).collect();
         self.names.insert(name.into(), Entry { addresses, retry_after: answer.expires });
@@ -115,5 +121,22 @@ mod tests {
         assert_eq!(resolver.known("a", &clock).as_deref(), Some(&[address][..]));
         clock.advance(Duration::from_secs(10));
         assert!(resolver.known("a", &clock).is_none());
+    }
+
+    #[test]
+    fn names_of_the_past_do_not_add_up() {
+        let clock = Clock::new();
+        let mut resolver = Resolver::default();
+        for number in 0..10 * MOST {
+            let expires = clock.elapsed() + Duration::from_secs(if number < 100 { 3600 } else { 1 });
+            resolver.learn(&number.to_string(), &Answer { records: Vec::new(), expires }, &clock);
+            clock.advance(Duration::from_millis(100));
+            assert!(resolver.names.len() <= 300, "{}", resolver.names.len());
+        }
+        for number in 0..10 * MOST {
+            let expires = clock.elapsed() + Duration::from_secs(3600);
+            resolver.learn(&number.to_string(), &Answer { records: Vec::new(), expires }, &clock);
+            assert!(resolver.names.len() <= MOST);
+        }
     }
 }

@@ -184,14 +184,14 @@ impl Dns {
             }
             None => (self.unanswered(clock, key), None),
         };
-        lock(&self.cache).put(tenant, key.clone(), answer.clone(), found);
+        lock(&self.cache).put(tenant, key.clone(), answer.clone(), found, self.longest());
         answer
     }
 
     /// What serves where no answer is to be had: better an old one than none.
     fn unanswered(&self, clock: &Clock, key: &Key) -> Arc<Answer> {
         let now = clock.elapsed();
-        let records = lock(&self.cache).stale(key, now, Duration::from_secs(self.options.stale_ttl));
+        let records = lock(&self.cache).stale(key, now, self.longest());
         Arc::new(Answer { records, expires: now + self.error_ttl() })
     }
 
@@ -262,6 +262,11 @@ impl Dns {
             }
         }
         Some((records, FROM_SYSTEM))
+    }
+
+    /// How old the records of an answer may get.
+    fn longest(&self) -> Duration {
+        Duration::from_secs(self.options.stale_ttl)
     }
 
     fn error_ttl(&self) -> Duration {
