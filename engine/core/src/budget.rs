@@ -1,7 +1,7 @@
 //! What one tenant may take of the machine: requests per second, requests at once, and client connections. A budget
 //! outlives the tenant's configurations, as its counters do, so a change does not refill it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -11,6 +11,8 @@ use crate::counts::Share;
 
 /// Nanoseconds in a second: a tenant that was quiet may use its rate of one second at once.
 const BURST: u64 = 1_000_000_000;
+/// Tenants besides the latest one that a connection counts for.
+const MOST_OTHERS: usize = 63;
 
 /// Which part of its budget a tenant has used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,20 +78,54 @@ impl Budget {
     }
 }
 
-/// The tenant that a client's connection counts for: the one that it last asked something of. Shared by all streams of
-/// an HTTP/2 connection.
+/// The tenants that a client's connection counts for: the one that it last asked something of, or, where it carries
+/// several requests at once, the last ones. Shared by all streams of an HTTP/2 connection.
 #[derive(Debug, Default)]
-pub struct Attachment(RefCell<Option<(u64, Option<Share>)>>);
+pub struct Attachment {
+    latest: RefCell<Option<Attached>>,
+    /// The other ones, longest attached first, where there may be any.
+    others: Option<RefCell<Vec<Attached>>>,
+    refused: Cell<bool>,
+}
+
+/// A tenant, and a place among its connections where those are bounded.
+type Attached = (u64, Option<Share>);
 
 impl Attachment {
+    /// One of a connection that serves several tenants at once.
+    #[must_use]
+    pub fn of_several() -> Self {
+        Self { others: Some(RefCell::default()), ..Self::default() }
+    }
+
     /// Counts the connection for a tenant, unless it is counted there already.
     pub fn attach(&self, tenant: u64, budget: &Budget, limits: &Limits) -> Result<(), Spent> {
-        let mut held = self.0.borrow_mut();
-        if held.as_ref().is_some_and(|(number, _)| *number == tenant) {
+        let mut latest = self.latest.borrow_mut();
+        if latest.as_ref().is_some_and(|(number, _)| *number == tenant) {
             return Ok(());
         }
-        *held = Some((tenant, budget.connect(limits)?));
+        let mut others = self.others.as_ref().map(RefCell::borrow_mut);
+        let known = others.as_mut().and_then(|others| {
+            let place = others.iter().position(|(number, _)| *number == tenant)?;
+            Some(others.remove(place))
+        });
+        let attached = match known {
+            Some(known) => known,
+            None => (tenant, budget.connect(limits).inspect_err(|_| self.refused.set(latest.is_none()))?),
+        };
+        if let (Some(before), Some(mut others)) = (latest.replace(attached), others) {
+            if others.len() >= MOST_OTHERS {
+                others.remove(0);
+            }
+            others.push(before);
+        }
         Ok(())
+    }
+
+    /// Whether a tenant has refused the connection, and it counts for no other: it is to end.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.refused.get()
     }
 }
 
@@ -181,5 +217,37 @@ mod tests {
         assert_eq!(second.attach(2, &other, &limits), Err(Spent::Connections));
         drop(first);
         second.attach(2, &other, &limits).unwrap();
+    }
+
+    #[test]
+    fn a_connection_with_streams_counts_for_all_tenants_that_it_serves() {
+        let limits = limits(None, None, Some(1));
+        let budgets: Vec<_> = (0..=MOST_OTHERS + 1).map(|_| Budget::default()).collect();
+        let shared = Attachment::of_several();
+        let attach = |tenant: usize| shared.attach(tenant as u64, &budgets[tenant], &limits);
+        let is_free = |tenant: usize| budgets[tenant].connect(&limits).is_ok();
+        for tenant in [0, 1, 0, 2, 1, 0] {
+            attach(tenant).unwrap();
+        }
+        assert!(!is_free(0) && !is_free(1) && !is_free(2) && is_free(3));
+        // Of very many tenants it counts for the last ones.
+        (0..=MOST_OTHERS + 1).for_each(|tenant| attach(tenant).unwrap());
+        assert!(is_free(0) && (1..=MOST_OTHERS + 1).all(|tenant| !is_free(tenant)));
+        drop(shared);
+        assert!((0..=MOST_OTHERS + 1).all(is_free));
+    }
+
+    #[test]
+    fn a_connection_that_nobody_takes_is_to_end() {
+        let (full, free) = (Budget::default(), Budget::default());
+        let (none, one) = (limits(None, None, Some(0)), limits(None, None, Some(1)));
+        for attachment in [Attachment::default(), Attachment::of_several()] {
+            attachment.attach(1, &free, &one).unwrap();
+            assert_eq!(attachment.attach(2, &full, &none), Err(Spent::Connections));
+            assert!(!attachment.is_refused());
+        }
+        let attachment = Attachment::of_several();
+        assert_eq!(attachment.attach(2, &full, &none), Err(Spent::Connections));
+        assert!(attachment.is_refused());
     }
 }

@@ -28,7 +28,7 @@ pub struct Peer {
     pub scheme: Scheme,
     /// What the client asked for and got in its TLS handshake.
     pub handshake: Handshake,
-    /// The tenant that the connection counts for.
+    /// The tenants that the connection counts for.
     pub attachment: Rc<Attachment>,
 }
 

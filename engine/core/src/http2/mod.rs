@@ -22,6 +22,7 @@ use h2::RecvStream;
 use h2::server::{Builder, Connection as Server, SendResponse};
 use http::Request;
 
+use crate::budget::Attachment;
 use crate::clients::Presence;
 use crate::gateway::decide::Peer;
 use crate::http1::connection::Connection;
@@ -54,7 +55,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends. `received` is what was read from it already; through `presence` the worker learns
 /// when it may be closed.
-pub async fn serve(worker: Rc<Worker>, stream: Stream, received: Buffer, peer: Peer, presence: Rc<Presence>) {
+pub async fn serve(worker: Rc<Worker>, stream: Stream, received: Buffer, mut peer: Peer, presence: Rc<Presence>) {
+    peer.attachment = Rc::new(Attachment::of_several());
     let timeout = worker.shared.timeouts.idle;
     let mut deadline = Deadline::after(timeout);
     let greeting = greet(&worker, Io::new(stream, received), &presence, &mut deadline);
@@ -86,7 +88,8 @@ pub async fn serve(worker: Rc<Worker>, stream: Stream, received: Buffer, peer: P
             if winding_up {
                 return if late { Poll::Ready(()) } else { Poll::Pending };
             }
-            if !late && !presence.is_leaving() && streams.waste() <= MUCH_WASTE {
+            let is_unwanted = presence.is_leaving() || peer.attachment.is_refused() || streams.waste() > MUCH_WASTE;
+            if !late && !is_unwanted {
                 return Poll::Pending;
             }
             // Streams that are open may end, and those that are on their way are still served.

@@ -4,6 +4,7 @@ use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 
 use crate::support::{Client, Gateway, PATIENCE, Upstream, route, service, snapshot};
 
@@ -144,11 +145,11 @@ fn ask(client: &h2::client::SendRequest<bytes::Bytes>, url: &str) -> impl Future
     async move { response.await.unwrap().status().as_u16() }
 }
 
-async fn http2(gateway: &Gateway) -> h2::client::SendRequest<bytes::Bytes> {
+/// A connection, and what becomes of it.
+async fn http2(gateway: &Gateway) -> (h2::client::SendRequest<bytes::Bytes>, JoinHandle<Result<(), h2::Error>>) {
     let tcp = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
     let (client, connection) = h2::client::handshake(tcp).await.unwrap();
-    tokio::spawn(connection);
-    client
+    (client, tokio::spawn(connection))
 }
 
 fn run(test: impl Future<Output = ()>) {
@@ -161,18 +162,53 @@ fn an_http2_connection_counts_once_whatever_its_streams() {
     let upstream = Upstream::echo();
     let gateway = Gateway::with(&limited(&upstream, &[("max_connections", 1)]));
     run(async {
-        let first = http2(&gateway).await;
+        let (first, _) = http2(&gateway).await;
         let answers: Vec<_> = (0..20).map(|_| ask(&first, "http://a/")).collect();
         for answer in answers {
             assert_eq!(answer.await, 200);
         }
-        let second = http2(&gateway).await;
+        // One that is one too many is told so, and that it is to go.
+        let (second, end) = http2(&gateway).await;
         assert_eq!((ask(&second, "http://a/").await, gateway.ask(GET).status), (429, 429));
+        end.await.unwrap().unwrap();
         assert_eq!(ask(&first, "http://a/").await, 200);
         // The place is free once the connection has ended.
         drop(first);
-        while ask(&second, "http://a/").await == 429 {}
-        assert_eq!(gateway.ask(GET).status, 429);
+        let third = loop {
+            let (third, _) = http2(&gateway).await;
+            if ask(&third, "http://a/").await == 200 {
+                break third;
+            }
+        };
+        assert_eq!((gateway.ask(GET).status, ask(&third, "http://a/").await), (429, 200));
+    });
+}
+
+#[test]
+fn an_http2_connection_counts_for_every_tenant_that_it_serves() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::with(&limited(&upstream, &[("max_connections", 1)]));
+    for (name, connections) in [("other", 1), ("full", 0)] {
+        let mut configuration = limited(&upstream, &[("max_connections", connections)]);
+        configuration["control_plane_id"] = json!(name);
+        configuration["hosts"] = json!([name]);
+        assert_eq!(gateway.apply(&configuration)["accepted"], true);
+    }
+    let status = |host: &str| gateway.ask(&format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).status;
+    run(async {
+        let (shared, _) = http2(&gateway).await;
+        for host in ["a", "other", "a"] {
+            assert_eq!(ask(&shared, &format!("http://{host}/")).await, 200);
+        }
+        assert_eq!((status("a"), status("other")), (429, 429));
+        // A tenant that has no place for it does not end it for the others.
+        for (host, expected) in [("full", 429), ("other", 200), ("a", 200)] {
+            assert_eq!(ask(&shared, &format!("http://{host}/")).await, expected);
+        }
+        drop(shared);
+        while (status("a"), status("other")) != (200, 200) {
+            tokio::task::yield_now().await;
+        }
     });
 }
 
@@ -191,7 +227,7 @@ fn each_stream_counts_as_a_request_at_once() {
     });
     let gateway = Gateway::with(&limited(&upstream, &[("max_concurrent_requests", 3)]));
     run(async {
-        let client = http2(&gateway).await;
+        let (client, _) = http2(&gateway).await;
         let waiting: Vec<_> = (0..3).map(|_| tokio::spawn(ask(&client, "http://a/"))).collect();
         let arrivals = tokio::task::spawn_blocking(move || (0..3).all(|_| arrivals.recv_timeout(PATIENCE).is_ok()));
         assert!(arrivals.await.unwrap());
