@@ -16,8 +16,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::StartHandshake;
 
+use crate::budget::Admission;
 use crate::config::hosts::HostTable;
 use crate::config::tenant::Tenant;
+use crate::counts::Share;
 use crate::http1::head::Framing;
 use crate::http1::pump::{Coding, Pump};
 use crate::http1::tunnel::{End, join};
@@ -34,23 +36,21 @@ use hello::Hello;
 const READ_BUFFER: usize = 8 * 1024;
 
 /// A client whose route is known.
-struct Admitted {
+struct Routed {
     stream: Stream,
     /// What it has sent already, for the service to see.
     sent: Vec<u8>,
-    tenant: Arc<Tenant>,
     route: usize,
 }
 
 /// Serves a connection until it ends.
 pub async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr, tls: bool) {
-    let admitting = admit(&worker, tcp, peer, tls);
-    let Ok(Some(client)) = timeout(worker.shared.timeouts.handshake, admitting).await else { return };
-    let Admitted { stream, sent, tenant, route } = client;
-    let Ok(_share) = tenant.counters.budget.connect(&tenant.limits) else {
-        tenant.counters.over_budget(worker.index);
-        return;
-    };
+    let Some(tenant) = worker.shared.store.hosts.find(HostTable::ANY) else { return };
+    // Held for as long as the stream lives.
+    let Some(_charge) = charge(&worker, &tenant) else { return };
+    let finding = find_route(&worker, &tenant, tcp, peer, tls);
+    let Ok(Some(client)) = timeout(worker.shared.timeouts.handshake, finding).await else { return };
+    let Routed { stream, sent, route } = client;
     let Some(service) = tenant.routes[route].service.clone() else { return };
     let Some(reached) = connect(&worker, &tenant, &service, &stream, peer.ip()).await else { return };
     tenant.counters.stream_began(worker.index);
@@ -78,26 +78,49 @@ pub async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr, tls: bo
     }
 }
 
+/// Takes a stream from its tenant's budget, before anything is done for it: it is one connection, and one request that
+/// takes as long as it lives.
+fn charge(worker: &Worker, tenant: &Tenant) -> Option<(Option<Share>, Admission)> {
+    let (counters, limits) = (&tenant.counters, &tenant.limits);
+    let connected = counters.budget.connect(limits);
+    let admitted = connected.and_then(|share| {
+        let admission = counters.budget.admit(limits, || worker.shared.clock.elapsed())?;
+        Ok((share, admission))
+    });
+    if admitted.is_err() {
+        counters.over_budget(worker.index);
+    } else if !worker.load.admits(counters.recent(worker.index), || worker.random()) {
+        counters.shed(worker.index);
+        return None;
+    }
+    admitted.ok()
+}
+
 /// Finds the route of a client, after as much of a handshake as that takes.
-async fn admit(worker: &Rc<Worker>, mut tcp: TcpStream, source: SocketAddr, tls: bool) -> Option<Admitted> {
+async fn find_route(
+    worker: &Worker,
+    tenant: &Arc<Tenant>,
+    mut tcp: TcpStream,
+    source: SocketAddr,
+    tls: bool,
+) -> Option<Routed> {
     tcp.set_nodelay(true).ok()?;
     let destination = tcp.local_addr().ok()?;
-    let tenant = worker.shared.store.hosts.find(HostTable::ANY)?;
     let find = |protocol: &str, sni: Option<&str>| {
         tenant.router.find_stream(&StreamInput { protocol, sni, source, destination })
     };
     if !tls {
         let route = find("tcp", None)?;
-        return Some(Admitted { stream: Stream::Plain(tcp), sent: Vec::new(), tenant, route });
+        return Some(Routed { stream: Stream::Plain(tcp), sent: Vec::new(), route });
     }
     let Hello { accepted, bytes, nothing_after } = hello::read(&mut tcp).await.ok()?;
     let name = named(&accepted.client_hello());
     if let Some(route) = find("tls_passthrough", name.as_deref()) {
-        return Some(Admitted { stream: Stream::Plain(tcp), sent: bytes, tenant, route });
+        return Some(Routed { stream: Stream::Plain(tcp), sent: bytes, route });
     }
     // Nobody has reason to send more before the answer, and it would be lost.
     let route = find("tls", name.as_deref()).filter(|_| nothing_after)?;
-    let (config, _) = worker.shared.tls.answer(Some(&tenant), &accepted.client_hello(), false);
+    let (config, _) = worker.shared.tls.answer(Some(tenant), &accepted.client_hello(), false);
     let stream = StartHandshake::from_parts(accepted, tcp).into_stream(config).await.ok()?;
-    Some(Admitted { stream: Stream::Tls(Box::new(stream.into())), sent: Vec::new(), tenant, route })
+    Some(Routed { stream: Stream::Tls(Box::new(stream.into())), sent: Vec::new(), route })
 }

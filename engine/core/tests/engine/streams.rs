@@ -11,7 +11,7 @@ use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 
 use crate::identities::{Authority, Identity, TlsClient, client_config, sni};
-use crate::support::{Client, Gateway, PATIENCE, Upstream, closed_port, route, service, snapshot};
+use crate::support::{Client, Gateway, PATIENCE, Upstream, closed_port, eventually, route, service, snapshot};
 use crate::upstream_tls::TlsUpstream;
 
 fn stream_service(id: &str, protocol: &str, upstream: SocketAddr) -> Value {
@@ -109,6 +109,46 @@ fn much_goes_through_a_slow_reader() {
     reader.read_to_end(&mut received).unwrap();
     writing.join().unwrap();
     assert!(received == sent, "{} bytes of {}", received.len(), sent.len());
+}
+
+/// Whether a stream leads to the parrot.
+fn is_served(gateway: &Gateway) -> bool {
+    let mut client = gateway.client();
+    client.stream.write_all(b"x").is_ok() && client.stream.read(&mut [0]).is_ok_and(|count| count == 1)
+}
+
+#[test]
+fn streams_count_as_requests_of_their_tenant() {
+    let upstream = parrot();
+    let mut update = snapshot(1, &[stream_service("a", "tcp", upstream.address)], &[stream_route("a", "tcp", &[])]);
+    update["limits"]["max_requests_per_second"] = json!(1);
+    let gateway = gateway_with(&json!({}), &update);
+    assert!(is_served(&gateway));
+    // The clock cannot be stopped, so a second may pass between two streams, but hardly between all of these.
+    let refused = (0..20).filter(|_| !is_served(&gateway)).count();
+    assert!(refused > 0);
+    assert_eq!(gateway.counter("requests_over_budget_total"), refused as u64);
+    assert_eq!(upstream.connections(), 21 - refused);
+    // Nobody gets as far as a handshake either.
+    assert!((0..20).any(|_| Client::to(gateway.tls_address).is_closed()));
+    gateway.engine.advance_clock(Duration::from_secs(2));
+    assert!(is_served(&gateway));
+}
+
+#[test]
+fn a_stream_is_a_request_for_as_long_as_it_lives() {
+    for limit in ["max_concurrent_requests", "max_connections"] {
+        let upstream = parrot();
+        let mut update = snapshot(1, &[stream_service("a", "tcp", upstream.address)], &[stream_route("a", "tcp", &[])]);
+        update["limits"][limit] = json!(1);
+        let gateway = gateway_with(&json!({}), &update);
+        let mut held = gateway.client();
+        held.send("x");
+        assert_eq!(held.exactly(1), b"x");
+        assert!(gateway.client().is_closed());
+        drop(held);
+        eventually(|| is_served(&gateway));
+    }
 }
 
 #[test]
