@@ -9,7 +9,7 @@ use super::connection::Connection;
 use super::exchange::Failure;
 use super::head::find_end_lenient;
 use super::pump::{PumpError, Waiting};
-use super::response;
+use super::response::{self, is_followed};
 use crate::config::tenant::Service;
 use crate::gateway::forward::line;
 use crate::message::Version;
@@ -51,6 +51,10 @@ impl Connection {
                 }
                 100..200 => since = Instant::now(),
                 _ => {
+                    let unasked = upstream.reused && !upstream.buffer.is_empty();
+                    if unasked && is_followed(self.response_framing.framing, upstream.buffer.data()) {
+                        return Err(Failure::Ambiguous);
+                    }
                     if upload_failed {
                         self.framing.keep_alive = false;
                     }

@@ -48,6 +48,8 @@ pub(super) enum Failure {
     Timeout,
     /// What the upstream sent is no response.
     Invalid,
+    /// There are two responses, on a connection that was used before: the first may be another request's.
+    Ambiguous,
     /// The client is gone.
     ClientGone,
     /// The client's body breaks the framing.
@@ -197,8 +199,9 @@ impl Connection {
                             way.answered(&self.worker, &mut self.response, || now.elapsed());
                             return Ok((upstream, key));
                         }
-                        Err(Failure::Died) if reused && spare && self.repeatable(idempotent) => {
-                            // The upstream closed an idle connection just when it was taken: that is no failed try.
+                        Err(Failure::Died | Failure::Ambiguous) if reused && spare && self.repeatable(idempotent) => {
+                            // The upstream closed an idle connection just when it was taken, or has spoken unasked:
+                            // that is no failed try.
                             spare = false;
                             now = Instant::now();
                             self.up.rewind();
@@ -324,7 +327,7 @@ impl Connection {
                 self.answered(tenant, 499, self.received_bytes(), 0);
                 return After::Close;
             }
-            Failure::Connect | Failure::Died | Failure::Refused | Failure::Invalid => {
+            Failure::Connect | Failure::Died | Failure::Refused | Failure::Invalid | Failure::Ambiguous => {
                 Response::failure(502, "An invalid response was received from the upstream server")
             }
             Failure::NoPeer => Response::message(503, NO_PEER),

@@ -2,6 +2,9 @@
 
 use std::mem::MaybeUninit;
 
+use memchr::memmem;
+
+use super::body::{Decoder, Step};
 use super::head::{ConnectionOptions, FEW_LINES, Framing, FramingHeaders, Lines, MOST_LINES, Malformed, span_in};
 use crate::message::ResponseHead;
 
@@ -15,6 +18,35 @@ pub struct ResponseFraming {
     /// Whether the upstream switched to WebSocket.
     pub websocket: bool,
     connection: ConnectionOptions,
+}
+
+/// How a response begins.
+const BEGINNING: &[u8] = b"HTTP/1.";
+
+/// Whether another response follows a body framed in this way, as far as the bytes behind its head tell.
+#[must_use]
+pub fn is_followed(framing: Framing, bytes: &[u8]) -> bool {
+    let surplus = match framing {
+        Framing::None => Some(bytes),
+        Framing::Length(length) => usize::try_from(length).ok().and_then(|length| bytes.get(length..)),
+        // Looked through quickly before it is looked at closely, which nearly all are spared.
+        Framing::Chunked if memmem::find(bytes, b"\r\n\r\nHTTP/1.").is_some() => behind_chunks(bytes),
+        Framing::Chunked | Framing::UntilClose => None,
+    };
+    surplus.is_some_and(|surplus| surplus.starts_with(BEGINNING))
+}
+
+/// What follows a chunked body, if its end is there.
+fn behind_chunks(bytes: &[u8]) -> Option<&[u8]> {
+    let (mut decoder, mut rest) = (Decoder::new(Framing::Chunked), bytes);
+    loop {
+        let used = match decoder.step(rest).ok()? {
+            Step::End(used) => return rest.get(used..),
+            Step::Data { skip, len } => skip + len,
+            Step::More(_) => return None,
+        };
+        rest = rest.get(used..)?;
+    }
 }
 
 /// Parses a complete head. `to_head` says that the request was a `HEAD`. Hop-by-hop headers and `Content-Length` do
@@ -135,6 +167,26 @@ mod tests {
             framing("HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n", false),
             Ok((Framing::Chunked, false))
         );
+    }
+
+    #[test]
+    fn a_second_response_is_seen() {
+        let second = "HTTP/1.1 200 OK\r\n";
+        for (framing, body, follows) in [
+            (Framing::None, "", true),
+            (Framing::Length(3), "abc", true),
+            (Framing::Length(20), "abc", false),
+            (Framing::Length(100), "abc", false),
+            (Framing::Chunked, "3;e\r\nabc\r\n0\r\nx: y\r\n\r\n", true),
+            (Framing::Chunked, "20\r\nabc\r\n\r\n", false),
+            (Framing::Chunked, "x\r\n\r\n", false),
+            (Framing::UntilClose, "", false),
+        ] {
+            assert_eq!(is_followed(framing, format!("{body}{second}").as_bytes()), follows, "{framing:?} {body}");
+            // Whatever else follows was miscounted by a careless upstream.
+            assert!(!is_followed(framing, format!("{body}\r\n{second}").as_bytes()), "{framing:?} {body}");
+            assert!(!is_followed(framing, body.as_bytes()), "{framing:?} {body}");
+        }
     }
 
     #[test]

@@ -211,6 +211,30 @@ fn answers_that_nobody_asked_for_are_given_to_nobody() {
 }
 
 #[test]
+fn of_two_answers_neither_is_believed() {
+    // Answers each further request twice, as if one answer had arrived before the request was sent.
+    let upstream = Upstream::new(|mut client: Client, number| {
+        let answer = |text: &str| format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+        let mut first = true;
+        while client.head().is_some() {
+            let own = answer(&number.to_string());
+            client.send(if std::mem::take(&mut first) { own } else { answer("another's") + &own });
+        }
+    });
+    let gateway = Gateway::to(upstream.address);
+    let mut client = gateway.client();
+    // What can be repeated is asked again on another connection.
+    for number in ["0", "1"] {
+        client.send(GET);
+        assert_eq!(client.response().text(), number);
+    }
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(client.response().status, 502);
+    client.send(GET);
+    assert_eq!((client.response().text().as_str(), upstream.connections()), ("2", 3));
+}
+
+#[test]
 fn a_truncated_response_resets_an_old_client() {
     let upstream = Upstream::new(|mut client: Client, _| {
         client.head();
