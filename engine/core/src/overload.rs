@@ -72,12 +72,13 @@ impl Load {
         let own = u32::try_from(count & u64::from(u32::MAX)).unwrap_or(u32::MAX);
         self.requests.set(self.requests.get().saturating_add(1));
         self.tenants.set(self.tenants.get() + u32::from(own == 1));
-        let open = self.open.get();
-        if open >= 1.0 {
+        let (open, usual) = (self.open.get(), self.usual.get());
+        // Whoever is late while nobody asks is not late because of what is asked.
+        if open >= 1.0 || usual <= 0.0 {
             return true;
         }
         // A tenant's first requests of a tick are within everybody's part; the further beyond it, the less gets in.
-        let part = self.usual.get() * open;
+        let part = usual * open;
         f64::from(own) <= part || random() < part / f64::from(own)
     }
 }
@@ -142,6 +143,15 @@ mod tests {
         }
         assert_eq!(last[..10], [100; 10], "{last:?}");
         assert!(last[10] < 5_000, "{last:?}");
+    }
+
+    #[test]
+    fn a_thread_that_others_keep_from_running_sheds_no_lone_request() {
+        let (load, tenants) = (Load::default(), tenants(1));
+        for _ in 0..100 {
+            load.tick(LATE, BOUND);
+        }
+        assert_eq!(served(&load, &tenants, &[1]), [1]);
     }
 
     #[test]
