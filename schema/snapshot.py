@@ -50,9 +50,9 @@ class Limits(_Part):
     max_body_bytes: int = Field(default=128 * 1024 * 1024, ge=0)
     """Largest request body."""
     max_requests_per_second: int | None = Field(default=None, ge=0)
-    """Requests per second on one runtime, with a burst of one second; null for no limit, as below."""
+    """Requests and new streams per second on one runtime, with a burst of one second; null for no limit, as below."""
     max_concurrent_requests: int | None = Field(default=None, ge=0)
-    """Requests at once on one runtime."""
+    """Requests and streams at once on one runtime."""
     max_connections: int | None = Field(default=None, ge=0)
     """Client connections at once on one runtime."""
 

@@ -49,9 +49,10 @@ def print_bars(bars: Sequence[Bar]) -> None:
 class Scene:
     """One runtime on core 0; backends and load on core 1. A context manager that ends all of it."""
 
-    def __init__(self, tool: Path, threads: int = 1) -> None:
+    def __init__(self, tool: Path, threads: int = 1, *, sheds: bool = False) -> None:
         self._tool = tool
         self._threads = threads
+        self._sheds = sheds
         self._stack = contextlib.ExitStack()
         self._place = Path()
         self.port, self.tls_port = free_ports(2)
@@ -60,7 +61,7 @@ class Scene:
     def __enter__(self) -> Self:
         self._place = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-bench-")))
         command = [sys.executable, "-m", "tests.bench.runtime", str(self._place / "state")]
-        command += [str(self.port), str(self.tls_port), str(self._threads)]
+        command += [str(self.port), str(self.tls_port), str(self._threads), str(self._sheds).lower()]
         (self._place / "state").mkdir()
         self.runtime = Driven("the runtime", PROXY_CORE, command, self._place / "runtime.log", ROOT)
         self._stack.enter_context(self.runtime).wait_for_port(self.port)

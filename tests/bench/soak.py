@@ -219,7 +219,7 @@ def run(seconds: float, results: Path) -> int:
     """Soak, print and write soak.json; the exit status."""
     if not 120 <= seconds <= 86_400:
         raise BenchError("seconds 120 to 86400")
-    with Scene(build_tools(), threads=2) as scene:
+    with Scene(build_tools(), threads=2, sheds=True) as scene:
         soak = Soak(scene, seconds)
         asyncio.run(soak.run())
         time.sleep(_DRAIN_SECONDS)

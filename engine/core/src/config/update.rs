@@ -128,9 +128,9 @@ pub struct Limits {
     pub allow_upstream: Vec<IpNet>,
     /// Largest request body; absent or 0 means no limit for streamed bodies.
     pub max_body_bytes: Option<u64>,
-    /// Requests per second over all threads, with a burst of one second; absent means no limit, as below.
+    /// Requests and new streams per second over all threads, with a burst of one second; absent means no limit, as below.
     pub max_requests_per_second: Option<u64>,
-    /// Requests at once.
+    /// Requests and streams at once.
     pub max_concurrent_requests: Option<u64>,
     /// Client connections at once.
     pub max_connections: Option<u64>,
