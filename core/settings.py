@@ -141,7 +141,9 @@ class Settings(BaseSettings):
         default=(), description="Private networks that gateways may reach, CIDR, comma separated."
     )
     tenant_max_requests_per_second: int | None = Field(
-        default=None, ge=0, description="Requests and new streams per second of one tenant on one runtime; unset: no limit."
+        default=None,
+        ge=0,
+        description="Requests and new streams per second of one tenant on one runtime; unset: no limit.",
     )
     tenant_max_concurrent_requests: int | None = Field(
         default=None, ge=0, description="Requests and streams of one tenant at once on one runtime; unset: no limit."

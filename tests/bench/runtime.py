@@ -41,6 +41,8 @@ class WatchedEngine:
         self.remove = self._engine.remove
         self.versions = self._engine.versions
         self.stats = self._engine.stats
+        self.health = self._engine.health
+        self.set_target_health = self._engine.set_target_health
         self.live: dict[str, tuple[int, float]] = {}
 
     def apply(self, update: bytes) -> bytes:

@@ -39,7 +39,7 @@ SPARE = "/spare"
 SECRET = "Bearer bench-2b7e151628aed2a6"
 ORGANIZATION = UUID("00000000-0000-4000-8000-0000000000ff")
 _CREDENTIAL_KEY = bytes(range(32))
-_CHANGES_KEPT = 200
+CHANGES_KEPT = 200
 """Of each tenant: enough for a runtime that is seconds late, and soon as many as there will ever be."""
 
 
@@ -71,7 +71,7 @@ class Tenant:
 
     shape: Shape
     version: int = 1
-    changes: deque[int] = field(default_factory=lambda: deque(maxlen=_CHANGES_KEPT))
+    changes: deque[int] = field(default_factory=lambda: deque(maxlen=CHANGES_KEPT))
 
 
 class ManyTenants:

@@ -8,7 +8,7 @@ import pytest
 
 from gateway_runtime.client import NotAssigned
 from schema.snapshot import Delta, Snapshot, apply_delta, parse_update
-from tests.bench.tenants import ManyTenants, Shape
+from tests.bench.tenants import CHANGES_KEPT, ManyTenants, Shape
 
 pytestmark = pytest.mark.unit
 
@@ -43,7 +43,7 @@ def empty(snapshot: Snapshot) -> Delta:
 def test_what_is_too_old_is_a_snapshot_and_what_is_gone_is_gone() -> None:
     control_plane = ManyTenants()
     key = control_plane.assign(1, Shape(9000, spare_routes=1))
-    for count in range(1001):
+    for count in range(CHANGES_KEPT + 1):
         control_plane.change(1, count)
     assert isinstance(fetch(control_plane, key, 1), Snapshot)
     assert isinstance(fetch(control_plane, key, 2), Delta)
