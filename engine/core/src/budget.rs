@@ -34,6 +34,7 @@ pub struct Budget {
     requests: Arc<AtomicU64>,
     connections: Arc<AtomicU64>,
     aside: Arc<AtomicU64>,
+    calls: Arc<AtomicU64>,
 }
 
 /// The right to serve one request; ends with it.
@@ -68,6 +69,11 @@ impl Budget {
     /// One more piece of work on a thread of its own, if the tenant may have one.
     pub(crate) fn aside(&self, most: u64) -> Option<Share> {
         Share::take(&self.aside, most)
+    }
+
+    /// One more call of a plugin to another server, if the tenant may have one.
+    pub(crate) fn call(&self, most: u64) -> Option<Share> {
+        Share::take(&self.calls, most)
     }
 
     fn pace(&self, rate: u64, now: u64) -> bool {

@@ -193,7 +193,9 @@ impl Engine {
         }
         let upkeep = self.shared.upkeep.clone();
         threads.push(std::thread::Builder::new().name("sluice-upkeep".into()).spawn(move || {
-            if let Ok(runtime) = Builder::new_current_thread().enable_io().enable_time().build() {
+            if let Ok(runtime) =
+                Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())
+            {
                 runtime.block_on(upkeep.run(stopped));
                 runtime.shutdown_background();
             }

@@ -19,6 +19,7 @@ use tokio_rustls::TlsStream;
 
 use crate::clients::{Clients, Presence};
 use crate::clock::http_date;
+use crate::counts::Share;
 use crate::engine::{Shared, Speaks};
 use crate::gateway::decide::Peer;
 use crate::http1::connection::Connection;
@@ -241,6 +242,16 @@ impl Worker {
         let slot = self.clients.borrow_mut().add(presence);
         self.shared.counts.opened();
         Registration { worker: self.clone(), slot }
+    }
+
+    /// The right to one more upstream connection. If there are too many, this thread's idle ones make room.
+    pub(crate) fn share_of_connections(&self) -> Option<Share> {
+        let take = || self.shared.counts.upstream(self.shared.bounds.upstream_connections);
+        take().or_else(|| {
+            self.pool.borrow_mut().clear();
+            self.multiplexed.borrow_mut().clear();
+            take()
+        })
     }
 
     /// Whether another client may come in. If there are too many, one that is idle leaves for it.

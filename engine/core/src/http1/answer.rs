@@ -55,10 +55,12 @@ impl Connection {
         let switch: Vec<_> = response.headers.iter().filter(|(name, _)| is_switch(name)).collect();
         let mut body = rendered.body;
         if self.facts.touches_response() {
-            self.edit_response_head();
+            self.edit_response_head(!body.is_empty());
             if self.response_body_is_wanted() {
                 body = self.edit_response_body(body);
             }
+            // What is unfit to be sent is not sent.
+            body = self.pass_response_body(body).unwrap_or_default();
         }
         let status = self.response.status;
         let mut out = std::mem::take(&mut self.down.out);

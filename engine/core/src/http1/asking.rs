@@ -7,8 +7,8 @@ use std::time::Instant;
 use super::answer::write_status;
 use super::connection::Connection;
 use super::exchange::Failure;
-use super::head::find_end_lenient;
 use super::pump::{PumpError, Waiting};
+use super::reading::poll_head;
 use super::response::{self, is_followed};
 use crate::config::tenant::Service;
 use crate::gateway::forward::line;
@@ -18,9 +18,7 @@ use crate::net::stream::Stream;
 use crate::upstream::pool;
 
 /// Interim responses that may come before a response.
-const MOST_INTERIM: usize = 32;
-/// Largest response head.
-const LARGEST_HEAD: usize = 64 * 1024;
+pub(super) const MOST_INTERIM: usize = 32;
 
 impl Connection {
     /// Sends the request and reads the response's head, passing interim responses on.
@@ -94,23 +92,11 @@ impl Connection {
             if self.up.is_finished() && is_gone(cx, &mut self.stream, &mut self.buffer) {
                 return Poll::Ready(Err(Failure::ClientGone));
             }
-            loop {
-                if let Some(end) = find_end_lenient(upstream.buffer.data(), &mut scanned) {
-                    return Poll::Ready(Ok(end));
-                }
-                if upstream.buffer.len() == upstream.buffer.size() {
-                    if upstream.buffer.size() >= LARGEST_HEAD {
-                        return Poll::Ready(Err(Failure::Invalid));
-                    }
-                    upstream.buffer.grow(LARGEST_HEAD);
-                }
-                match upstream.stream.poll_read(cx, &mut upstream.buffer) {
-                    Poll::Ready(Ok(count)) if count > 0 => progress = true,
-                    Poll::Ready(_) if upstream.buffer.is_empty() => return Poll::Ready(Err(Failure::Died)),
-                    Poll::Ready(_) => return Poll::Ready(Err(Failure::Invalid)),
-                    Poll::Pending => break,
-                }
+            let before = upstream.buffer.len();
+            if let Poll::Ready(read) = poll_head(cx, upstream, &mut scanned) {
+                return Poll::Ready(read.map_err(Failure::from));
             }
+            progress |= upstream.buffer.len() > before;
             let waits_for_client = !self.up.is_finished() && !*upload_failed && self.up.waiting == Waiting::Source;
             // Nothing has been waited for before the first poll ends, so that poll needs no clock.
             if progress || polls == 0 {

@@ -22,6 +22,7 @@ use crate::net::buffer::Buffer;
 use crate::net::deadline::Deadline;
 use crate::net::stream::Stream;
 use crate::phases::Facts;
+use crate::phases::passage::Passages;
 use crate::worker::Worker;
 
 /// Size of a client connection's read buffer while it is idle.
@@ -68,6 +69,8 @@ pub struct Connection {
     pub(super) outcome: Outcome,
     /// The response's body, if plugins worked on it.
     pub(super) rewritten: Option<Vec<u8>>,
+    /// What plugins do with the response's body as it passes.
+    pub(super) passages: Option<Box<Passages>>,
     /// The protocol that the client speaks, where it is not this one.
     pub(crate) front: Version,
     /// The part of the memory for request bodies that this request's body takes.
@@ -106,6 +109,7 @@ impl Connection {
             facts: Facts::default(),
             outcome: Outcome::default(),
             rewritten: None,
+            passages: None,
             front: Version::Http11,
             buffered: None,
             opened: Instant::now(),

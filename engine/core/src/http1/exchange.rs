@@ -8,17 +8,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::asking::is_gone;
 use super::connection::{After, Connection};
 use super::head::Framing;
 use super::pump::Coding;
+use super::reading::Flaw;
 use super::receive::{Beginning, NoBody};
 use super::way::Way;
 use crate::config::tenant::Service;
-use crate::counts::Share;
 use crate::gateway::decide::Routed;
 use crate::gateway::forward::{Forwarding, replace_host, upstream_host, write_request};
 use crate::message::Response;
+use crate::phases::passage::Unfit;
 use crate::upstream::connect::{NoAddress, open};
 use crate::upstream::multiplex::{self, Opening};
 use crate::upstream::pool::{self, PoolKey};
@@ -60,6 +63,16 @@ pub(super) enum Failure {
     ClientTimeout,
 }
 
+impl From<Flaw> for Failure {
+    fn from(flaw: Flaw) -> Self {
+        match flaw {
+            Flaw::Died => Self::Died,
+            Flaw::Invalid | Flaw::TooLarge => Self::Invalid,
+            Flaw::NoMemory => Self::Exhausted,
+        }
+    }
+}
+
 impl Connection {
     /// Sends the request to the service and the response to the client.
     pub(crate) async fn forward(&mut self, routed: &Routed, service: &Arc<Service>, limit: u64) -> After {
@@ -92,8 +105,8 @@ impl Connection {
                 }
             };
         }
-        if !self.prepare_upload(routed, way.host(service), limit, begun) {
-            return self.respond(Some(tenant), &Response::message(500, "An unexpected error occurred")).await;
+        if let Err(response) = self.prepare_upload(routed, way.host(service), limit, begun) {
+            return self.respond(Some(tenant), &response).await;
         }
         let asked = Instant::now();
         let proxy_millis = millis(asked - self.started);
@@ -121,23 +134,46 @@ impl Connection {
     }
 
     /// Puts the request's head, and its body if that is at hand, into the upload pump.
-    fn prepare_upload(&mut self, routed: &Routed, host: &[u8], limit: u64, begun: Option<Beginning>) -> bool {
-        let body = self.request.body().cloned();
+    fn prepare_upload(
+        &mut self,
+        routed: &Routed,
+        host: &[u8],
+        limit: u64,
+        begun: Option<Beginning>,
+    ) -> Result<(), Response> {
+        let mut passages =
+            if self.request.body().is_none_or(|body| !body.is_empty()) { self.request_passages() } else { None };
+        let changes = passages.as_ref().is_some_and(|passages| passages.changes());
+        let mut body = self.request.body().cloned();
         self.kept_bytes = body.as_ref().map_or(0, |body| body.len() as u64);
         let streamed = self.framing.framing;
         let here = match streamed {
             Framing::Length(length) if length <= KEPT_BODY as u64 => usize::try_from(length).ok(),
             _ => None,
         };
-        let here = here.filter(|length| body.is_none() && begun.is_none() && self.buffer.len() >= *length);
+        let mut here = here.filter(|length| body.is_none() && begun.is_none() && self.buffer.len() >= *length);
+        if passages.is_some()
+            && let Some(length) = here.take()
+        {
+            body = Some(Bytes::copy_from_slice(self.buffer.data().get(..length).unwrap_or_default()));
+            self.take_kept(length);
+        }
+        if let Some(whole) = body.as_mut()
+            && let Some(mut passages) = passages.take()
+        {
+            let changed = passages.whole(whole).map_err(|Unfit| Response::failure(400, "Bad request"))?;
+            *whole = changed.into();
+        }
         let framing = match &body {
             Some(body) if !body.is_empty() || self.request.body_changed() => Framing::Length(body.len() as u64),
             Some(_) => Framing::None,
+            // How long the body will be, nobody knows.
+            None if changes && matches!(streamed, Framing::Length(_)) => Framing::Chunked,
             None => streamed,
         };
         let in_memory = body.is_some() || here.is_some();
         let coding = if !in_memory && framing == Framing::Chunked { Coding::Chunked(true) } else { Coding::Identity };
-        self.up.start(if in_memory { Framing::None } else { framing }, coding, limit);
+        self.up.start(if in_memory { Framing::None } else { streamed }, coding, limit);
         let forwarding = Forwarding {
             host,
             peer: &self.peer,
@@ -149,20 +185,27 @@ impl Connection {
             websocket: self.framing.websocket,
             takes_trailers: self.framing.takes_trailers,
         };
-        if write_request(&mut self.up.out, &self.request, &forwarding).is_err() {
-            return false;
-        }
+        write_request(&mut self.up.out, &self.request, &forwarding)
+            .map_err(|_| Response::message(500, "An unexpected error occurred"))?;
         if let Some(body) = body {
             self.up.out.extend_from_slice(&body);
         } else if let Some(Beginning { data, decoder }) = begun {
-            self.up.resume(&data, decoder);
+            self.up.pass(passages);
+            self.up.resume(&data, decoder).map_err(|_| Response::failure(400, "Bad request"))?;
         } else if let Some(length) = here {
             self.up.out.extend_from_slice(self.buffer.data().get(..length).unwrap_or_default());
-            self.buffer.consume(length);
-            self.framing.framing = Framing::None;
-            self.kept_bytes = length as u64;
+            self.take_kept(length);
+        } else {
+            self.up.pass(passages);
         }
-        true
+        Ok(())
+    }
+
+    /// Counts a body that has arrived with its head as taken.
+    fn take_kept(&mut self, length: usize) {
+        self.buffer.consume(length);
+        self.framing.framing = Framing::None;
+        self.kept_bytes = length as u64;
     }
 
     /// Tries until there is a response head, no try is left, or another try might do the request twice.
@@ -263,8 +306,8 @@ impl Connection {
             }
         }
         self.deadline.set(Instant::now() + service.connect_timeout);
-        let Some(share) = self.share_of_connections() else { return Err(Failure::Exhausted) };
-        self.until_connected(open(&worker, key, share)).await?.map_err(|_| Failure::Connect)
+        let Some(share) = worker.share_of_connections() else { return Err(Failure::Exhausted) };
+        self.until_connected(open(&worker.shared.upkeep.tls, key, share)).await?.map_err(|_| Failure::Connect)
     }
 
     /// A stream on an HTTP/2 connection that others may be using too.
@@ -285,7 +328,7 @@ impl Connection {
             self.until_connected(other.notified()).await?;
         }
         let _opening = Opening::of(&worker.multiplexed, key);
-        let Some(share) = self.share_of_connections() else { return Err(Failure::Exhausted) };
+        let Some(share) = worker.share_of_connections() else { return Err(Failure::Exhausted) };
         self.until_connected(multiplex::open(worker, key, share)).await?.map_err(|_| Failure::Connect)
     }
 
@@ -299,17 +342,6 @@ impl Connection {
             Poll::Pending => deadline.poll(cx).map(|()| Err(Failure::ConnectTimeout)),
         })
         .await
-    }
-
-    /// The right to one more upstream connection. If there are too many, this thread's idle ones make room.
-    fn share_of_connections(&self) -> Option<Share> {
-        let shared = &self.worker.shared;
-        let take = || shared.counts.upstream(shared.bounds.upstream_connections);
-        take().or_else(|| {
-            self.worker.pool.borrow_mut().clear();
-            self.worker.multiplexed.borrow_mut().clear();
-            take()
-        })
     }
 
     /// Answers the client when there is no response to pass on.

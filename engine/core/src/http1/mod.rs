@@ -10,6 +10,8 @@ pub mod head;
 pub mod pace;
 mod phases;
 pub mod pump;
+pub(crate) mod question;
+pub(crate) mod reading;
 mod receive;
 mod relay;
 pub mod request;

@@ -1,8 +1,11 @@
 //! Running the phases of a request's plugins.
 
+use std::future::poll_fn;
 use std::mem::take;
 use std::sync::Arc;
+use std::task::Poll;
 
+use super::asking::is_gone;
 use super::connection::{After, Connection, LARGEST_BUFFERED};
 use super::head::Framing;
 use super::receive::NoBody;
@@ -11,6 +14,7 @@ use crate::gateway::decide::Routed;
 use crate::message::Response;
 use crate::phases::exchange::Later;
 use crate::phases::outside::Outside;
+use crate::phases::passage::{Passages, Unfit};
 use crate::phases::{Exchange, Flow, Phases, Record, chain};
 
 /// How a phase ends that may answer the client.
@@ -85,15 +89,15 @@ impl Connection {
             {
                 match self.buffer_body(body_limit.unwrap_or(LARGEST_BUFFERED)).await {
                     Ok(()) => {}
-                    Err(NoBody::Gone) => {
-                        self.answered(tenant, 499, 0, 0);
-                        return Verdict::End(After::Close);
-                    }
+                    Err(NoBody::Gone) => return self.left(tenant),
                     Err(NoBody::Refused(status, message)) => answer = Some(Response::failure(status, message)),
                 }
             }
             if answer.is_none() && instance.phases.has(Phases::ACCESS) {
-                answer = self.turn(tenant, route, instance).await;
+                match self.turn(tenant, route, instance).await {
+                    Ok(turned) => answer = turned,
+                    Err(_) => return self.left(tenant),
+                }
             }
             if answer.is_some() && !has_later {
                 break;
@@ -102,23 +106,54 @@ impl Connection {
         answer.map_or(Verdict::Go, Verdict::Answer)
     }
 
-    async fn turn(&mut self, tenant: &Tenant, route: &Route, instance: &chain::Instance) -> Option<Response> {
-        let Self { request, facts, worker, .. } = self;
+    /// Nobody waits for an answer any more.
+    fn left(&mut self, tenant: &Tenant) -> Verdict {
+        self.answered(tenant, 499, 0, 0);
+        Verdict::End(After::Close)
+    }
+
+    async fn turn(
+        &mut self,
+        tenant: &Tenant,
+        route: &Route,
+        instance: &chain::Instance,
+    ) -> Result<Option<Response>, NoBody> {
+        let Self { request, facts, worker, stream, buffer, .. } = self;
         let mut exchange = Exchange { tenant, route: Some(route), clock: &worker.shared.clock, facts };
         match instance.plugin.access(request, &mut exchange) {
-            Flow::Continue => None,
-            Flow::Respond(response) => Some(response),
+            Flow::Continue => Ok(None),
+            Flow::Respond(response) => Ok(Some(response)),
             Flow::Later => {
-                instance
-                    .plugin
-                    .access_later(request, &mut exchange, Outside::new(worker, &tenant.counters.budget))
-                    .await
+                let mut rest = instance.plugin.access_later(request, &mut exchange, Outside::new(worker, tenant));
+                poll_fn(|cx| match rest.as_mut().poll(cx) {
+                    Poll::Ready(response) => Poll::Ready(Ok(response)),
+                    Poll::Pending if is_gone(cx, stream, buffer) => Poll::Ready(Err(NoBody::Gone)),
+                    Poll::Pending => Poll::Pending,
+                })
+                .await
             }
         }
     }
 
-    /// Has plugins edit the head in `self.response`; afterwards framing is as it was.
-    pub(super) fn edit_response_head(&mut self) {
+    /// Asks plugins what becomes of the request's body as it passes.
+    pub(super) fn request_passages(&mut self) -> Option<Box<Passages>> {
+        let later = self.facts.later.take_if(|later| later.has(Phases::REQUEST_PASSAGE))?;
+        let Self { request, facts, worker, .. } = self;
+        let (clock, route) = (&worker.shared.clock, later.routed.as_ref().map(Routed::route));
+        let asked = later.instances().filter(|instance| instance.phases.has(Phases::REQUEST_PASSAGE));
+        let stages = asked.filter_map(|instance| {
+            let mut exchange = Exchange { tenant: &later.tenant, route, clock, facts };
+            instance.plugin.request_passage(request, &mut exchange)
+        });
+        let passages = Passages::new(stages.collect());
+        facts.later = Some(later);
+        (!passages.is_empty()).then(|| Box::new(passages))
+    }
+
+    /// Has plugins edit the head in `self.response`; afterwards framing is as it was, as far as they leave the body alone.
+    /// What they do with a body that passes is in `self.passages` then.
+    pub(super) fn edit_response_head(&mut self, may_have_body: bool) {
+        self.passages = None;
         let Some(later) = self.facts.later.take() else {
             self.add_response_headers();
             return;
@@ -132,16 +167,24 @@ impl Connection {
             let mut exchange = Exchange { tenant: &later.tenant, route, clock, facts };
             instance.plugin.response(response, &mut exchange);
         }
+        let stages =
+            later.instances().filter(|instance| may_have_body && instance.phases.has(Phases::RESPONSE_PASSAGE));
+        let stages = stages.filter_map(|instance| {
+            let mut exchange = Exchange { tenant: &later.tenant, route, clock, facts };
+            instance.plugin.response_passage(response, &mut exchange)
+        });
+        let passages = Passages::new(stages.collect());
         // Where a message ends is not for plugins to say: two lengths would make two messages of it.
         for framing in ["content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "trailer"] {
             if framing != "trailer" || !self.framing.takes_trailers {
                 response.headers.remove(framing);
             }
         }
-        if let Some(length) = length {
+        if let Some(length) = length.filter(|_| !passages.changes()) {
             let _ = response.headers.append("Content-Length", length);
         }
         facts.later = Some(later);
+        self.passages = (!passages.is_empty()).then(|| Box::new(passages));
     }
 
     fn add_response_headers(&mut self) {
@@ -173,6 +216,14 @@ impl Connection {
         body
     }
 
+    /// Has a whole body pass plugins.
+    pub(super) fn pass_response_body(&mut self, body: Vec<u8>) -> Result<Vec<u8>, Unfit> {
+        match self.passages.take() {
+            Some(mut passages) => passages.whole(&body),
+            None => Ok(body),
+        }
+    }
+
     /// Counts an answer and keeps what the log will say of it.
     pub(super) fn answered(&mut self, tenant: &Tenant, status: u16, received_bytes: u64, sent_bytes: u64) {
         tenant.counters.answered(self.worker.index, status, received_bytes, sent_bytes);
@@ -193,6 +244,7 @@ impl Connection {
                 latency: self.latency,
                 elapsed: self.started.elapsed(),
                 consumer: self.facts.consumer.as_ref(),
+                values: &self.facts.values,
             };
             for instance in later.instances().filter(|instance| instance.phases.has(Phases::LOG)) {
                 instance.plugin.log(&record);

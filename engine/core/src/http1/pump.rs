@@ -7,6 +7,7 @@ use super::body::{Decoder, Step, write_chunk, write_last_chunk};
 use super::head::Framing;
 use crate::net::buffer::Buffer;
 use crate::net::stream::Stream;
+use crate::phases::passage::{LARGEST_PIECE, Passages, Unfit, read_trailers, write_trailers};
 
 /// Encoded bytes that are gathered before they are written.
 const GATHER: usize = 64 * 1024;
@@ -65,6 +66,8 @@ pub struct Pump {
     moved_on: bool,
     /// Whether body bytes go through `out`, so that the source need not wait for the destination.
     ahead: bool,
+    /// What plugins do with the body.
+    passages: Option<Box<Passages>>,
     body_bytes: u64,
     limit: u64,
     /// What `poll` waited for when it was last pending.
@@ -86,6 +89,14 @@ impl Pump {
         self.ended = self.decoder.is_done() && coding == Coding::Identity;
         (self.finished, self.moved_on, self.ahead) = (false, false, false);
         self.progress = false;
+        if self.passages.is_some() {
+            self.passages = None;
+        }
+    }
+
+    /// Has the body of the message pass plugins. Where they change it, the coding is one that needs no length.
+    pub(crate) fn pass(&mut self, passages: Option<Box<Passages>>) {
+        self.passages = passages;
     }
 
     /// Gives back what a large message has left allocated.
@@ -130,6 +141,12 @@ impl Pump {
     #[must_use]
     pub fn body_bytes(&self) -> u64 {
         self.body_bytes
+    }
+
+    /// Body bytes that went on, without their framing.
+    #[must_use]
+    pub fn passed_bytes(&self) -> u64 {
+        self.passages.as_ref().map_or(self.body_bytes, |passages| passages.passed_bytes())
     }
 
     /// Moves bytes until the whole message is written, or one side has to be waited for.
@@ -195,14 +212,13 @@ impl Pump {
     }
 
     /// Goes on where a body that has begun elsewhere stands: this much of it is here, and the decoder knows the rest.
-    pub fn resume(&mut self, data: &[u8], decoder: Decoder) {
+    pub fn resume(&mut self, data: &[u8], decoder: Decoder) -> Result<(), PumpError> {
         self.decoder = decoder;
         self.body_bytes = data.len() as u64;
-        match self.coding {
-            Coding::Identity => self.out.extend_from_slice(data),
-            Coding::Chunked(_) if data.is_empty() => {}
-            Coding::Chunked(_) => write_chunk(&mut self.out, data),
+        for piece in data.chunks(LARGEST_PIECE) {
+            put(&mut self.out, self.coding, passed(&mut self.passages, piece)?);
         }
+        Ok(())
     }
 
     /// Takes in what the source delivers while the destination is busy, until `out` holds `most` bytes.
@@ -267,8 +283,13 @@ impl Pump {
             self.written = 0;
             self.moved_on = true;
         }
-        let direct = self.coding == Coding::Identity && self.decoder.is_identity() && !self.ahead;
-        match self.decoder.step(buffer.data()).map_err(|_| PumpError::Malformed)? {
+        let changes = self.passages.as_ref().is_some_and(|passages| passages.changes());
+        let direct = self.coding == Coding::Identity && self.decoder.is_identity() && !self.ahead && !changes;
+        let input = match &self.passages {
+            None => buffer.data(),
+            Some(_) => buffer.data().get(..buffer.len().min(LARGEST_PIECE)).unwrap_or_default(),
+        };
+        match self.decoder.step(input).map_err(|_| PumpError::Malformed)? {
             Step::More(used) => buffer.consume(used),
             Step::End(used) => {
                 buffer.consume(used);
@@ -281,16 +302,13 @@ impl Pump {
                 if self.body_bytes > self.limit {
                     return Err(PumpError::TooLarge);
                 }
+                let data = passed(&mut self.passages, buffer.data().get(..len).unwrap_or_default())?;
                 if direct {
                     self.moved_on = true;
                     self.direct = len;
                     return Ok(());
                 }
-                let data = buffer.data().get(..len).unwrap_or_default();
-                match self.coding {
-                    Coding::Identity => self.out.extend_from_slice(data),
-                    Coding::Chunked(_) => write_chunk(&mut self.out, data),
-                }
+                put(&mut self.out, self.coding, data);
                 buffer.consume(len);
             }
         }
@@ -302,11 +320,36 @@ impl Pump {
             return Ok(());
         }
         self.ended = true;
-        if let Coding::Chunked(with_trailers) = self.coding {
+        let with_trailers = self.coding == Coding::Chunked(true);
+        if let Some(passages) = &mut self.passages {
+            let mut trailers = read_trailers(&self.decoder.trailers().map_err(|_| PumpError::Malformed)?);
+            put(&mut self.out, self.coding, passages.end(&mut trailers).map_err(|Unfit| PumpError::Malformed)?);
+            if self.coding != Coding::Identity {
+                let trailers = if with_trailers { write_trailers(&trailers) } else { Vec::new() };
+                write_last_chunk(&mut self.out, &trailers);
+            }
+        } else if self.coding != Coding::Identity {
             let trailers = self.decoder.trailers().map_err(|_| PumpError::Malformed)?;
             write_last_chunk(&mut self.out, if with_trailers { &trailers } else { b"" });
         }
         Ok(())
+    }
+}
+
+/// What goes on of a piece of a body.
+fn passed<'p>(passages: &'p mut Option<Box<Passages>>, piece: &'p [u8]) -> Result<&'p [u8], PumpError> {
+    match passages {
+        None => Ok(piece),
+        Some(passages) => passages.piece(piece).map_err(|Unfit| PumpError::Malformed),
+    }
+}
+
+/// Writes data of a body. An empty chunk would be the last one.
+fn put(out: &mut Vec<u8>, coding: Coding, data: &[u8]) {
+    match coding {
+        Coding::Identity => out.extend_from_slice(data),
+        Coding::Chunked(_) if data.is_empty() => {}
+        Coding::Chunked(_) => write_chunk(out, data),
     }
 }
 

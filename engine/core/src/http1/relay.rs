@@ -59,7 +59,12 @@ impl Connection {
     ) -> After {
         let http10 = self.request.head.version == Version::Http10;
         let framing = self.response_framing.framing;
-        let unbounded = matches!(framing, Framing::Chunked | Framing::UntilClose);
+        let passages = self.passages.take();
+        if passages.as_ref().is_some_and(|passages| passages.changes()) && framing != Framing::None {
+            // How long the body will be, nobody knows.
+            self.response_framing.framing = Framing::Chunked;
+        }
+        let unbounded = matches!(self.response_framing.framing, Framing::Chunked | Framing::UntilClose);
         let has_body = framing != Framing::None;
         // A plugin may have made another method of HEAD, or HEAD of another: the client knows of the one it sent only.
         let to_head = self.request.head.method() == b"HEAD";
@@ -75,6 +80,7 @@ impl Connection {
             self.down.start(Framing::None, Coding::Identity, u64::MAX);
         } else {
             self.down.start(framing, coding, u64::MAX);
+            self.down.pass(passages);
         }
         self.write_response_head(routed, keep_alive, coding);
         if let Some(body) = body {
@@ -136,7 +142,12 @@ impl Connection {
         .await;
 
         let uploaded = self.up.is_finished();
-        self.answered(&routed.tenant, self.response.status, self.received_bytes(), self.down.body_bytes() + rewritten);
+        self.answered(
+            &routed.tenant,
+            self.response.status,
+            self.received_bytes(),
+            self.down.passed_bytes() + rewritten,
+        );
         if let Err(fault) = result {
             // The client cannot be told any more but by a body that visibly ends too early.
             if fault == Fault::Upstream {

@@ -5,12 +5,12 @@ use std::task::Poll;
 use std::time::Instant;
 
 use super::asking::is_gone;
-use super::body::{Decoder, Step};
 use super::connection::{Connection, LARGEST_BUFFERED};
 use super::exchange::Failure;
 use super::head::Framing;
-use super::receive::SHARE_STEP;
+use super::reading::WholeBody;
 use crate::config::tenant::Service;
+use crate::phases::passage::Unfit;
 use crate::upstream::pool;
 
 impl Connection {
@@ -20,7 +20,8 @@ impl Connection {
         service: &Service,
         upstream: &mut pool::Connection,
     ) -> Result<(), Failure> {
-        self.edit_response_head();
+        let to_head = self.request.head.method() == b"HEAD" && !matches!(self.response.status, 204 | 304);
+        self.edit_response_head(to_head || self.response_framing.framing != Framing::None);
         if !self.response_body_is_wanted() {
             return Ok(());
         }
@@ -34,6 +35,7 @@ impl Connection {
         }
         let body = self.read_response_body(service, upstream).await?;
         let body = self.edit_response_body(body);
+        let body = self.pass_response_body(body).map_err(|Unfit| Failure::Invalid)?;
         self.response_framing.framing = Framing::Length(body.len() as u64);
         self.rewritten = Some(body);
         Ok(())
@@ -45,11 +47,12 @@ impl Connection {
         service: &Service,
         upstream: &mut pool::Connection,
     ) -> Result<Vec<u8>, Failure> {
-        let mut decoder = Decoder::new(self.response_framing.framing);
-        let (mut body, mut reserved) = (Vec::new(), 0);
+        let mut body = WholeBody::new(self.response_framing.framing, LARGEST_BUFFERED);
+        let mut share = self.buffered.take().unwrap_or_else(|| self.worker.shared.counts.buffered());
+        let memory = self.worker.shared.bounds.buffered_bytes;
         let mut upload_over = self.up.is_finished();
         self.deadline.set(Instant::now() + service.read_timeout);
-        poll_fn(|cx| {
+        let read = poll_fn(|cx| {
             let mut progress = false;
             if !upload_over {
                 let polled = self.up.poll(cx, &mut self.stream, &mut self.buffer, &mut upstream.stream);
@@ -59,47 +62,18 @@ impl Connection {
             if upload_over && is_gone(cx, &mut self.stream, &mut self.buffer) {
                 return Poll::Ready(Err(Failure::ClientGone));
             }
-            loop {
-                match decoder.step(upstream.buffer.data()).map_err(|_| Failure::Invalid)? {
-                    Step::End(used) => {
-                        upstream.buffer.consume(used);
-                        return Poll::Ready(Ok(()));
-                    }
-                    Step::Data { skip, len } => {
-                        let length = (body.len() + len) as u64;
-                        if length > LARGEST_BUFFERED {
-                            return Poll::Ready(Err(Failure::Invalid));
-                        }
-                        if length > reserved {
-                            let more = (length - reserved).next_multiple_of(SHARE_STEP);
-                            let most = self.worker.shared.bounds.buffered_bytes;
-                            let counts = &self.worker.shared.counts;
-                            if !self.buffered.get_or_insert_with(|| counts.buffered()).grow(more, most) {
-                                return Poll::Ready(Err(Failure::Exhausted));
-                            }
-                            reserved += more;
-                        }
-                        body.extend_from_slice(upstream.buffer.data().get(skip..skip + len).unwrap_or_default());
-                        upstream.buffer.consume(skip + len);
-                        progress = true;
-                    }
-                    Step::More(used) => {
-                        upstream.buffer.consume(used);
-                        match upstream.stream.poll_read(cx, &mut upstream.buffer) {
-                            Poll::Ready(Ok(count)) if count > 0 => {}
-                            Poll::Ready(Ok(_)) if decoder.ends_with_stream() => return Poll::Ready(Ok(())),
-                            Poll::Ready(_) => return Poll::Ready(Err(Failure::Invalid)),
-                            Poll::Pending => break,
-                        }
-                    }
-                }
+            let before = body.data.len();
+            if let Poll::Ready(read) = body.poll(cx, upstream, &mut share, memory) {
+                return Poll::Ready(read.map_err(Failure::from));
             }
+            progress |= body.data.len() > before;
             if progress {
                 self.deadline.set(Instant::now() + service.read_timeout);
             }
             self.deadline.poll(cx).map(|()| Err(Failure::Timeout))
         })
-        .await?;
-        Ok(body)
+        .await;
+        self.buffered = Some(share);
+        read.map(|()| body.data)
     }
 }

@@ -4,7 +4,6 @@
 //! would change its meaning when HTTP/2 is written as HTTP/1. An exchange costs one task and no pipe.
 
 mod incoming;
-mod io;
 mod outgoing;
 mod reading;
 mod request;
@@ -29,10 +28,10 @@ use crate::http1::connection::Connection;
 use crate::message::Version;
 use crate::net::buffer::Buffer;
 use crate::net::deadline::Deadline;
+use crate::net::io::Io;
 use crate::net::stream::Stream;
 use crate::worker::{Witness, Worker};
 use incoming::Incoming;
-pub use io::Io;
 pub use outgoing::{Outgoing, Place};
 use streams::{Active, Streams};
 

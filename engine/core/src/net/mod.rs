@@ -3,5 +3,6 @@
 pub mod address;
 pub mod buffer;
 pub mod deadline;
+pub mod io;
 pub mod listen;
 pub mod stream;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use super::Phases;
 use super::chain::{Chain, Instance};
+use super::values::Values;
 use crate::clock::Clock;
 use crate::config::directory::{Consumer, LastKey};
 use crate::config::tenant::{Route, Tenant};
@@ -40,6 +42,8 @@ pub struct Facts {
     pub credential: Option<Credential>,
     /// Headers that whatever response the client gets has, instead of those that it has of the same name.
     pub response_headers: Headers,
+    /// What one plugin leaves for another.
+    pub values: Values,
     /// The key that the connection's last request was authenticated with. It outlives the request.
     pub(crate) last_key: Option<LastKey>,
     /// Set if plugins take part in later phases.
@@ -64,6 +68,9 @@ impl Facts {
         if !self.response_headers.is_empty() {
             self.response_headers.clear();
         }
+        if !self.values.is_empty() {
+            self.values.clear();
+        }
         if self.later.is_some() {
             self.later = None;
         }
@@ -76,6 +83,11 @@ impl Facts {
 }
 
 impl Later {
+    /// Whether an instance takes part in one of the phases.
+    pub(crate) fn has(&self, phases: Phases) -> bool {
+        self.instances().any(|instance| instance.phases.has(phases))
+    }
+
     /// The instances that take part in later phases, in order of priority.
     pub(crate) fn instances(&self) -> impl Iterator<Item = &Arc<Instance>> {
         self.chain.later.iter().filter_map(|place| {

@@ -4,7 +4,9 @@
 //! |---|---|---|
 //! | [`Plugin::rewrite`] | the tenant is known, the route is not | plugins without a scope |
 //! | [`Plugin::access`] | after routing, before any connection to the upstream, never again on a retry | the route's chain |
+//! | [`Plugin::request_passage`] | the request goes to the upstream; what it returns sees the body pass | the same plugins |
 //! | [`Plugin::response`] | a response's head is at hand, proxied or made here | the same plugins |
+//! | [`Plugin::response_passage`] | the same head is edited; what it returns sees the body pass | the same plugins |
 //! | [`Plugin::response_body`] | the same response's whole body is in memory, for plugins that asked for it | the same plugins |
 //! | [`Plugin::log`] | the exchange is over | the same plugins |
 //!
@@ -18,10 +20,12 @@ pub mod chain;
 pub mod exchange;
 pub mod order;
 pub mod outside;
+pub mod passage;
 #[cfg(test)]
 pub(crate) mod probe;
 #[cfg(test)]
 mod tests;
+pub mod values;
 
 use std::future::{Future, ready};
 use std::pin::Pin;
@@ -30,6 +34,8 @@ use std::time::Duration;
 
 pub use self::exchange::{Exchange, Facts};
 use self::outside::Outside;
+pub use self::passage::Passage;
+use self::values::Values;
 use crate::config::directory::Consumer;
 use crate::message::{Request, RequestHead, Response, ResponseHead};
 
@@ -64,8 +70,13 @@ impl Phases {
     pub const RESPONSE_BODY: Self = Self(1 << 4);
     /// [`Plugin::log`].
     pub const LOG: Self = Self(1 << 5);
+    /// [`Plugin::request_passage`].
+    pub const REQUEST_PASSAGE: Self = Self(1 << 6);
+    /// [`Plugin::response_passage`].
+    pub const RESPONSE_PASSAGE: Self = Self(1 << 7);
     /// All phases after `access`.
-    pub const LATER: Self = Self::RESPONSE.and(Self::RESPONSE_BODY).and(Self::LOG);
+    pub const LATER: Self =
+        Self::RESPONSE.and(Self::RESPONSE_BODY).and(Self::LOG).and(Self::REQUEST_PASSAGE).and(Self::RESPONSE_PASSAGE);
 
     /// Both sets together.
     #[must_use]
@@ -118,6 +129,13 @@ pub trait Plugin: Send + Sync {
         Box::pin(ready(None))
     }
 
+    /// Says what becomes of the request's body as it passes to the upstream, piece by piece; `None` leaves it alone. Asked
+    /// after the access phase, for requests that have a body, once for all tries. Headers may still be edited.
+    fn request_passage(&self, request: &mut Request, exchange: &mut Exchange<'_>) -> Option<Passage> {
+        let _ = (request, exchange);
+        None
+    }
+
     /// Edits status and headers of a response on its way to the client. Framing headers are not in the list and
     /// have no effect if they are put there.
     fn response(&self, response: &mut ResponseHead, exchange: &mut Exchange<'_>) {
@@ -137,6 +155,15 @@ pub trait Plugin: Send + Sync {
         None
     }
 
+    /// Says what becomes of the response's body as it passes to the client, piece by piece; `None` leaves it alone. Asked
+    /// after all `response` calls, for responses that may have a body; answers to `HEAD` among them, whose headers have to
+    /// be those that an answer to `GET` would have. Headers may still be edited. A body that a plugin wants whole passes after
+    /// its edits.
+    fn response_passage(&self, response: &mut ResponseHead, exchange: &mut Exchange<'_>) -> Option<Passage> {
+        let _ = (response, exchange);
+        None
+    }
+
     /// Called when the response was sent or could not be.
     fn log(&self, record: &Record<'_>) {
         let _ = record;
@@ -144,7 +171,6 @@ pub trait Plugin: Send + Sync {
 }
 
 /// What became of a request.
-#[derive(Debug)]
 pub struct Record<'a> {
     /// The request, as plugins left it.
     pub request: &'a Request,
@@ -164,4 +190,6 @@ pub struct Record<'a> {
     pub elapsed: Duration,
     /// Who asked, if that is known.
     pub consumer: Option<&'a Arc<Consumer>>,
+    /// What plugins have left.
+    pub values: &'a Values,
 }

@@ -1,35 +1,315 @@
 //! What a plugin may do while its request waits.
 
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
-use crate::budget::Budget;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
+
+use crate::config::tenant::Tenant;
+use crate::counts::Share;
+use crate::http1::question::{Asking, Question};
+use crate::http1::reading::Flaw;
+use crate::message::{Headers, ResponseHead};
+use crate::net::address::{canonical, may_connect};
+use crate::net::buffer::Buffer;
+use crate::net::io::Io;
+use crate::upstream::connect::{NoAddress, dial, open, permitted};
+use crate::upstream::destination::{Destination, Host};
+use crate::upstream::pool::{self, PoolKey};
 use crate::worker::Worker;
 
 /// Most pieces of work that are under way aside at once, in the whole process. Each occupies a thread.
 const MOST_ASIDE: u64 = 8;
 /// Most of them that are one tenant's: whoever floods it with guesses leaves some to its neighbours.
 const MOST_OF_ONE: u64 = 4;
+/// Most calls and connections that one tenant's plugins have under way at once.
+const MOST_CALLS: u64 = 256;
+/// Longest wait for a connection, and for an answer, whatever a plugin asks for.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Largest answer, whatever a plugin asks for.
+const LARGEST_ANSWER: u64 = 16 * 1024 * 1024;
+/// Addresses of a name that are tried.
+const MOST_TRIES: usize = 3;
 
 /// The world outside of a plugin's turn, offered to [`Plugin::access_later`](super::Plugin::access_later).
 #[derive(Clone, Copy)]
 pub struct Outside<'a> {
     worker: &'a Rc<Worker>,
-    budget: &'a Budget,
+    tenant: &'a Tenant,
+}
+
+/// A request to another server.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    /// The server.
+    pub to: &'a Destination,
+    /// `GET`, `POST`, …
+    pub method: &'a str,
+    /// Path and query.
+    pub target: &'a str,
+    /// Further headers. `Host` and framing are written by the engine.
+    pub headers: &'a Headers,
+    /// The body; empty for none.
+    pub body: &'a [u8],
+    /// How long a connection may take, look-up and TLS included.
+    pub connect: Duration,
+    /// How long everything from there to the end of the answer may take.
+    pub answer: Duration,
+    /// Largest body of an answer in bytes.
+    pub largest: u64,
+}
+
+/// What a server has answered. Redirects are answers like any other: nobody follows them, since where they lead to is the
+/// server's choice and not the tenant's.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status and headers.
+    pub head: ResponseHead,
+    /// The whole body.
+    pub body: Vec<u8>,
+    /// Its part of the memory for bodies.
+    _share: Share,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// The tenant's plugins ask too much at once, or the process has too many connections.
+    Busy,
+    /// The name does not resolve.
+    Unresolved,
+    /// The tenant may not connect to the address.
+    Refused,
+    /// No connection, or no TLS that can be trusted.
+    Unreachable,
+    /// Not in time.
+    Timeout,
+    /// The connection ended early, or what came is no response.
+    Broken,
+    /// The answer is larger than wanted.
+    TooLarge,
+}
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Busy => "too many calls at once",
+            Self::Unresolved => "name resolution failed",
+            Self::Refused => "the address is not allowed",
+            Self::Unreachable => "no connection",
+            Self::Timeout => "timeout",
+            Self::Broken => "no valid response",
+            Self::TooLarge => "the response is too large",
+        })
+    }
+}
+
+impl From<Flaw> for NoAnswer {
+    fn from(flaw: Flaw) -> Self {
+        match flaw {
+            Flaw::Died | Flaw::Invalid => Self::Broken,
+            Flaw::TooLarge => Self::TooLarge,
+            Flaw::NoMemory => Self::Busy,
+        }
+    }
 }
 
 impl<'a> Outside<'a> {
-    pub(crate) fn new(worker: &'a Rc<Worker>, budget: &'a Budget) -> Self {
-        Self { worker, budget }
+    pub(crate) fn new(worker: &'a Rc<Worker>, tenant: &'a Tenant) -> Self {
+        Self { worker, tenant }
     }
 
     /// Does work that takes long to compute on another thread, while this thread serves other requests. `None` if too
     /// much of it is under way already; the plugin then has to refuse.
     pub async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        let share = (self.budget.aside(MOST_OF_ONE)?, self.worker.shared.counts.aside(MOST_ASIDE)?);
+        let budget = &self.tenant.counters.budget;
+        let share = (budget.aside(MOST_OF_ONE)?, self.worker.shared.counts.aside(MOST_ASIDE)?);
         let task = tokio::task::spawn_blocking(move || {
             let _share = share;
             work()
         });
         task.await.ok()
+    }
+
+    /// Asks another server. The connection is one of the tenant's own, idle or new; a request other than `POST` and `PATCH`
+    /// is sent again if an idle one turns out to have ended.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]; any status is an answer.
+    pub async fn ask(&self, call: &Call<'_>) -> Result<Answer, NoAnswer> {
+        let _call = self.call()?;
+        let question = Question {
+            method: call.method,
+            target: call.target,
+            host: &call.to.authority,
+            agent: &self.worker.shared.server,
+            headers: call.headers,
+            body: call.body,
+            keep_alive: true,
+        };
+        let request = question.write();
+        let is_idempotent = !matches!(call.method, "POST" | "PATCH");
+        let mut may_reuse = true;
+        loop {
+            let opened = timeout(call.connect.min(PATIENCE), self.connection(call.to, may_reuse, !is_idempotent));
+            let (mut connection, key) = opened.await.map_err(|_| NoAnswer::Timeout)??;
+            let reused = connection.reused;
+            let asked = timeout(call.answer.min(PATIENCE), self.exchange(&mut connection, &request, call.largest));
+            match asked.await.map_err(|_| NoAnswer::Timeout)? {
+                Ok((answer, is_reusable)) => {
+                    if is_reusable && !self.worker.stopping.get() {
+                        self.worker.pool.borrow_mut().put(&key, connection, Instant::now());
+                    }
+                    return Ok(answer);
+                }
+                // The server closed an idle connection just when it was taken.
+                Err((Flaw::Died, untouched)) if reused && (is_idempotent || untouched) => may_reuse = false,
+                Err((flaw, _)) => return Err(flaw.into()),
+            }
+        }
+    }
+
+    /// Connects to another server, for protocols other than HTTP. Over TLS if the destination says so, without a protocol
+    /// being offered. What is read and written is for the plugin to bound, in time and in size.
+    ///
+    /// # Errors
+    /// [`NoAnswer`].
+    pub async fn connect(&self, to: &Destination, patience: Duration) -> Result<Socket, NoAnswer> {
+        let call = self.call()?;
+        let share = self.worker.share_of_connections().ok_or(NoAnswer::Busy)?;
+        let configs = &self.worker.shared.upkeep.tls;
+        let connecting = self.at_each(to, |key| async move { dial(configs, &key, &[]).await });
+        let (stream, _) = timeout(patience.min(PATIENCE), connecting).await.map_err(|_| NoAnswer::Timeout)??;
+        Ok(Socket { io: Io::new(stream, Buffer::default()), _held: (call, share) })
+    }
+
+    /// The right to one more call.
+    fn call(&self) -> Result<Share, NoAnswer> {
+        // No tenant takes more than a part of the connections that all of them share.
+        let most = (self.worker.shared.bounds.upstream_connections / 4).clamp(1, MOST_CALLS);
+        self.tenant.counters.budget.call(most).ok_or(NoAnswer::Busy)
+    }
+
+    /// The addresses of a server that the tenant may connect to.
+    async fn addresses(&self, to: &Destination) -> Result<Rc<[IpAddr]>, NoAnswer> {
+        let found = match &to.host {
+            Host::Literal(address) if may_connect(*address, &self.tenant.limits.allow_upstream) => {
+                Ok(Rc::from([*address]))
+            }
+            Host::Literal(_) => Err(NoAddress::Refused),
+            Host::Name(name) => permitted(self.worker, self.tenant, name, PATIENCE).await,
+        };
+        found.map_err(|reason| match reason {
+            NoAddress::Refused => {
+                self.tenant.counters.upstream_refused(self.worker.index);
+                NoAnswer::Refused
+            }
+            NoAddress::Unresolved | NoAddress::NoPeer => NoAnswer::Unresolved,
+        })
+    }
+
+    /// Connects to the first address of a server that can be connected to. The address that was checked is the one that is
+    /// connected to, whatever the name says by then.
+    async fn at_each<T, F: Future<Output = io::Result<T>>>(
+        &self,
+        to: &Destination,
+        connect: impl Fn(PoolKey) -> F,
+    ) -> Result<(T, PoolKey), NoAnswer> {
+        for address in self.addresses(to).await?.iter().take(MOST_TRIES) {
+            let key = self.key(to, *address);
+            match connect(key.clone()).await {
+                Ok(connection) => return Ok((connection, key)),
+                Err(error) if error.kind() == io::ErrorKind::QuotaExceeded => return Err(NoAnswer::Busy),
+                Err(_) => {}
+            }
+        }
+        Err(NoAnswer::Unreachable)
+    }
+
+    fn key(&self, to: &Destination, address: IpAddr) -> PoolKey {
+        PoolKey {
+            tenant: self.tenant.number,
+            address: SocketAddr::new(canonical(address), to.port),
+            tls: to.tls.clone(),
+        }
+    }
+
+    /// A connection for one exchange. `careful` has the system asked whether an idle one is still open.
+    async fn connection(
+        &self,
+        to: &Destination,
+        may_reuse: bool,
+        careful: bool,
+    ) -> Result<(pool::Connection, PoolKey), NoAnswer> {
+        if may_reuse {
+            for address in self.addresses(to).await?.iter().take(MOST_TRIES) {
+                let key = self.key(to, *address);
+                let take = |cx: &mut Context<'_>| self.worker.pool.borrow_mut().take(&key, Instant::now(), cx);
+                while let Some(idle) = poll_fn(|cx| Poll::Ready(take(cx))).await {
+                    if !careful || idle.stream.is_silent() {
+                        return Ok((idle, key));
+                    }
+                }
+            }
+        }
+        let configs = &self.worker.shared.upkeep.tls;
+        self.at_each(to, |key| async move {
+            let share = self.worker.share_of_connections().ok_or(io::ErrorKind::QuotaExceeded)?;
+            open(configs, &key, share).await
+        })
+        .await
+    }
+
+    /// One exchange; says whether the connection can carry another one or, if it failed, whether nothing was sent.
+    async fn exchange(
+        &self,
+        connection: &mut pool::Connection,
+        request: &[u8],
+        largest: u64,
+    ) -> Result<(Answer, bool), (Flaw, bool)> {
+        let shared = &self.worker.shared;
+        let mut share = shared.counts.buffered();
+        let mut asking = Asking::new(connection, request);
+        let head = match asking.head().await {
+            Ok(head) => head,
+            Err(flaw) => return Err((flaw, !asking.has_written())),
+        };
+        let body = asking.body(largest.min(LARGEST_ANSWER), &mut share, shared.bounds.buffered_bytes).await;
+        let body = body.map_err(|flaw| (flaw, false))?;
+        Ok((Answer { head, body, _share: share }, asking.is_reusable()))
+    }
+}
+
+/// A connection of a plugin's own. It counts among its tenant's calls until it is dropped.
+#[derive(Debug)]
+pub struct Socket {
+    io: Io,
+    _held: (Share, Share),
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, target: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, target)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }

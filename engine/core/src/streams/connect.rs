@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::Interest;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::config::tenant::{Address, Service, Tenant};
@@ -17,8 +16,9 @@ use crate::net::stream::Stream;
 use crate::upstream::balancer::key::address_key;
 use crate::upstream::balancer::table::{Choice, Tried};
 use crate::upstream::balancer::{Balancer, Picked};
-use crate::upstream::connect::{NoAddress, addresses, secure};
+use crate::upstream::connect::{NoAddress, addresses, dial};
 use crate::upstream::health::Outcome;
+use crate::upstream::pool::PoolKey;
 use crate::upstream::tls::TlsIdentity;
 use crate::worker::Worker;
 
@@ -70,8 +70,9 @@ async fn reach(worker: &Rc<Worker>, tenant: &Tenant, service: &Service, source: 
         if attempt > 0 {
             tenant.counters.upstream_retry(worker.index);
         }
-        let Some(share) = worker.shared.counts.upstream(worker.shared.bounds.upstream_connections) else { break };
-        let opening = open(worker, tenant.number, place.tls.as_deref(), place.address);
+        let Some(share) = worker.share_of_connections() else { break };
+        let key = PoolKey { tenant: tenant.number, address: place.address, tls: place.tls.clone() };
+        let opening = dial(&worker.shared.upkeep.tls, &key, &[]);
         let opened = timeout(service.connect_timeout, opening).await;
         places.report(
             &place,
@@ -136,15 +137,6 @@ impl<'a> Places<'a> {
             tried.add(&picked.entry().peer);
         }
     }
-}
-
-async fn open(worker: &Worker, tenant: u64, tls: Option<&TlsIdentity>, address: SocketAddr) -> std::io::Result<Stream> {
-    let tcp = TcpStream::connect(address).await?;
-    tcp.set_nodelay(true)?;
-    Ok(match tls {
-        None => Stream::Plain(tcp),
-        Some(identity) => Stream::Tls(Box::new(secure(worker, tenant, identity, tcp, &[]).await?.into())),
-    })
 }
 
 /// Waits until the client has reset its connection. One that has merely ended its half may still wait for an answer.

@@ -3,23 +3,19 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::pool::{Connection, PoolKey};
 use super::resolve::resolve;
-use super::tls::TlsIdentity;
+use super::tls::ClientConfigs;
 use crate::config::tenant::{Address, Service, Tenant};
 use crate::counts::Share;
 use crate::net::address::may_connect;
-use crate::net::buffer::Buffer;
 use crate::net::stream::Stream;
 use crate::worker::Worker;
-
-/// Size of an upstream connection's read buffer while it is idle.
-pub(super) const READ_BUFFER: usize = 16 * 1024;
 
 /// Why a service has no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +33,17 @@ pub async fn addresses(worker: &Rc<Worker>, tenant: &Tenant, service: &Service) 
     let Address::Name(name) = &service.address else {
         return Err(NoAddress::Refused);
     };
-    let all = resolve(worker, tenant.number, name, service.connect_timeout).await;
+    permitted(worker, tenant, name, service.connect_timeout).await
+}
+
+/// The addresses of a name that a tenant may connect to, in order of preference.
+pub async fn permitted(
+    worker: &Rc<Worker>,
+    tenant: &Tenant,
+    name: &str,
+    patience: Duration,
+) -> Result<Rc<[IpAddr]>, NoAddress> {
+    let all = resolve(worker, tenant.number, name, patience).await;
     if all.is_empty() {
         return Err(NoAddress::Unresolved);
     }
@@ -50,25 +56,19 @@ pub async fn addresses(worker: &Rc<Worker>, tenant: &Tenant, service: &Service) 
 }
 
 /// Opens a connection to an address, with TLS if the key says so. The caller bounds the time.
-pub async fn open(worker: &Worker, key: &PoolKey, share: Share) -> io::Result<Connection> {
-    let tcp = TcpStream::connect(SocketAddr::new(key.address.ip(), key.address.port())).await?;
-    tcp.set_nodelay(true)?;
-    let stream = match &key.tls {
-        None => Stream::Plain(tcp),
-        Some(identity) => Stream::Tls(Box::new(secure(worker, key.tenant, identity, tcp, &["http/1.1"]).await?.into())),
-    };
-    Ok(Connection { stream, buffer: Buffer::with_size(READ_BUFFER), reused: false, share: Some(share) })
+pub async fn open(configs: &ClientConfigs, key: &PoolKey, share: Share) -> io::Result<Connection> {
+    let stream = dial(configs, key, &["http/1.1"]).await?;
+    Ok(Connection::new(stream, Some(share)))
 }
 
-/// Begins TLS on a connection, offering these protocols (RFC 7301).
-pub async fn secure(
-    worker: &Worker,
-    tenant: u64,
-    identity: &TlsIdentity,
-    tcp: TcpStream,
-    protocols: &[&str],
-) -> io::Result<TlsStream<TcpStream>> {
-    let config = worker.shared.upkeep.tls.get(tenant, identity.policy()).map_err(io::Error::other)?;
+/// Connects to an address that was checked, with TLS if the key says so, offering these protocols (RFC 7301). The caller
+/// bounds the time.
+pub async fn dial(configs: &ClientConfigs, key: &PoolKey, protocols: &[&str]) -> io::Result<Stream> {
+    let tcp = TcpStream::connect(SocketAddr::new(key.address.ip(), key.address.port())).await?;
+    tcp.set_nodelay(true)?;
+    let Some(identity) = &key.tls else { return Ok(Stream::Plain(tcp)) };
+    let config = configs.get(key.tenant, identity.policy()).map_err(io::Error::other)?;
     let protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-    TlsConnector::from(config).with_alpn(protocols).connect(identity.name().clone(), tcp).await
+    let tls = TlsConnector::from(config).with_alpn(protocols).connect(identity.name().clone(), tcp).await?;
+    Ok(Stream::Tls(Box::new(tls.into())))
 }

@@ -2,6 +2,7 @@
 
 pub mod balancer;
 pub mod connect;
+pub mod destination;
 pub mod dns;
 pub mod health;
 pub mod multiplex;

@@ -3,21 +3,20 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::Context;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::{Builder, SendRequest};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use super::connect::secure;
+use super::connect::dial;
 use super::pool::{Connection, PoolKey};
 use crate::counts::Share;
-use crate::http2::{CONNECTION_WINDOW, Io, Outgoing, Place, SEND_BUFFER, STREAM_WINDOW};
+use crate::http2::{CONNECTION_WINDOW, Outgoing, Place, SEND_BUFFER, STREAM_WINDOW};
 use crate::net::buffer::Buffer;
+use crate::net::io::Io;
 use crate::net::stream::Stream;
 use crate::worker::{Witness, Worker};
 
@@ -119,18 +118,10 @@ impl Drop for Opening<'_> {
 
 /// Opens a connection to an address, with TLS if the key says so, and a stream on it. The caller bounds the time.
 pub async fn open(worker: &Rc<Worker>, key: &PoolKey, share: Share) -> io::Result<Connection> {
-    let tcp = TcpStream::connect(SocketAddr::new(key.address.ip(), key.address.port())).await?;
-    tcp.set_nodelay(true)?;
-    let socket = match &key.tls {
-        None => Stream::Plain(tcp),
-        Some(identity) => {
-            let tls = secure(worker, key.tenant, identity, tcp, &["h2"]).await?;
-            if tls.get_ref().1.alpn_protocol() != Some(b"h2") {
-                return Err(io::Error::other("no HTTP/2"));
-            }
-            Stream::Tls(Box::new(tls.into()))
-        }
-    };
+    let socket = dial(&worker.shared.upkeep.tls, key, &["h2"]).await?;
+    if matches!(&socket, Stream::Tls(tls) if tls.get_ref().1.alpn_protocol() != Some(b"h2")) {
+        return Err(io::Error::other("no HTTP/2"));
+    }
     let (sender, connection) = Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::{Duration, Instant};
 
-use super::connect::READ_BUFFER;
 use super::tls::TlsIdentity;
 use crate::counts::Share;
 use crate::net::buffer::Buffer;
 use crate::net::stream::Stream;
 
+/// Size of a connection's read buffer while it is idle.
+const READ_BUFFER: usize = 16 * 1024;
 /// How long a connection may lie idle. Below the 75 s after which nginx and others close their side.
 const IDLE: Duration = Duration::from_secs(60);
 /// Idle connections kept for one key.
@@ -44,6 +45,14 @@ pub struct Connection {
     pub reused: bool,
     /// The right to the connection; a stream on a shared one has none of its own.
     pub share: Option<Share>,
+}
+
+impl Connection {
+    /// A connection that has carried nothing yet.
+    #[must_use]
+    pub fn new(stream: Stream, share: Option<Share>) -> Self {
+        Self { stream, buffer: Buffer::with_size(READ_BUFFER), reused: false, share }
+    }
 }
 
 #[derive(Debug)]

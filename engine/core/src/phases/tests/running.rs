@@ -1,96 +1,10 @@
 //! Phases of real requests.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::thread;
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
+use super::gateway::{CHUNKED, GET, Gateway, OK, POST, probe, update};
 use crate::engine::Engine;
 use crate::phases::probe::notes;
-
-/// An engine in front of an upstream that always sends the same response.
-struct Gateway {
-    engine: Engine,
-    address: SocketAddr,
-}
-
-impl Gateway {
-    fn new(response: &'static str, plugins: &[Value]) -> Self {
-        let upstream = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = upstream.local_addr().unwrap().port();
-        thread::spawn(move || {
-            while let Ok((mut stream, _)) = upstream.accept() {
-                let mut head = [0; 4096];
-                let _ = stream.read(&mut head);
-                let _ = stream.write_all(response.as_bytes());
-            }
-        });
-        let options = json!({
-            "listeners": [{"address": "127.0.0.1:0", "tls": false}], "threads": 1, "default_certificate": null, "version": "1",
-        });
-        let engine = Engine::new(options.to_string().as_bytes()).unwrap();
-        let report = engine.apply(update(port, plugins).to_string().as_bytes());
-        assert!(report.accepted, "{:?}", report.errors);
-        let address = engine.start().unwrap()[0];
-        Self { engine, address }
-    }
-
-    fn ask(&self, request: &str) -> String {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer.to_ascii_lowercase()
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        self.engine.stop(Duration::from_secs(1));
-    }
-}
-
-fn update(port: u16, plugins: &[Value]) -> Value {
-    let service = json!({
-        "id": "s", "name": null, "protocol": "http", "host": "127.0.0.1", "port": port, "path": null, "retries": 0,
-        "connect_timeout": 5000, "write_timeout": 5000, "read_timeout": 5000, "client_certificate": null,
-        "tls_verify": null, "tls_verify_depth": null, "ca_certificates": null, "enabled": true,
-    });
-    let route = json!({
-        "id": "r", "name": null, "protocols": ["http"], "methods": null, "hosts": null, "paths": ["/a"], "headers": null,
-        "snis": null, "sources": null, "destinations": null, "regex_priority": 0, "path_handling": "v0",
-        "strip_path": true, "preserve_host": false, "https_redirect_status_code": 426, "service": {"id": "s"},
-        "request_buffering": true, "response_buffering": true,
-    });
-    json!({
-        "format": 1, "kind": "snapshot", "organization_id": "o", "control_plane_id": "c", "version": 1, "hosts": ["*"],
-        "settings": {
-            "router_flavor": "traditional_compatible", "trusted_ips": [], "real_ip_header": "X-Real-IP", "headers": [],
-        },
-        "limits": {"allow_upstream": ["127.0.0.0/8"]},
-        "entities": {"services": [service], "routes": [route], "plugins": plugins},
-    })
-}
-
-/// A probe: which one, its configuration, and what else the entity says.
-fn probe(name: &str, config: &Value, entity: &Value) -> Value {
-    let mut whole = json!({
-        "id": name, "name": name, "instance_name": null, "config": config, "enabled": true, "protocols": ["http"],
-        "service": null, "route": null, "consumer": null, "consumer_group": null,
-    });
-    let fields = entity.as_object().cloned().unwrap_or_default();
-    whole.as_object_mut().unwrap().extend(fields);
-    whole
-}
-
-const GET: &str = "GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
-const POST: &str = "POST /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc";
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
-const CHUNKED: &str =
-    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n";
 
 #[test]
 fn all_phases_of_a_proxied_request() {
@@ -189,4 +103,30 @@ fn the_order_is_that_of_priorities_unless_users_ask_for_another() {
     let report = engine.apply(update(1, &plugins).to_string().as_bytes());
     let found: Vec<_> = report.errors.iter().map(|found| (&*found.error.id, found.error.field.as_deref())).collect();
     assert_eq!(found, [("probe-b", Some("ordering")), ("probe-c", Some("ordering"))]);
+}
+
+#[test]
+fn what_one_plugin_leaves_another_one_finds() {
+    let first =
+        json!({"journal": "shared", "label": "a", "phases": ["access"], "shared": {"who": "ann", "other": "x"}});
+    let second = json!({"journal": "shared", "label": "b", "phases": ["access"], "shared": {"other": "y"}});
+    let transformer = json!({
+        "add": {"headers": ["x-who:$(shared.who)-$(shared.other)-$(shared.none or 'nobody')"]},
+    });
+    let echo = super::gateway::serve(|mut stream, _| {
+        let text = super::gateway::head(&mut stream);
+        let answer = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+        std::io::Write::write_all(&mut stream, answer.as_bytes()).unwrap();
+    });
+    let plugins = [
+        probe("probe-a", &first, &json!({})),
+        probe("probe-b", &second, &json!({"ordering": {"before": {"access": ["request-transformer"]}}})),
+        probe("request-transformer", &transformer, &json!({})),
+    ];
+    let gateway = Gateway::with(&update(echo.port(), &plugins), &json!({}));
+    assert!(gateway.ask(GET).contains("x-who: ann-y-nobody\r\n"));
+    // The next request begins with nothing.
+    let none = [probe("request-transformer", &transformer, &json!({}))];
+    let gateway = Gateway::with(&update(echo.port(), &none), &json!({}));
+    assert!(gateway.ask(GET).contains("x-who: "), "an empty table is no failure");
 }

@@ -34,6 +34,7 @@ use self::variables::View;
 use crate::error::FieldError;
 use crate::expr::{Budget, Fault, Scope, Template};
 use crate::message::{Headers, InvalidHeader, Request, RequestHead, Response};
+use crate::phases::values::Shared;
 use crate::phases::{Exchange, Flow, Phases, Plugin};
 use crate::plugins::{Compiled, Place};
 
@@ -85,7 +86,7 @@ pub(super) fn compile(config: Value, _: &Place) -> Compiled {
 
 /// Applies a configuration to a request outside of any exchange; `false` if either is refused. For fuzzing.
 pub fn transform(config: Value, request: &mut Request) -> bool {
-    config::read(config).and_then(RequestTransformer::new).is_ok_and(|plugin| plugin.transform(request).is_ok())
+    config::read(config).and_then(RequestTransformer::new).is_ok_and(|plugin| plugin.transform(request, None).is_ok())
 }
 
 impl RequestTransformer {
@@ -128,13 +129,13 @@ impl RequestTransformer {
         })
     }
 
-    fn transform(&self, request: &mut Request) -> Result<(), Failure> {
+    fn transform(&self, request: &mut Request, shared: Option<&Shared>) -> Result<(), Failure> {
         if self.broken {
             return Err(Failure::Internal);
         }
         let mut budget = Budget::new();
         if let Some(uri) = &self.uri {
-            request.upstream.path = uri::render(uri, &View::of(request), &mut budget)?;
+            request.upstream.path = uri::render(uri, &View::of(request, shared), &mut budget)?;
         }
         if let Some(method) = &self.method {
             request.upstream.method = Some(method.to_vec());
@@ -143,13 +144,13 @@ impl RequestTransformer {
             }
         }
         let (headers, query) = {
-            let view = View::of(request);
+            let view = View::of(request, shared);
             (self.headers.render(&view, &mut budget)?, self.query.render(&view, &mut budget)?)
         };
         let old_headers = self.body_needs_old_headers.then(|| variables::copy(&request.head.headers));
         self.headers.apply(&headers, request)?;
         if !self.body.is_empty() {
-            self.transform_body(request, old_headers.as_ref(), &mut budget)?;
+            self.transform_body(request, (old_headers.as_ref(), shared), &mut budget)?;
         }
         if !self.query.is_empty() {
             let mut arguments = query_arguments(request)?;
@@ -163,12 +164,12 @@ impl RequestTransformer {
     fn transform_body(
         &self,
         request: &mut Request,
-        old_headers: Option<&Headers>,
+        (old_headers, shared): (Option<&Headers>, Option<&Shared>),
         budget: &mut Budget,
     ) -> Result<(), Failure> {
         let Some(kind) = BodyKind::of(&request.head.headers) else { return Ok(()) };
         let Some(body) = request.body().cloned() else { return Ok(()) };
-        let rendered = self.body.render(&View::with_headers(request, old_headers), budget)?;
+        let rendered = self.body.render(&View::of(request, shared).with_headers(old_headers), budget)?;
         let edited = match kind {
             BodyKind::Json => json::edit(&body, &self.body, &rendered),
             BodyKind::Form => body::edit_form(&body, &self.body, &rendered)?,
@@ -221,8 +222,8 @@ impl Plugin for RequestTransformer {
             }
     }
 
-    fn access(&self, request: &mut Request, _: &mut Exchange<'_>) -> Flow {
-        match self.transform(request) {
+    fn access(&self, request: &mut Request, exchange: &mut Exchange<'_>) -> Flow {
+        match self.transform(request, exchange.facts.values.get()) {
             Ok(()) => Flow::Continue,
             Err(Failure::Internal) => Flow::Respond(Response::message(500, "An unexpected error occurred")),
             Err(Failure::Refused(response)) => Flow::Respond(response),

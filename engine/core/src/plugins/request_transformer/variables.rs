@@ -5,23 +5,25 @@ use std::cell::OnceCell;
 use super::arguments::{Argument, Arguments};
 use crate::expr::{Key, Scope, Value, Variables};
 use crate::message::{Headers, Request};
+use crate::phases::values::Shared;
 
 /// A request as templates see it. The query is decoded at its first use.
 pub(super) struct View<'r> {
     request: &'r Request,
     headers: &'r Headers,
+    shared: Option<&'r Shared>,
     query: OnceCell<Option<Arguments<'r>>>,
 }
 
 impl<'r> View<'r> {
     /// The request as it is now.
-    pub(super) fn of(request: &'r Request) -> Self {
-        Self::with_headers(request, None)
+    pub(super) fn of(request: &'r Request, shared: Option<&'r Shared>) -> Self {
+        Self { request, headers: &request.head.headers, shared, query: OnceCell::new() }
     }
 
-    /// The request with a header list from before.
-    pub(super) fn with_headers(request: &'r Request, headers: Option<&'r Headers>) -> Self {
-        Self { request, headers: headers.unwrap_or(&request.head.headers), query: OnceCell::new() }
+    /// The same with a header list from before, if there is one.
+    pub(super) fn with_headers(self, headers: Option<&'r Headers>) -> Self {
+        Self { headers: headers.unwrap_or(self.headers), ..self }
     }
 
     fn header(&self, name: &[u8]) -> Value<'_> {
@@ -68,8 +70,10 @@ impl Variables for View<'_> {
                 let captured = std::str::from_utf8(name).ok().and_then(|name| self.request.captures.name(name));
                 captured.map_or(Value::Nil, Value::text)
             }
-            // No plugin of this engine shares values yet, so the table is empty.
-            (Scope::Shared, _) | (Scope::Headers | Scope::QueryParams, Key::Index(_)) => Value::Nil,
+            (Scope::Shared, Key::Name(name)) => {
+                self.shared.and_then(|shared| shared.get(name)).map_or(Value::Nil, Value::text)
+            }
+            (Scope::Headers | Scope::QueryParams | Scope::Shared, Key::Index(_)) => Value::Nil,
         }
     }
 }

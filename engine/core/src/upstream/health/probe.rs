@@ -1,22 +1,22 @@
 //! Probes of targets, on the upkeep thread: never on the way of a request.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
-use tokio_rustls::TlsConnector;
 
 use super::Outcome;
 use crate::config::entities::{ActiveSpec, CheckKind};
+use crate::http1::question::{Asking, Question};
+use crate::message::Headers;
 use crate::upkeep::Upkeep;
 use crate::upstream::balancer::Balancer;
 use crate::upstream::balancer::table::{Entry, Table};
+use crate::upstream::connect::dial;
+use crate::upstream::pool::{Connection, PoolKey};
 use crate::upstream::tls::{Roots, TlsIdentity, TlsPolicy, Verification};
 
 /// Shortest pause between two rounds of probes.
@@ -27,8 +27,6 @@ const LONGEST: Duration = Duration::from_secs(65_535);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Probes that an upstream has under way at once, whatever it asks for.
 const MOST_AT_ONCE: usize = 32;
-/// Bytes that a status line may take.
-const LONGEST_LINE: usize = 1024;
 
 /// Probes the targets of an upstream for as long as there is one that wants it.
 pub async fn watch(upstream: Weak<Balancer>, upkeep: Arc<Upkeep>, mut random: u64) {
@@ -97,7 +95,7 @@ async fn round(balancer: &Arc<Balancer>, upkeep: &Arc<Upkeep>, healthy: bool, un
             probes.join_next().await;
         }
         let (balancer, upkeep, table) = (balancer.clone(), upkeep.clone(), table.clone());
-        probes.spawn(async move {
+        probes.spawn_local(async move {
             let Some(entry) = table.entries().nth(place) else { return };
             let outcome = {
                 // The permits of the tenant come first: its own queue must not hold the others' places.
@@ -124,70 +122,51 @@ async fn probe(upkeep: &Upkeep, tenant: u64, table: &Table, entry: &Entry) -> Ou
 
 /// The address was checked when it was taken into the table, and this is the one that is connected to.
 async fn exchange(upkeep: &Upkeep, tenant: u64, active: &ActiveSpec, entry: &Entry) -> io::Result<Outcome> {
-    let address: SocketAddr = entry.peer.address;
-    let mut tcp = TcpStream::connect(address).await?;
-    match active.r#type {
-        CheckKind::Tcp | CheckKind::Grpc => Ok(Outcome::Connected),
-        CheckKind::Http => status(&mut tcp, active, &entry.origin.http).await,
-        CheckKind::Https | CheckKind::Grpcs => {
-            let verification =
-                if active.https_verify_certificate { Verification::On(Roots::default()) } else { Verification::Off };
-            let policy = Arc::new(TlsPolicy::new(verification, None));
-            let own = Arc::new(TlsIdentity::new(ServerName::IpAddress(address.ip().into()), policy));
-            let host = active.https_sni.as_ref().map_or(&*entry.origin.https, String::as_bytes);
-            let identity = own.towards(host);
-            let config = upkeep.tls.get(tenant, identity.policy()).map_err(io::Error::other)?;
-            let mut tls = TlsConnector::from(config).connect(identity.name().clone(), tcp).await?;
-            if active.r#type == CheckKind::Grpcs {
-                return Ok(Outcome::Connected);
-            }
-            status(&mut tls, active, &entry.origin.https).await
-        }
-    }
-}
-
-/// Asks for the path and reads the status.
-async fn status<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut S,
-    active: &ActiveSpec,
-    host: &[u8],
-) -> io::Result<Outcome> {
-    stream.write_all(&request(active, host)).await?;
-    stream.flush().await?;
-    let mut line = Vec::with_capacity(LONGEST_LINE);
-    while line.len() < LONGEST_LINE && !line.contains(&b'\n') {
-        if stream.read_buf(&mut line).await? == 0 {
-            break;
-        }
-    }
-    let text = line.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5));
-    let status = text.and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
-    status.map(Outcome::Status).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    let address = entry.peer.address;
+    let is_secure = matches!(active.r#type, CheckKind::Https | CheckKind::Grpcs);
+    let (host, protocols) = match active.r#type {
+        CheckKind::Tcp | CheckKind::Grpc => (None, &[][..]),
+        CheckKind::Grpcs => (None, &["h2"][..]),
+        CheckKind::Http => (Some(&entry.origin.http), &[][..]),
+        CheckKind::Https => (Some(&entry.origin.https), &["http/1.1"][..]),
+    };
+    let tls = is_secure.then(|| {
+        let verification =
+            if active.https_verify_certificate { Verification::On(Roots::default()) } else { Verification::Off };
+        let policy = Arc::new(TlsPolicy::new(verification, None));
+        let own = Arc::new(TlsIdentity::new(ServerName::IpAddress(address.ip().into()), policy));
+        own.towards(active.https_sni.as_ref().map_or(&*entry.origin.https, String::as_bytes))
+    });
+    let stream = dial(&upkeep.tls, &PoolKey { tenant, address, tls }, protocols).await?;
+    let Some(host) = host else { return Ok(Outcome::Connected) };
+    let mut connection = Connection::new(stream, None);
+    let request = request(active, host);
+    let head = Asking::new(&mut connection, &request).head().await;
+    head.map(|head| Outcome::Status(head.status)).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
 fn request(active: &ActiveSpec, host: &[u8]) -> Vec<u8> {
-    let is_target = active.http_path.starts_with('/') && active.http_path.bytes().all(|byte| byte.is_ascii_graphic());
-    let path = if is_target { active.http_path.as_str() } else { "/" };
-    let own = active.headers.iter().flatten().rfind(|(name, _)| name.eq_ignore_ascii_case("host"));
-    let host = own.and_then(|(_, values)| values.first()).map_or(host, String::as_bytes);
-    let mut out = format!("GET {path} HTTP/1.1\r\nHost: ").into_bytes();
-    out.extend(host.iter().filter(|byte| byte.is_ascii_graphic()));
-    out.extend_from_slice(b"\r\nUser-Agent: sluice/healthcheck\r\nConnection: close\r\n");
+    let mut headers = Headers::new();
+    let mut own_host = None;
     for (name, values) in active.headers.iter().flatten() {
-        let is_name =
-            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
-        let is_ours = ["host", "connection", "content-length", "transfer-encoding", "user-agent"]
-            .iter()
-            .any(|ours| name.eq_ignore_ascii_case(ours));
-        if !is_name || is_ours {
-            continue;
+        if name.eq_ignore_ascii_case("host") {
+            own_host = values.first();
         }
-        for value in values.iter().filter(|value| value.bytes().all(|byte| byte >= b' ' && byte != 0x7f)) {
-            out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        for value in values.iter().filter(|_| !name.eq_ignore_ascii_case("user-agent")) {
+            // What is no header would be read as part of another.
+            let _ = headers.append(name, value);
         }
     }
-    out.extend_from_slice(b"\r\n");
-    out
+    let question = Question {
+        method: "GET",
+        target: &active.http_path,
+        host: own_host.map_or(host, String::as_bytes),
+        agent: "sluice/healthcheck",
+        headers: &headers,
+        body: b"",
+        keep_alive: false,
+    };
+    question.write()
 }
 
 #[cfg(test)]

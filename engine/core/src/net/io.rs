@@ -1,4 +1,4 @@
-//! A connection as the HTTP/2 implementation wants it.
+//! A connection as tokio's traits have it: for HTTP/2, and for protocols that plugins speak.
 
 use std::io;
 use std::pin::Pin;
@@ -6,10 +6,11 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::net::buffer::Buffer;
-use crate::net::stream::Stream;
+use super::buffer::Buffer;
+use super::stream::Stream;
 
 /// A stream with the bytes that were read from it before.
+#[derive(Debug)]
 pub struct Io {
     stream: Stream,
     received: Buffer,

@@ -1,12 +1,19 @@
 //! A plugin that only tests have: it notes its turns, and does in each what its configuration says.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
 use serde_json::Value;
 
+mod asking;
+mod passing;
+
+use self::asking::Asked;
+use self::passing::Passing;
 use super::outside::Outside;
-use super::{Exchange, Facts, Flow, Phases, Plugin, Record, Waiting};
+use super::values::Shared;
+use super::{Exchange, Facts, Flow, Passage, Phases, Plugin, Record, Waiting};
 use crate::clock::Clock;
 use crate::config::compile::Parts;
 use crate::config::directory::Consumer;
@@ -35,6 +42,15 @@ struct Probe {
     /// What is put around a response's body.
     #[serde(default)]
     around: String,
+    /// What is left for other plugins.
+    #[serde(default)]
+    shared: BTreeMap<String, String>,
+    /// What is asked of another server in `access_later`.
+    #[serde(default)]
+    asks: Option<Asked>,
+    /// What becomes of bodies that pass.
+    #[serde(default)]
+    passing: Option<Passing>,
 }
 
 pub(crate) fn compile(config: Value, _: &Place) -> Compiled {
@@ -46,6 +62,10 @@ pub(crate) fn compile(config: Value, _: &Place) -> Compiled {
 pub(crate) fn notes(journal: &str) -> Vec<String> {
     let notes = NOTES.lock().unwrap_or_else(PoisonError::into_inner);
     notes.iter().filter(|(own, _)| own == journal).map(|(_, note)| note.clone()).collect()
+}
+
+fn note(journal: &str, note: String) {
+    NOTES.lock().unwrap_or_else(PoisonError::into_inner).push((journal.to_owned(), note));
 }
 
 /// Calls a phase with an exchange of a tenant that has nothing.
@@ -61,8 +81,7 @@ pub(crate) fn in_exchange<T>(work: impl FnOnce(&mut Exchange<'_>) -> T) -> T {
 
 impl Probe {
     fn note(&self, what: &str) {
-        let note = format!("{} {what}", self.label);
-        NOTES.lock().unwrap_or_else(PoisonError::into_inner).push((self.journal.clone(), note));
+        note(&self.journal, format!("{} {what}", self.label));
     }
 }
 
@@ -74,6 +93,8 @@ impl Plugin for Probe {
             "request_body" => Phases::REQUEST_BODY,
             "response" => Phases::RESPONSE,
             "response_body" => Phases::RESPONSE_BODY,
+            "request_passage" => Phases::REQUEST_PASSAGE,
+            "response_passage" => Phases::RESPONSE_PASSAGE,
             "log" => Phases::LOG,
             _ => Phases::default(),
         };
@@ -101,6 +122,11 @@ impl Plugin for Probe {
                 groups: Arc::new([]),
             }));
         }
+        for (name, text) in &self.shared {
+            let mut shared = exchange.facts.values.get::<Shared>().cloned().unwrap_or_default();
+            shared.set(name, text.as_bytes());
+            exchange.facts.values.set(shared);
+        }
         match self.status {
             _ if self.later => Flow::Later,
             Some(status) => Flow::Respond(Response::message(status, "by the probe")),
@@ -115,12 +141,27 @@ impl Plugin for Probe {
         outside: Outside<'a>,
     ) -> Waiting<'a> {
         Box::pin(async move {
+            if let Some(asked) = &self.asks {
+                let said = asked.ask(outside).await;
+                return Some(Response::message(200, said));
+            }
             let label = self.label.clone();
             let value = outside.aside(move || format!("{label} waited")).await?;
             exchange.facts.response_headers.set("x-waited", value).ok()?;
             self.note("later");
             self.status.map(|status| Response::message(status, "by the probe"))
         })
+    }
+
+    fn request_passage(&self, request: &mut Request, _: &mut Exchange<'_>) -> Option<Passage> {
+        let _ = request.head.headers.append("x-passing", &self.label);
+        self.passing.map(|passing| passing.passage(self.journal.clone(), self.label.clone()))
+    }
+
+    fn response_passage(&self, response: &mut ResponseHead, _: &mut Exchange<'_>) -> Option<Passage> {
+        let _ = response.headers.append("x-passing", &self.label);
+        let _ = response.headers.append("Content-Length", "1");
+        self.passing.map(|passing| passing.passage(self.journal.clone(), self.label.clone()))
     }
 
     fn response(&self, response: &mut ResponseHead, exchange: &mut Exchange<'_>) {
