@@ -82,7 +82,8 @@ class EntitySpec:
     `natural_key` is the field that stands in for the id in paths and references (below the parent only, where it is
     unique there only). `filters` are the fields that `filter[field][eq|contains]` accepts. `path` and `nested_path` are its
     last path segment, where that is not the plural. Not `mounted`: it has no generic paths; `custom_read`: one of them is
-    read by an endpoint of its own. Not for `gateways`: no plugin uses it yet, so runtimes do not get it.
+    read by an endpoint of its own. Not for `gateways`: no plugin uses it yet, so runtimes do not get it. `rare` are fields that
+    few entities set, and by which those few are looked for.
     """
 
     plural: str
@@ -98,6 +99,7 @@ class EntitySpec:
     mounted: bool = True
     custom_read: bool = False
     gateways: bool = True
+    rare: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", self.path or self.plural)

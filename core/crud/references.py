@@ -4,12 +4,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from core.crud.errors import MissingTarget, ReferencedByOthers, ReferenceMissing
 from core.crud.sealing import Sealer
-from core.models.entities import ENTITY_ROWS, EntityRow, hash_column, reference_column
+from core.models.entities import ENTITY_ROWS, EntityRow, hash_column, is_set, reference_column
 from schema.base import Document, Entity
 from schema.registry import Registry
 from schema.types import is_uuid
@@ -144,6 +144,23 @@ class References:
         row = ENTITY_ROWS[plural]
         statement = select(row).where(
             row.org_id == self._org_id, row.control_plane_id == self._control_plane_id, row.id.in_(identifiers)
+        )
+        return self._session.scalars(statement).all()
+
+    def having(self, plural: str, field: str) -> Sequence[EntityRow]:
+        """Rows of a kind that have set a field that is rare, by its index."""
+        row = ENTITY_ROWS[plural]
+        assert field in row.entity.spec.rare
+        statement = select(row).where(
+            row.org_id == self._org_id, row.control_plane_id == self._control_plane_id, text(is_set(field))
+        )
+        return self._session.scalars(statement).all()
+
+    def with_keys(self, plural: str, field: str, values: Collection[str]) -> Sequence[EntityRow]:
+        """Rows of a kind whose key field has one of these values."""
+        row = ENTITY_ROWS[plural]
+        statement = select(row).where(
+            row.org_id == self._org_id, row.control_plane_id == self._control_plane_id, row.column(field).in_(values)
         )
         return self._session.scalars(statement).all()
 

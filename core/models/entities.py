@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index, LargeBinary, String, UniqueConstraint, Uuid
+from sqlalchemy import ForeignKeyConstraint, Index, LargeBinary, String, UniqueConstraint, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -48,6 +48,11 @@ def reference_column(field: str) -> str:
 def hash_column(field: str) -> str:
     """The column behind a key field that is sealed: the field itself is in the document, its keyed hash is the key."""
     return f"{field}_hash"
+
+
+def is_set(field: str) -> str:
+    """The condition, in SQL, that a field of the document is set; an index of rare fields has it word by word."""
+    return f"(doc -> '{field}') <> 'null'::jsonb"
 
 
 def constraint_fields(table: str, constraint: str) -> tuple[str, ...] | None:
@@ -112,6 +117,9 @@ def _build(entity: type[Entity], declarations: Registry) -> type[EntityRow]:
             )
         )
         _CONSTRAINTS[table, name] = unique.fields
+    constraints.extend(
+        Index(f"ix_{table}_with_{name}", *_PLACE, postgresql_where=text(is_set(name))) for name in spec.rare
+    )
     _CONSTRAINTS[table, f"pk_{table}"] = ("id",)
     attributes["__table_args__"] = tuple(constraints)
     return type(f"{spec.title}Row", (EntityRow, Base), attributes)

@@ -22,7 +22,7 @@ class OrderedPhases(Record):
 
 
 class Ordering(Record):
-    """A place in the order of plugins. Wishes that contradict one another are refused by gateways."""
+    """A place in the order of plugins. Wishes that contradict one another are refused."""
 
     before: OrderedPhases | None = None
     """Plugins that run later."""
@@ -39,6 +39,7 @@ class Plugin(Entity):
         natural_key="instance_name",
         unique=(Unique(("instance_name",)), Unique(("name", *_SCOPES), nulls_equal=True)),
         filters=("name", "instance_name"),
+        rare=("ordering",),
     )
 
     name: ShortText

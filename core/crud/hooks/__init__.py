@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Protocol
@@ -22,6 +22,18 @@ class Neighbours(Protocol):
 
     def referring(self, plural: str, field: str, identifier: UUID) -> Sequence[EntityRow]:
         """Rows of a kind whose reference `field` is this id."""
+        ...
+
+    def by_ids(self, plural: str, identifiers: Collection[UUID]) -> Sequence[EntityRow]:
+        """Those of these rows that there are."""
+        ...
+
+    def having(self, plural: str, field: str) -> Sequence[EntityRow]:
+        """Rows of a kind that have set a field that is rare."""
+        ...
+
+    def with_keys(self, plural: str, field: str, values: Collection[str]) -> Sequence[EntityRow]:
+        """Rows of a kind whose key field has one of these values."""
         ...
 
 
