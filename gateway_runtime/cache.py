@@ -35,6 +35,9 @@ PURPOSE: Final = "sluice last known good v1"
 SUFFIX: Final = ".journal"
 COMPACT_AFTER_BYTES: Final = 256 * 1024
 COMPACT_AFTER_FRAMES: Final = 1000
+SNAPSHOT_BYTES_PER_FRAME: Final = 4096
+"""As much of a snapshot takes about as long to apply as a delta: a large tenant's changes may be replayed for as long as its
+snapshot would take, or every thousandth of them would cost a snapshot."""
 LARGEST_FRAME_BYTES: Final = 1 << 30
 
 _Derive: TypeAlias = Callable[[str, bytes], bytes]
@@ -71,7 +74,8 @@ class _Journal:
     @property
     def outgrown(self) -> bool:
         deltas = self.size - HEADER_BYTES - self.snapshot_bytes
-        return self.frames > COMPACT_AFTER_FRAMES or deltas > max(self.snapshot_bytes, COMPACT_AFTER_BYTES)
+        most_frames = max(COMPACT_AFTER_FRAMES, self.snapshot_bytes // SNAPSHOT_BYTES_PER_FRAME)
+        return self.frames > most_frames or deltas > max(self.snapshot_bytes, COMPACT_AFTER_BYTES)
 
 
 class LastKnownGood:

@@ -119,6 +119,17 @@ def test_deltas_that_outgrow_the_snapshot_ask_for_a_new_one(tmp_path: Path, monk
     assert cache.store(KEY, delta(5, 150))
 
 
+def test_a_large_tenant_may_make_more_changes_before_it_starts_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_module, "COMPACT_AFTER_FRAMES", 3)
+    cache = opened(tmp_path)
+    for key, size, changes in ((KEY, 100, 2), (OTHER, 6 * cache_module.SNAPSHOT_BYTES_PER_FRAME, 5)):
+        cache.store(key, snapshot(1, size))
+        answers = [cache.store(key, delta(version)) for version in range(2, changes + 3)]
+        assert answers == [True] * changes + [False]
+
+
 def test_full_disk_costs_freshness_only(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = opened(filled.parent)
     cache.load(KEY)
