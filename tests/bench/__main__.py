@@ -6,11 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench import churn, density, proxy, ready, router, start
+from tests.bench import churn, credentials, density, proxy, ready, router, start
 from tests.bench.processes import BenchError
 
 RESULTS = Path(__file__).parents[2] / "bench-results"
-BENCHES = ("proxy", "ready", "density", "churn", "start", "router")
+BENCHES = ("proxy", "ready", "density", "churn", "start", "router", "credentials")
 
 
 def main(words: list[str]) -> int:
@@ -48,6 +48,8 @@ def main(words: list[str]) -> int:
             start.run(options.gateways, RESULTS)
         if options.what in {"router", "all"}:
             router.run(RESULTS)
+        if options.what in {"credentials", "all"}:
+            credentials.run(RESULTS)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

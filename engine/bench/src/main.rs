@@ -1,10 +1,12 @@
 //! `bench load` (or, over HTTP/2, `bench streams`) and `bench backend`: both ends of a proxy measurement. Each is one
 //! thread around one epoll, so that what is measured is the proxy between them. `bench relay` is the limit of what
-//! a proxy can reach; `bench router` measures the engine's router by itself, `bench config` the cost of configuration.
+//! a proxy can reach; `bench router` measures the engine's router by itself, `bench config` the cost of configuration
+//! and `bench credentials` that of many keys.
 
 mod args;
 mod backend;
 mod config;
+mod credentials;
 mod histogram;
 mod http;
 mod load;
@@ -19,7 +21,7 @@ use std::process::ExitCode;
 
 use args::Args;
 
-const USAGE: &str = "usage: bench load|streams|backend|relay|router|config [--name value]...";
+const USAGE: &str = "usage: bench load|streams|backend|relay|router|config|credentials [--name value]...";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         "relay" => relay::run(args),
         "router" => router::run(args),
         "config" => config::run(args),
+        "credentials" => credentials::run(args),
         _ => Err(USAGE.to_owned()),
     });
     match outcome {

@@ -85,6 +85,14 @@ impl CredentialKey {
     pub fn new(secret: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
+
+    /// What a presented key is looked up by.
+    #[must_use]
+    pub fn hash(&self, presented: &[u8]) -> [u8; 32] {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(hmac::sign(&self.0, presented).as_ref());
+        hash
+    }
 }
 
 impl Default for CredentialKey {
@@ -249,8 +257,7 @@ impl Directory {
     }
 
     fn look_up(&self, presented: &[u8]) -> Option<(&Key, &Arc<Consumer>)> {
-        let hash: [u8; 32] = hmac::sign(&self.key.0, presented).as_ref().try_into().ok()?;
-        let key = self.keys.get(&hash)?;
+        let key = self.keys.get(&self.key.hash(presented))?;
         Some((key, self.consumers.get(&key.consumer)?))
     }
 
