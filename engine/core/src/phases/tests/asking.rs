@@ -186,24 +186,30 @@ fn other_protocols_have_a_connection_of_their_own() {
 
 #[test]
 fn a_client_that_leaves_ends_what_is_asked_for_it() {
-    let ended = Arc::new(AtomicUsize::new(0));
-    let counted = ended.clone();
+    let (begun, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let counted = (begun.clone(), ended.clone());
     let address = serve(move |mut stream, _| {
+        head(&mut stream);
+        counted.0.fetch_add(1, Ordering::SeqCst);
         let _ = stream.read_to_end(&mut Vec::new());
-        counted.fetch_add(1, Ordering::SeqCst);
+        counted.1.fetch_add(1, Ordering::SeqCst);
     });
     let gateway = asking(&json!({"url": url(address), "answer_ms": 60_000}));
     let mut client = std::net::TcpStream::connect(gateway.address).unwrap();
     client.write_all(GET.as_bytes()).unwrap();
-    thread::sleep(Duration::from_millis(50));
+    wait_for(&begun);
     drop(client);
+    wait_for(&ended);
+}
+
+fn wait_for(count: &AtomicUsize) {
     for _ in 0..1000 {
-        if ended.load(Ordering::SeqCst) > 0 {
+        if count.load(Ordering::SeqCst) > 0 {
             return;
         }
         thread::sleep(Duration::from_millis(10));
     }
-    panic!("it still waits");
+    panic!("it never came");
 }
 
 /// A name server with one changing address of everything.
@@ -238,7 +244,9 @@ fn a_name_that_turns_to_a_forbidden_address_is_not_followed() {
     let port = address.port();
     let reached = Arc::new(AtomicUsize::new(0));
     let counted = reached.clone();
-    serve_at(&format!("127.0.0.2:{port}"), move |_, _| drop(counted.fetch_add(1, Ordering::SeqCst)));
+    serve_at(&format!("127.0.0.2:{port}"), move |_, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
     let zone = Arc::new(Mutex::new(HashMap::from([("x.test", Ipv4Addr::LOCALHOST)])));
     let server = name_server(zone.clone());
     let options = json!({"dns": {"nameservers": [server.to_string()], "search": [], "timeout_ms": 500}});

@@ -31,7 +31,8 @@ fn watching_a_response_leaves_it_as_it_is() {
         let gateway = Gateway::new(upstream, &[passing(journal, "a", &["response_passage", "log"], "watch")]);
         let answer = gateway.ask(GET);
         assert!(answer.contains(framing) && answer.contains("x-passing: a\r\n"), "{answer}");
-        assert!(!answer.contains("content-length: 1\r\n") && answer.contains("ok") | answer.contains("o\r\n1\r\nk"));
+        assert!(!answer.contains("content-length: 1\r\n"), "{answer}");
+        assert!(["ok", "1\r\no\r\n1\r\nk\r\n0\r\n\r\n"].contains(&body(&answer)), "{answer}");
         drop(gateway);
         assert_eq!(notes(journal), ["a saw 2 bytes, true", "a log 200 2 bytes"]);
     }
@@ -122,11 +123,7 @@ fn requests_in_memory_keep_a_length_and_streams_get_chunks() {
     let plugins = |how: &str| [passing("request", "a", REQUEST, how)];
     let gateway = Gateway::with(&update(echo("held 3"), &plugins("hold")), &json!({}));
     let answer = gateway.ask(POST);
-    assert!(
-        answer.contains("x-passing: a\r\n")
-            && answer.ends_with("content-length: 6\r\nvia: 1.1 sluice\r\n\r\nheld 3") | answer.ends_with("held 3"),
-        "{answer}"
-    );
+    assert!(answer.contains("x-passing: a\r\n") && answer.ends_with("held 3"), "{answer}");
     assert!(answer.contains("content-length: 6\r\n") && !answer.contains("transfer-encoding"), "{answer}");
 
     let length = 300 * 1024;
