@@ -141,13 +141,14 @@ impl Worker {
     /// A fresh request id: 32 hexadecimal digits. Unique, not secret.
     pub fn request_id(&self, id: &mut String) {
         const HEX: &[u8; 16] = b"0123456789abcdef";
-        id.clear();
-        for _ in 0..2 {
-            for byte in self.next_random().to_be_bytes() {
-                id.push(char::from(HEX[usize::from(byte >> 4)]));
-                id.push(char::from(HEX[usize::from(byte & 15)]));
-            }
+        let mut digits = [0; 32];
+        let numbers = [self.next_random(), self.next_random()].map(u64::to_be_bytes);
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(numbers.as_flattened()) {
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 15)];
         }
+        id.clear();
+        id.push_str(std::str::from_utf8(&digits).unwrap_or_default());
     }
 
     /// The value of `Date`, made once a second.

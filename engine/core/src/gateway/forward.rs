@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::decide::Peer;
 use crate::config::tenant::ResponseHeaders;
 use crate::http1::head::Framing;
-use crate::message::{Request, ResponseHead, Version};
+use crate::message::{Fate, Request, ResponseHead, Version};
 
 /// What the gateway calls itself in `Via`.
 pub const VIA: &[u8] = b"sluice";
@@ -84,11 +84,7 @@ pub fn write_request(out: &mut Vec<u8>, request: &Request, with: &Forwarding<'_>
     write_host(out, request, with)?;
 
     let headers = &request.head.headers;
-    for (name, value) in headers.iter() {
-        if !is_replaced(name) {
-            line(out, name, value);
-        }
-    }
+    headers.write(out, |name, _| if is_replaced(name) { Fate::Dropped } else { Fate::Kept });
     write_connection(out, with);
     write_forwarded(out, request, with);
     match with.framing {
@@ -195,62 +191,56 @@ pub struct Exchange<'a> {
     pub http2: bool,
 }
 
-/// Writes the end-to-end headers of an upstream's response and those that the gateway adds; `write` gets name and
-/// value of each. Framing headers are the caller's.
-pub fn response_headers(
-    head: &ResponseHead,
-    exchange: &Exchange<'_>,
-    trailers: bool,
-    mut write: impl FnMut(&[u8], &[u8]),
-) {
+/// Writes the end-to-end headers of an upstream's response and those that the gateway adds. Framing headers are the
+/// caller's.
+pub fn response_headers(out: &mut Vec<u8>, head: &ResponseHead, exchange: &Exchange<'_>, trailers: bool) {
     let added = exchange.added;
     let (mut has_server, mut has_via) = (false, false);
-    for (name, value) in head.headers.iter() {
+    head.headers.write(out, |name, value| {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         match name.len() {
             3 if is("via") && added.via => {
                 has_via = true;
-                continue;
+                return Fate::Dropped;
             }
             6 if is("server") => has_server = true,
-            7 if is("trailer") && !trailers => continue,
+            7 if is("trailer") && !trailers => return Fate::Dropped,
             12 if is("content-type") && lacks_charset(value) => {
-                write(name, &[value, b"; charset=UTF-8"].concat());
-                continue;
+                return Fate::Changed([value, b"; charset=UTF-8"].concat());
             }
-            17 if added.request_id && is("x-kong-request-id") => continue,
-            20 if added.proxy_latency && is("x-kong-proxy-latency") => continue,
-            22 if added.upstream_status && is("x-kong-upstream-status") => continue,
-            23 if added.upstream_latency && is("x-kong-upstream-latency") => continue,
+            17 if added.request_id && is("x-kong-request-id") => return Fate::Dropped,
+            20 if added.proxy_latency && is("x-kong-proxy-latency") => return Fate::Dropped,
+            22 if added.upstream_status && is("x-kong-upstream-status") => return Fate::Dropped,
+            23 if added.upstream_latency && is("x-kong-upstream-latency") => return Fate::Dropped,
             _ => {}
         }
-        write(name, value);
-    }
+        Fate::Kept
+    });
     if added.server && !has_server {
-        write(b"Server", exchange.server.as_bytes());
+        line(out, b"Server", exchange.server.as_bytes());
     }
     let mut digits = Digits::default();
     if added.upstream_latency {
-        write(b"X-Kong-Upstream-Latency", digits.of(exchange.upstream_millis));
+        line(out, b"X-Kong-Upstream-Latency", digits.of(exchange.upstream_millis));
     }
     if added.proxy_latency {
-        write(b"X-Kong-Proxy-Latency", digits.of(exchange.proxy_millis));
+        line(out, b"X-Kong-Proxy-Latency", digits.of(exchange.proxy_millis));
     }
     if added.upstream_status {
-        write(b"X-Kong-Upstream-Status", digits.of(head.status.into()));
+        line(out, b"X-Kong-Upstream-Status", digits.of(head.status.into()));
     }
     if added.via {
         if has_via {
             let mut via = head.headers.get_all("via").collect::<Vec<_>>().join(&b", "[..]);
             via.extend_from_slice(if exchange.http2 { b", 2 " } else { b", 1.1 " });
             via.extend_from_slice(VIA);
-            write(b"Via", &via);
+            line(out, b"Via", &via);
         } else {
-            write(b"Via", if exchange.http2 { b"2 sluice" } else { b"1.1 sluice" });
+            line(out, b"Via", if exchange.http2 { b"2 sluice" } else { b"1.1 sluice" });
         }
     }
     if added.request_id {
-        write(b"X-Kong-Request-Id", exchange.request_id.as_bytes());
+        line(out, b"X-Kong-Request-Id", exchange.request_id.as_bytes());
     }
 }
 

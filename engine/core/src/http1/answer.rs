@@ -13,7 +13,7 @@ use crate::config::tenant::{ResponseHeaders, Tenant};
 use crate::gateway::decide;
 use crate::gateway::errors::{for_grpc, render};
 use crate::gateway::forward::{Digits, line};
-use crate::message::{RequestHead, Response, Version};
+use crate::message::{Fate, RequestHead, Response, Version};
 
 /// Headers on responses without a tenant.
 const NO_TENANT: ResponseHeaders = ResponseHeaders {
@@ -115,9 +115,7 @@ impl Connection {
         if status >= 200 && status != 204 {
             line(out, b"Content-Length", Digits::default().of(length as u64));
         }
-        for (name, value) in self.response.headers.iter() {
-            line(out, name, value);
-        }
+        self.response.headers.write(out, |_, _| Fate::Kept);
         for (name, value) in switch {
             // `Upgrade` counts only if `Connection` names it, also where the answer ends the connection.
             if !keep_alive && name.eq_ignore_ascii_case("connection") {

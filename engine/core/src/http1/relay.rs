@@ -184,7 +184,7 @@ impl Connection {
             request_id: &self.request_id,
             http2: routed.route().service.as_ref().is_some_and(|service| service.protocol.is_grpc()),
         };
-        response_headers(&self.response, &exchange, self.framing.takes_trailers, |name, value| line(out, name, value));
+        response_headers(out, &self.response, &exchange, self.framing.takes_trailers);
         let status = self.response.status;
         match self.response_framing.framing {
             Framing::Length(length) => number_line(out, "Content-Length", length),

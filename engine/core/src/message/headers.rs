@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::gateway::forward::line;
+
 /// A name or value that must not be sent: the message would no longer parse as it was meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InvalidHeader {
@@ -23,6 +25,44 @@ impl fmt::Display for InvalidHeader {
 
 impl std::error::Error for InvalidHeader {}
 
+/// A header name that is known to be one when the program is compiled, so that nothing has to look at it again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known(&'static str);
+
+impl Known {
+    /// A name; to be called for constants.
+    ///
+    /// # Panics
+    /// For what is no name, while the program is compiled.
+    #[must_use]
+    pub const fn new(name: &'static str) -> Self {
+        let (bytes, mut index) = (name.as_bytes(), 0);
+        while index < bytes.len() {
+            assert!(TOKEN[bytes[index] as usize], "no header name");
+            index += 1;
+        }
+        assert!(index > 0, "an empty header name");
+        Self(name)
+    }
+
+    /// The name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
+/// What becomes of a line when a list is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is written.
+    Kept,
+    /// It is left out.
+    Dropped,
+    /// It is written with another value.
+    Changed(Vec<u8>),
+}
+
 /// A piece of a [`Headers`] arena.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Span {
@@ -39,7 +79,7 @@ struct Field {
 /// Header lines in order, with their letter case, repeated names included.
 ///
 /// All bytes live in one arena: a received head is copied there once and its lines are spans of it; lines added later
-/// are appended. `clear` keeps both allocations, so a connection reuses one list for all its messages. Names compare
+/// are appended as they will be written, so that lines which lie side by side are written at once. `clear` keeps both allocations, so a connection reuses one list for all its messages. Names compare
 /// without regard to case. Values are bytes: they need not be UTF-8.
 #[derive(Default)]
 pub struct Headers {
@@ -117,6 +157,14 @@ impl Headers {
         Ok(())
     }
 
+    /// The same for a name that needs no check.
+    pub fn append_known(&mut self, name: Known, value: impl AsRef<[u8]>) -> Result<(), InvalidHeader> {
+        check_value(value.as_ref())?;
+        let field = self.store_line(name.0, value.as_ref());
+        self.fields.push(field);
+        Ok(())
+    }
+
     /// Adds a line unless the name is present. Returns whether it was added.
     pub fn insert_if_absent(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<bool, InvalidHeader> {
         if self.contains(name) {
@@ -133,11 +181,11 @@ impl Headers {
     }
 
     /// Removes all lines of several names.
-    pub fn remove_all(&mut self, names: &[&str]) {
+    pub fn remove_all(&mut self, names: &[Known]) {
         let Self { arena, fields } = self;
-        let lengths = Lengths::of(names.iter().map(|name| name.len()));
+        let lengths = Lengths::of(names.iter().map(|name| name.0.len()));
         fields.retain(|field| {
-            !lengths.may_have(field.name.len()) || !names.iter().any(|name| named(arena, field, name.as_bytes()))
+            !lengths.may_have(field.name.len()) || !names.iter().any(|name| named(arena, field, name.0.as_bytes()))
         });
     }
 
@@ -202,7 +250,51 @@ impl Headers {
     fn checked(&mut self, name: &str, value: &[u8]) -> Result<Field, InvalidHeader> {
         check_name(name)?;
         check_value(value)?;
-        Ok(Field { name: self.store(name.as_bytes()), value: self.store(value) })
+        Ok(self.store_line(name, value))
+    }
+
+    /// Appends a line to the arena as it will be written.
+    fn store_line(&mut self, name: &str, value: &[u8]) -> Field {
+        let start = self.arena.len();
+        line(&mut self.arena, name.as_bytes(), value);
+        let middle = start + name.len();
+        Field { name: Span::new(start, middle), value: Span::new(middle + 2, middle + 2 + value.len()) }
+    }
+
+    /// Writes the lines, each as its fate is. Lines that lie side by side as they are written are copied together.
+    pub(crate) fn write(&self, out: &mut Vec<u8>, mut fate: impl FnMut(&[u8], &[u8]) -> Fate) {
+        let mut run = 0..0;
+        for field in &self.fields {
+            let (name, value) = (self.bytes(field.name), self.bytes(field.value));
+            match fate(name, value) {
+                Fate::Kept => {}
+                Fate::Dropped => continue,
+                Fate::Changed(value) => {
+                    out.extend_from_slice(self.arena.get(std::mem::take(&mut run)).unwrap_or_default());
+                    line(out, name, &value);
+                    continue;
+                }
+            }
+            match self.written(field) {
+                Some(whole) if whole.start == run.end => run.end = whole.end,
+                whole => {
+                    out.extend_from_slice(self.arena.get(std::mem::take(&mut run)).unwrap_or_default());
+                    match whole {
+                        Some(whole) => run = whole,
+                        None => line(out, name, value),
+                    }
+                }
+            }
+        }
+        out.extend_from_slice(self.arena.get(run).unwrap_or_default());
+    }
+
+    /// Where a line is in the arena as it is written, if it is there so: a received one may have other blanks.
+    fn written(&self, field: &Field) -> Option<Range<usize>> {
+        let (name, value) = (field.name.range(), field.value.range());
+        let is = |at: usize, bytes: &[u8]| self.arena.get(at..at + bytes.len()) == Some(bytes);
+        let whole = value.start == name.end + 2 && is(name.end, b": ") && is(value.end, b"\r\n");
+        whole.then(|| name.start..value.end + 2)
     }
 
     fn position(&self, name: &str) -> Option<usize> {
@@ -355,7 +447,7 @@ mod tests {
     #[test]
     fn removes_and_replaces_several() {
         let mut headers = sample();
-        headers.remove_all(&["X-B", "gone", "HOST"]);
+        headers.remove_all(&["X-B", "gone", "HOST"].map(Known::new));
         assert_eq!(lines(&headers), ["X-A: 1", "x-a: 3"]);
         let mut others = Headers::new();
         for (name, value) in [("X-a", "new"), ("x-c", ""), ("y-a", "5")] {
@@ -366,6 +458,39 @@ mod tests {
         assert_eq!(lines(&headers), ["Host: a", "x-b: 2", "X-a: new", "x-c: ", "y-a: 5"]);
         headers.replace_all(&Headers::new());
         assert_eq!(headers.len(), 5);
+    }
+
+    #[test]
+    fn writes_lines_side_by_side_at_once_and_others_anew() {
+        let mut headers = Headers::new();
+        let head = b"GET / HTTP/1.1\r\nA: 1\r\nB:2\r\nC: 3 \r\nD: 4\nE: \r\nF: 6\r\n\r\n";
+        headers.load(head);
+        for (name, value) in [(16, 19), (22, 24), (27, 30), (34, 37), (39, 42), (44, 47)] {
+            let value_end = if value == 42 { value } else { value + 1 };
+            headers.push_received(Span::new(name, name + 1), Span::new(value, value_end));
+        }
+        headers.append("G", "7").unwrap();
+        headers.append_known(const { Known::new("X-H") }, "8").unwrap();
+        headers.rename("f", "X-F").unwrap();
+        let written = |fate: &dyn Fn(&[u8]) -> Fate| {
+            let mut out = Vec::new();
+            headers.write(&mut out, |name, _| fate(name));
+            String::from_utf8(out).unwrap()
+        };
+        let all = "A: 1\r\nB: 2\r\nC: 3\r\nD: 4\r\nE: \r\nX-F: 6\r\nG: 7\r\nX-H: 8\r\n";
+        assert_eq!(written(&|_| Fate::Kept), all);
+        assert_eq!(written(&|_| Fate::Dropped), "");
+        let some = |name: &[u8]| match name {
+            b"A" | b"G" => Fate::Dropped,
+            b"E" => Fate::Changed(b"5".to_vec()),
+            _ => Fate::Kept,
+        };
+        assert_eq!(written(&some), "B: 2\r\nC: 3\r\nD: 4\r\nE: 5\r\nX-F: 6\r\nX-H: 8\r\n");
+        let mut copy = Headers::new();
+        copy.replace_all(&headers);
+        let mut out = Vec::new();
+        copy.write(&mut out, |_, _| Fate::Kept);
+        assert_eq!(String::from_utf8(out).unwrap(), all);
     }
 
     #[test]

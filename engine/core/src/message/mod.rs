@@ -6,7 +6,7 @@ mod request;
 mod response;
 
 pub use captures::{Captures, GroupSpan};
-pub(crate) use headers::Span;
-pub use headers::{Headers, InvalidHeader};
+pub(crate) use headers::{Fate, Span};
+pub use headers::{Headers, InvalidHeader, Known};
 pub use request::{Request, RequestHead, Scheme, Upstream, Version};
 pub use response::{Response, ResponseBody, ResponseHead};

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use crate::config::directory::Consumer;
-use crate::message::{Headers, Request, Response};
+use crate::message::{Headers, Known, Request, Response};
 use crate::phases::exchange::Credential;
 use crate::phases::{Exchange, Flow};
 
@@ -51,8 +51,13 @@ pub(super) fn flow(response: Option<Response>) -> Flow {
 }
 
 /// The headers that tell the upstream who asks.
-const IDENTITY: [&str; 5] =
-    ["X-Consumer-ID", "X-Consumer-Custom-ID", "X-Consumer-Username", "X-Credential-Identifier", "X-Anonymous-Consumer"];
+const IDENTITY: [Known; 5] = [
+    Known::new("X-Consumer-ID"),
+    Known::new("X-Consumer-Custom-ID"),
+    Known::new("X-Consumer-Username"),
+    Known::new("X-Credential-Identifier"),
+    Known::new("X-Anonymous-Consumer"),
+];
 
 /// Tells the upstream who asks. What the client says about that is taken out: nobody introduces himself.
 fn identify(headers: &mut Headers, consumer: &Consumer, credential: Option<&Credential>) {
@@ -66,7 +71,7 @@ fn identify(headers: &mut Headers, consumer: &Consumer, credential: Option<&Cred
     ];
     for (name, value) in IDENTITY.into_iter().zip(values) {
         // A name that is no header value is not told.
-        let _ = value.map(|value| headers.append(name, value));
+        let _ = value.map(|value| headers.append_known(name, value));
     }
 }
 

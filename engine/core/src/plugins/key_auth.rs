@@ -88,24 +88,15 @@ pub(super) fn compile(config: Value, _: &Place) -> Compiled {
 impl KeyAuth {
     fn presented<'r>(&'r self, request: &'r Request) -> Presented<'r> {
         for (index, name) in self.names.iter().enumerate() {
-            let found = [
-                if self.in_header {
-                    only(request.head.headers.get_all(&name.text).map(Cow::Borrowed))
-                } else {
-                    Found::None
-                },
-                if self.in_query {
-                    only(query::values(request.head.query().unwrap_or_default(), name.text.as_bytes()))
-                } else {
-                    Found::None
-                },
-            ];
-            for found in found {
-                match found {
-                    Found::None => {}
-                    Found::Several => return Presented::Several,
-                    Found::One(key) => return Presented::Key(key, index),
-                }
+            let in_header = || only(request.head.headers.get_all(&name.text).map(Cow::Borrowed));
+            let in_query = || only(query::values(request.head.query().unwrap_or_default(), name.text.as_bytes()));
+            // The second place counts only if there is nothing in the first.
+            let found = if self.in_header { in_header() } else { Found::None };
+            let found = if matches!(found, Found::None) && self.in_query { in_query() } else { found };
+            match found {
+                Found::None => {}
+                Found::Several => return Presented::Several,
+                Found::One(key) => return Presented::Key(key, index),
             }
             if self.in_body {
                 match fields::values(request, &name.text).as_mut_slice() {

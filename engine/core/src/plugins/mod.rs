@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::error::FieldError;
 use crate::phases::Plugin;
 
-pub use rate_limiting::Windows;
+pub use rate_limiting::{LastCaller, Windows};
 
 /// An instance, or everything that is wrong with its configuration.
 pub type Compiled = Result<Arc<dyn Plugin>, Vec<FieldError>>;

@@ -15,13 +15,18 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use self::periods::{PERIODS, Period, window};
-pub use self::windows::Windows;
 use self::windows::{Bound, Usage};
+pub use self::windows::{LastCaller, Windows};
 use super::{Compiled, Place, read};
 use crate::error::FieldError;
 use crate::gateway::forward::Digits;
-use crate::message::{Headers, Request, Response};
+use crate::message::{Headers, Known, Request, Response, Version};
 use crate::phases::{Exchange, Flow, Phases, Plugin};
+
+/// What is said of the tightest period.
+const LIMIT: Known = Known::new("RateLimit-Limit");
+const REMAINING: Known = Known::new("RateLimit-Remaining");
+const RESET: Known = Known::new("RateLimit-Reset");
 
 /// The configuration as the control plane sends it.
 #[derive(Deserialize)]
@@ -150,16 +155,26 @@ impl RateLimiting {
         }
     }
 
-    fn count(&self, request: &Request, exchange: &Exchange<'_>, now: u64) -> Usage {
+    fn count(&self, request: &Request, exchange: &mut Exchange<'_>, now: u64) -> Usage {
         let bounds = self.limits.iter().map(|limit| {
             let (start, _) = window(limit.period, now);
             Bound { period: limit.period.index, most: limit.most, start }
         });
-        let windows = &exchange.tenant.windows;
-        match self.identifier(request, exchange) {
-            Some(identifier) => windows.take((self.place, self.by as u8, identifier), bounds),
-            None => windows.take((self.place, request.client_ip), bounds),
-        }
+        let (tenant, by) = (exchange.tenant, self.by as u8);
+        let windows = &tenant.windows;
+        let mut last = exchange.facts.last_caller.take();
+        let key = match self.identifier(request, exchange) {
+            // A stream of HTTP/2 ends with its request: there is nothing to remember for.
+            Some(identifier) if request.head.version != Version::Http2 => {
+                let place = (self.place, by);
+                let find = || windows.key((self.place, by, identifier));
+                last.get_or_insert_default().key(tenant.number, place, identifier, find)
+            }
+            Some(identifier) => windows.key((self.place, by, identifier)),
+            None => windows.key((self.place, request.client_ip)),
+        };
+        exchange.facts.last_caller = last;
+        windows.take(key, bounds)
     }
 
     /// Writes the headers of all periods; returns the seconds until the tightest one begins anew.
@@ -170,8 +185,8 @@ impl RateLimiting {
             // Only the request that was counted, or the period that refuses it, takes one more.
             let taken = u64::from(!usage.denied || used >= limit.most);
             let remaining = limit.most.saturating_sub(used).saturating_sub(taken);
-            let _ = headers.append(limit.period.limit_header, limit.text.as_bytes());
-            let _ = headers.append(limit.period.remaining_header, digits.of(remaining));
+            let _ = headers.append_known(limit.period.limit_header, limit.text.as_bytes());
+            let _ = headers.append_known(limit.period.remaining_header, digits.of(remaining));
             // Of equally tight ones the longest counts; they are in order of length.
             if tightest.is_none_or(|(least, _)| remaining <= least) {
                 tightest = Some((remaining, limit));
@@ -180,9 +195,9 @@ impl RateLimiting {
         let Some((remaining, limit)) = tightest else { return 1 };
         let (_, elapsed) = window(limit.period, now);
         let reset = limit.period.seconds.saturating_sub(elapsed).max(1);
-        let _ = headers.append("RateLimit-Limit", limit.text.as_bytes());
-        let _ = headers.append("RateLimit-Remaining", digits.of(remaining));
-        let _ = headers.append("RateLimit-Reset", digits.of(reset));
+        let _ = headers.append_known(LIMIT, limit.text.as_bytes());
+        let _ = headers.append_known(REMAINING, digits.of(remaining));
+        let _ = headers.append_known(RESET, digits.of(reset));
         reset
     }
 }

@@ -1,16 +1,19 @@
 //! Periods and the windows that they cut the calendar (UTC) into.
 
+use crate::message::Known;
+
 /// A period that requests are limited in.
 pub(super) struct Period {
     /// Its place in [`PERIODS`].
     pub(super) index: usize,
     /// Its length; a month counts as 30 days and a year as 365.
     pub(super) seconds: u64,
-    pub(super) limit_header: &'static str,
-    pub(super) remaining_header: &'static str,
+    pub(super) limit_header: Known,
+    pub(super) remaining_header: Known,
 }
 
 const fn period(index: usize, seconds: u64, limit_header: &'static str, remaining_header: &'static str) -> Period {
+    let (limit_header, remaining_header) = (Known::new(limit_header), Known::new(remaining_header));
     Period { index, seconds, limit_header, remaining_header }
 }
 

@@ -83,18 +83,62 @@ struct Caller {
     counts: [u64; PERIODS.len()],
 }
 
+/// The last caller that a connection's requests were counted for, so that the same one need not be hashed again. Good for
+/// the windows of the tenant that it was found in.
+#[derive(Debug, Default)]
+pub struct LastCaller {
+    tenant: u64,
+    place: (u128, u8),
+    identifier: Vec<u8>,
+    key: Option<(u64, u64)>,
+}
+
+/// Identifiers that are longer are not remembered.
+const LONGEST_REMEMBERED: usize = 256;
+
+impl LastCaller {
+    /// What a caller is counted by; `find` is asked unless it is the last one.
+    pub(super) fn key(
+        &mut self,
+        tenant: u64,
+        place: (u128, u8),
+        identifier: &[u8],
+        find: impl FnOnce() -> (u64, u64),
+    ) -> (u64, u64) {
+        match self.key {
+            Some(key) if (self.tenant, self.place) == (tenant, place) && self.identifier == identifier => key,
+            _ if identifier.len() > LONGEST_REMEMBERED => find(),
+            _ => {
+                let key = find();
+                (self.tenant, self.place, self.key) = (tenant, place, Some(key));
+                self.identifier.clear();
+                self.identifier.extend_from_slice(identifier);
+                key
+            }
+        }
+    }
+}
+
 impl Windows {
-    /// Counts a request of a caller, unless a limit is reached. `who` is whatever tells callers apart.
-    pub(super) fn take(&self, who: impl Hash, bounds: impl Iterator<Item = Bound> + Clone) -> Usage {
-        let table = self.0.get_or_init(|| Table {
+    /// What a caller is counted by. `who` is whatever tells callers apart.
+    pub(super) fn key(&self, who: impl Hash) -> (u64, u64) {
+        let [first, second] = self.table().hashers.each_ref().map(|hasher| hasher.hash_one(&who));
+        (first, second)
+    }
+
+    /// Counts a request of a caller, unless a limit is reached.
+    pub(super) fn take(&self, key: (u64, u64), bounds: impl Iterator<Item = Bound> + Clone) -> Usage {
+        let shard = usize::from(key.0.to_be_bytes()[0]) % SHARDS;
+        // Counters are numbers only: there is nothing that a panic could have left half done.
+        let mut shard = self.table().shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
+        shard.caller(key).take(bounds)
+    }
+
+    fn table(&self) -> &Table {
+        self.0.get_or_init(|| Table {
             hashers: [RandomState::new(), RandomState::new()],
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-        });
-        let [first, second] = table.hashers.each_ref().map(|hasher| hasher.hash_one(&who));
-        let shard = usize::from(first.to_be_bytes()[0]) % SHARDS;
-        // Counters are numbers only: there is nothing that a panic could have left half done.
-        let mut shard = table.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
-        shard.caller((first, second)).take(bounds)
+        })
     }
 }
 
@@ -165,18 +209,41 @@ mod tests {
     #[test]
     fn all_periods_count_together_or_none_does() {
         let windows = Windows::default();
-        let ask = |start| windows.take("a", [bound(0, 2, start), bound(1, 3, 0)].into_iter());
+        let ask = |start| windows.take(windows.key("a"), [bound(0, 2, start), bound(1, 3, 0)].into_iter());
         let used = |usage: Usage| (usage.denied, usage.used[0], usage.used[1]);
         assert_eq!([ask(0), ask(0), ask(0)].map(used), [(false, 0, 0), (false, 1, 1), (true, 2, 2)]);
         assert_eq!([ask(1), ask(1)].map(used), [(false, 0, 2), (true, 1, 3)]);
-        assert_eq!(used(windows.take("b", [bound(0, 2, 1), bound(1, 3, 0)].into_iter())), (false, 0, 0));
+        assert_eq!(used(windows.take(windows.key("b"), [bound(0, 2, 1), bound(1, 3, 0)].into_iter())), (false, 0, 0));
+    }
+
+    #[test]
+    fn the_last_caller_is_remembered_and_nobody_else() {
+        let (windows, mut last) = (Windows::default(), LastCaller::default());
+        let mut found = 0;
+        let mut ask = |tenant: u64, place: (u128, u8), who: &[u8]| {
+            let key = last.key(tenant, place, who, || {
+                found += 1;
+                windows.key((place, who))
+            });
+            assert_eq!(key, windows.key((place, who)));
+            found
+        };
+        assert_eq!([ask(1, (1, 0), b"a"), ask(1, (1, 0), b"a")], [1, 1]);
+        assert_eq!(
+            [ask(2, (1, 0), b"a"), ask(2, (2, 0), b"a"), ask(2, (2, 1), b"a"), ask(2, (2, 1), b"b")],
+            [2, 3, 4, 5]
+        );
+        assert_eq!(ask(2, (2, 1), b"b"), 5);
+        assert_eq!([ask(2, (2, 1), &[b'x'; 257]), ask(2, (2, 1), &[b'x'; 257]), ask(2, (2, 1), b"b")], [6, 7, 7]);
     }
 
     #[test]
     fn no_more_than_allowed_at_the_same_time() {
         let windows = Arc::new(Windows::default());
         let ask = |windows: Arc<Windows>| {
-            move || (0..5_000).filter(|_| !windows.take(7, [bound(1, 1_000, 60)].into_iter()).denied).count()
+            move || {
+                (0..5_000).filter(|_| !windows.take(windows.key(7), [bound(1, 1_000, 60)].into_iter()).denied).count()
+            }
         };
         let threads: Vec<_> = (0..4).map(|_| thread::spawn(ask(windows.clone()))).collect();
         assert_eq!(threads.into_iter().map(|thread| thread.join().unwrap()).sum::<usize>(), 1_000);
@@ -185,7 +252,7 @@ mod tests {
     #[test]
     fn strangers_do_not_make_it_forget_who_has_asked_much() {
         let windows = Windows::default();
-        let ask = |who: u64| windows.take(who, [bound(1, 3, 0)].into_iter()).denied;
+        let ask = |who: u64| windows.take(windows.key(who), [bound(1, 3, 0)].into_iter()).denied;
         assert_eq!([ask(0), ask(0), ask(0), ask(0)], [false, false, false, true]);
         for stranger in 1..200_000 {
             assert!(!ask(stranger));
