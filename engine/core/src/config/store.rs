@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use imbl::OrdSet;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::compile::{Input, Parts};
 use super::entities::{Draft, EntitySet};
 use super::hosts::{HostTable, Slot};
 use super::tenant::Tenant;
 use super::turns::Turns;
-use super::update::{Change, Delta, FORMAT, Limits, Report, Settings, Snapshot, Update, reported, whole};
+use super::update::{Change, Delta, FORMAT, Limits, Operation, Report, Settings, Snapshot, Update, reported, whole};
 use crate::error::ConfigError;
 use crate::stats::{Counters, Totals};
 use crate::upkeep::Upkeep;
@@ -97,7 +98,7 @@ impl Store {
 
     /// Applies an update, all or nothing.
     pub fn apply(&self, update: &[u8]) -> Report {
-        match serde_json::from_slice(update) {
+        match Update::read(update) {
             Ok(Update::Snapshot(snapshot)) => {
                 let id = snapshot.control_plane_id.clone();
                 self.turns.take(&id, || self.snapshot(snapshot))
@@ -196,9 +197,10 @@ impl Store {
             draft: Draft::of(held.entities.clone()),
         };
         for change in delta.changes {
-            match change {
-                Change::Put { r#type, id, entity } => proposal.draft.put(&r#type, &id, entity),
-                Change::Delete { r#type, id } => proposal.draft.delete(&r#type, &id),
+            let Change { operation, r#type, id, entity } = change;
+            match operation {
+                Operation::Put => proposal.draft.put(&r#type, &id, entity.as_deref().map_or("null", RawValue::get)),
+                Operation::Delete => proposal.draft.delete(&r#type, &id),
             }
         }
         self.install(Some(&held), delta.format, proposal)

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::directory::CredentialKey;
 use crate::base64;
@@ -15,8 +16,7 @@ use crate::error::ConfigError;
 pub const FORMAT: u32 = 1;
 
 /// A configuration update for one control plane.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
+#[derive(Debug)]
 pub enum Update {
     /// Everything.
     Snapshot(Snapshot),
@@ -24,10 +24,34 @@ pub enum Update {
     Delta(Delta),
 }
 
+impl Update {
+    /// Reads an update. Entities stay text until each is looked at: as a tree, those of a large tenant would take several
+    /// times their size.
+    pub fn read(update: &[u8]) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Kind {
+            Snapshot,
+            Delta,
+        }
+        #[derive(Deserialize)]
+        struct Tagged {
+            kind: Kind,
+        }
+        let Tagged { kind } = serde_json::from_slice(update)?;
+        match kind {
+            Kind::Snapshot => serde_json::from_slice(update).map(Self::Snapshot),
+            Kind::Delta => serde_json::from_slice(update).map(Self::Delta),
+        }
+    }
+}
+
 /// The whole configuration of a control plane.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Snapshot {
+    #[serde(rename = "kind")]
+    _kind: IgnoredAny,
     /// Version of the format.
     pub format: u32,
     /// Owner.
@@ -44,13 +68,15 @@ pub struct Snapshot {
     #[serde(default)]
     pub limits: Limits,
     /// All entities by plural type.
-    pub entities: BTreeMap<String, Vec<Value>>,
+    pub entities: BTreeMap<String, Vec<Box<RawValue>>>,
 }
 
 /// Changes since a version.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Delta {
+    #[serde(rename = "kind")]
+    _kind: IgnoredAny,
     /// Version of the format.
     pub format: u32,
     /// Owner.
@@ -75,24 +101,25 @@ pub struct Delta {
 
 /// One change of an entity.
 #[derive(Debug, Deserialize)]
-#[serde(tag = "operation", rename_all = "lowercase")]
-pub enum Change {
+pub struct Change {
+    /// What is done.
+    pub operation: Operation,
+    /// Plural type.
+    pub r#type: String,
+    /// Id.
+    pub id: String,
+    /// The whole entity, if it is put.
+    pub entity: Option<Box<RawValue>>,
+}
+
+/// What a change does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Operation {
     /// Create or replace.
-    Put {
-        /// Plural type.
-        r#type: String,
-        /// Id.
-        id: String,
-        /// The whole entity.
-        entity: Value,
-    },
+    Put,
     /// Remove.
-    Delete {
-        /// Plural type.
-        r#type: String,
-        /// Id.
-        id: String,
-    },
+    Delete,
 }
 
 /// Gateway settings of a control plane.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 
 use super::*;
@@ -100,9 +101,9 @@ fn compile(parts: &Parts, draft: Draft) -> Result<(EntitySet, Parts), Vec<Config
 }
 
 fn fresh(documents: &Documents) -> Result<(EntitySet, Parts), Vec<ConfigError>> {
-    let mut by_type: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    let mut by_type: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for ((plural, _), document) in documents {
-        by_type.entry((*plural).to_owned()).or_default().push(document.clone());
+        by_type.entry((*plural).to_owned()).or_default().push(to_raw_value(document).unwrap());
     }
     let mut draft = Draft::default();
     draft.replace_all(by_type);
@@ -172,7 +173,7 @@ fn increments_end_where_a_fresh_start_does() {
                     next.remove(&(plural, id));
                 } else {
                     let entity = random.entity(plural, &id);
-                    draft.put(plural, &id, entity.clone());
+                    draft.put(plural, &id, &entity.to_string());
                     next.insert((plural, id), entity);
                 }
             }
@@ -207,7 +208,7 @@ fn plugin(id: &str, config: &Value, scope: &Value) -> Value {
 fn put(held: &(EntitySet, Parts), changes: &[(&str, &str, Value)]) -> (EntitySet, Parts) {
     let mut draft = Draft::of(held.0.clone());
     for (plural, id, entity) in changes {
-        draft.put(plural, id, entity.clone());
+        draft.put(plural, id, &entity.to_string());
     }
     compile(&held.1, draft).unwrap()
 }

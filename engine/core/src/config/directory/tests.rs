@@ -36,7 +36,7 @@ impl Case {
         for (plural, document) in documents {
             match document.as_str() {
                 Some(id) => draft.delete(plural, id),
-                None => draft.put(plural, document["id"].as_str().unwrap(), document.clone()),
+                None => draft.put(plural, document["id"].as_str().unwrap(), &document.to_string()),
             }
         }
         let (entities, changes) = draft.finish().unwrap();

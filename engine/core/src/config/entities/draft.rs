@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{Change, Changed, Changes, Entity, EntitySet, Id, Kind, Relation, Table};
 use crate::error::ConfigError;
@@ -25,13 +27,12 @@ impl Draft {
         Self { entities, ..Self::default() }
     }
 
-    /// Creates or replaces an entity.
-    pub fn put(&mut self, plural: &str, id: &str, document: Value) {
-        let name = ["name", "username"].iter().find_map(|key| document.get(key)?.as_str()).map(str::to_owned);
+    /// Creates or replaces an entity: a JSON document.
+    pub fn put(&mut self, plural: &str, id: &str, document: &str) {
         let Some(kind) = self.kind(plural, id) else { return };
         if let Err(message) = self.put_document(kind, &Arc::from(id), document) {
             let entity = kind.singular().into();
-            self.errors.push(ConfigError { entity, id: id.into(), name, field: None, message });
+            self.errors.push(ConfigError { entity, id: id.into(), name: name_of(document), field: None, message });
         }
     }
 
@@ -43,14 +44,14 @@ impl Draft {
     }
 
     /// Replaces everything: what is not named is removed.
-    pub fn replace_all(&mut self, documents: impl IntoIterator<Item = (String, Vec<Value>)>) {
+    pub fn replace_all(&mut self, documents: impl IntoIterator<Item = (String, Vec<Box<RawValue>>)>) {
         let mut named: BTreeSet<(Kind, String)> = BTreeSet::new();
         for (plural, documents) in documents {
-            let kind = documents.first().and_then(|document| self.kind(&plural, id_of(document)));
+            let kind = documents.first().and_then(|document| self.kind(&plural, &id_of(document.get())));
             let Some(kind) = kind else { continue };
             for document in documents {
-                let id = id_of(&document).to_owned();
-                self.put(&plural, &id, document);
+                let id = id_of(document.get());
+                self.put(&plural, &id, document.get());
                 named.insert((kind, id));
             }
         }
@@ -114,13 +115,25 @@ pub fn broken_references(entities: &EntitySet, changes: &Changes) -> Vec<ConfigE
     errors
 }
 
-fn id_of(document: &Value) -> &str {
-    document.get("id").and_then(Value::as_str).unwrap_or_default()
+fn id_of(document: &str) -> String {
+    #[derive(Deserialize)]
+    struct Identified {
+        id: String,
+    }
+    serde_json::from_str(document).map_or_else(|_| String::new(), |Identified { id }| id)
+}
+
+/// What users call an entity that cannot be read.
+fn name_of(document: &str) -> Option<String> {
+    let document: Value = serde_json::from_str(document).ok()?;
+    ["name", "username"].iter().find_map(|key| document.get(key)?.as_str()).map(str::to_owned)
 }
 
 /// Reads an entity, which has to carry the id that it is put under.
-pub(super) fn parse<T: Entity>(id: &str, document: Value) -> Result<T, String> {
-    let spec: T = serde_json::from_value(document).map_err(|error| error.to_string())?;
+pub(super) fn parse<T: Entity>(id: &str, document: &str) -> Result<T, String> {
+    // What is wrong is told without the place in the text, which nobody sees.
+    let again = |_| serde_json::from_str(document).and_then(serde_json::from_value::<T>);
+    let spec: T = serde_json::from_str(document).or_else(again).map_err(|error| error.to_string())?;
     if spec.id() == id { Ok(spec) } else { Err("the entity has another id than its change".into()) }
 }
 
@@ -155,36 +168,37 @@ mod tests {
 
     use super::*;
 
-    fn consumer(id: &str, name: &str) -> Value {
-        json!({"id": id, "username": name, "custom_id": null, "tags": null})
+    fn consumer(id: &str, name: &str) -> String {
+        json!({"id": id, "username": name, "custom_id": null, "tags": null}).to_string()
     }
 
-    fn plugin(id: &str, consumer: &str) -> Value {
-        json!({
+    fn plugin(id: &str, consumer: &str) -> String {
+        let plugin = json!({
             "id": id, "name": "x", "instance_name": null, "config": {}, "enabled": true, "protocols": ["http"],
             "consumer": {"id": consumer},
-        })
+        });
+        plugin.to_string()
     }
 
     fn start() -> EntitySet {
         let mut draft = Draft::default();
-        draft.put("consumers", "c", consumer("c", "before"));
-        draft.put("plugins", "p", plugin("p", "c"));
+        draft.put("consumers", "c", &consumer("c", "before"));
+        draft.put("plugins", "p", &plugin("p", "c"));
         draft.finish().unwrap().0
     }
 
     #[test]
     fn only_differences_are_changes() {
         let mut draft = Draft::of(start());
-        draft.put("consumers", "c", consumer("c", "before"));
-        draft.put("consumers", "d", consumer("d", "passing"));
+        draft.put("consumers", "c", &consumer("c", "before"));
+        draft.put("consumers", "d", &consumer("d", "passing"));
         draft.delete("consumers", "d");
         draft.delete("consumers", "never");
         assert_eq!(draft.finish().unwrap().1.iter().count(), 0);
 
         let mut draft = Draft::of(start());
-        draft.put("consumers", "c", consumer("c", "between"));
-        draft.put("consumers", "c", consumer("c", "after"));
+        draft.put("consumers", "c", &consumer("c", "between"));
+        draft.put("consumers", "c", &consumer("c", "after"));
         let (entities, changes) = draft.finish().unwrap();
         let change = &changes.consumers["c"];
         let names = [&change.before, &change.after].map(|spec| spec.as_ref().and_then(|spec| spec.username.clone()));
@@ -195,7 +209,8 @@ mod tests {
     #[test]
     fn a_snapshot_removes_what_it_does_not_name() {
         let mut draft = Draft::of(start());
-        draft.replace_all([("consumers".to_owned(), vec![consumer("c", "before")]), ("plugins".to_owned(), vec![])]);
+        let kept = RawValue::from_string(consumer("c", "before")).unwrap();
+        draft.replace_all([("consumers".to_owned(), vec![kept]), ("plugins".to_owned(), vec![])]);
         let (entities, changes) = draft.finish().unwrap();
         let found: Vec<_> = changes.iter().map(|(kind, id, present)| (kind, id.to_string(), present)).collect();
         assert_eq!(found, [(Kind::Plugin, "p".to_owned(), false)]);
@@ -215,7 +230,7 @@ mod tests {
         draft.delete("consumers", "c");
         assert_eq!(faults(draft), expected);
         let mut draft = Draft::of(start());
-        draft.put("plugins", "p", plugin("p", "gone"));
+        draft.put("plugins", "p", &plugin("p", "gone"));
         assert_eq!(faults(draft), expected);
     }
 
@@ -223,9 +238,9 @@ mod tests {
     fn what_cannot_be_read_is_reported_alone() {
         let mut draft = Draft::of(start());
         draft.delete("consumers", "c");
-        draft.put("plugins", "q", json!({"id": "q", "name": "x", "surplus": 1}));
-        draft.put("plugins", "r", plugin("other", "c"));
-        draft.put("vaults", "v", json!({"id": "v"}));
+        draft.put("plugins", "q", &json!({"id": "q", "name": "x", "surplus": 1}).to_string());
+        draft.put("plugins", "r", &plugin("other", "c"));
+        draft.put("vaults", "v", &json!({"id": "v"}).to_string());
         let faults = draft.finish().unwrap_err();
         let about: Vec<_> = faults.iter().map(|fault| (fault.entity.as_str(), fault.id.as_str())).collect();
         assert_eq!(about, [("plugin", "q"), ("plugin", "r"), ("vault", "v")]);

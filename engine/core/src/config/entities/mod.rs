@@ -161,7 +161,7 @@ macro_rules! entity_types {
         }
 
         impl Draft {
-            fn put_document(&mut self, kind: Kind, id: &Id, document: serde_json::Value) -> Result<(), String> {
+            fn put_document(&mut self, kind: Kind, id: &Id, document: &str) -> Result<(), String> {
                 match kind {
                     $(Kind::$kind => {
                         let spec: $spec = draft::parse(id, document)?;
