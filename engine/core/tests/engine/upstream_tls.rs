@@ -24,23 +24,7 @@ pub struct TlsUpstream {
 
 impl TlsUpstream {
     pub fn new(identity: &Identity, clients: Option<&Authority>) -> Self {
-        let chain = CertificateDer::pem_slice_iter(identity.cert.as_bytes()).map(Result::unwrap).collect();
-        let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
-        let provider = Arc::new(ring::default_provider());
-        let builder =
-            ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
-        let builder = match clients {
-            None => builder.with_no_client_auth(),
-            Some(authority) => {
-                let mut roots = RootCertStore::empty();
-                roots.add(authority.der.clone()).unwrap();
-                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-                builder.with_client_cert_verifier(verifier.build().unwrap())
-            }
-        };
-        let mut config = builder.with_single_cert(chain, key).unwrap();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let config = Arc::new(config);
+        let config = server_config(identity, clients, "http/1.1");
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         thread::spawn(move || {
@@ -51,6 +35,26 @@ impl TlsUpstream {
         });
         Self { address }
     }
+}
+
+/// TLS of a server that speaks one protocol, and takes only clients of an authority if there is one.
+pub fn server_config(identity: &Identity, clients: Option<&Authority>, protocol: &str) -> Arc<ServerConfig> {
+    let chain = CertificateDer::pem_slice_iter(identity.cert.as_bytes()).map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(authority.der.clone()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
+    };
+    let mut config = builder.with_single_cert(chain, key).unwrap();
+    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+    Arc::new(config)
 }
 
 fn answer(config: Arc<ServerConfig>, socket: TcpStream) {
@@ -65,9 +69,7 @@ fn answer(config: Arc<ServerConfig>, socket: TcpStream) {
         }
     }
     let session = &stream.conn;
-    let name = session.server_name().unwrap_or("none").to_owned();
-    let shown =
-        session.peer_certificates().map_or("none".into(), |chain| format!("{:02x?}", &chain[0][chain[0].len() - 8..]));
+    let (name, shown) = met(session);
     let kind = if session.handshake_kind() == Some(HandshakeKind::Resumed) { "resumed" } else { "full" };
     let body = format!("{name} {shown} {kind}");
     let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
@@ -76,12 +78,19 @@ fn answer(config: Arc<ServerConfig>, socket: TcpStream) {
     let _ = stream.flush();
 }
 
-fn tail(identity: &Identity) -> String {
+/// The server name that a client asked for, and the end of the certificate that it showed.
+pub fn met(session: &ServerConnection) -> (String, String) {
+    let name = session.server_name().unwrap_or("none").to_owned();
+    let shown = |chain: &[CertificateDer<'_>]| format!("{:02x?}", &chain[0][chain[0].len() - 8..]);
+    (name, session.peer_certificates().map_or("none".into(), shown))
+}
+
+pub fn tail(identity: &Identity) -> String {
     format!("{:02x?}", &identity.der[identity.der.len() - 8..])
 }
 
 /// A tenant with an https service at `localhost`.
-fn tenant(id: &str, host: &str, upstream: SocketAddr, changes: &Value, entities: &Value) -> Value {
+pub fn tenant(id: &str, host: &str, upstream: SocketAddr, changes: &Value, entities: &Value) -> Value {
     let mut service = service(upstream);
     service["protocol"] = json!("https");
     service["host"] = json!("localhost");
