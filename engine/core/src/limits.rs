@@ -39,6 +39,10 @@ pub struct LimitOptions {
     pub write_timeout_ms: u64,
     /// TLS handshake.
     pub handshake_timeout_ms: u64,
+    /// Silence after which an HTTP/2 connection to an upstream is asked whether it is alive.
+    pub upstream_ping_ms: u64,
+    /// How long it has for an answer.
+    pub upstream_pong_ms: u64,
 }
 
 impl Default for LimitOptions {
@@ -55,6 +59,8 @@ impl Default for LimitOptions {
             min_body_rate: 64,
             write_timeout_ms: 60_000,
             handshake_timeout_ms: 15_000,
+            upstream_ping_ms: 10_000,
+            upstream_pong_ms: 10_000,
         }
     }
 }
@@ -89,6 +95,10 @@ pub struct Timeouts {
     pub write: Duration,
     /// TLS handshake.
     pub handshake: Duration,
+    /// Silence after which an HTTP/2 connection to an upstream is asked whether it is alive.
+    pub ping: Duration,
+    /// How long it has for an answer.
+    pub pong: Duration,
 }
 
 impl LimitOptions {
@@ -119,6 +129,8 @@ impl LimitOptions {
             },
             write: Duration::from_millis(self.write_timeout_ms),
             handshake: Duration::from_millis(self.handshake_timeout_ms),
+            ping: Duration::from_millis(self.upstream_ping_ms),
+            pong: Duration::from_millis(self.upstream_pong_ms),
         }
     }
 }

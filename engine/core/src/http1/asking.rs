@@ -1,6 +1,7 @@
 //! Sending a request to its upstream and reading the head of the response.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -44,7 +45,7 @@ impl Connection {
                     write_status(&mut out, self.response.status, &self.response.reason);
                     self.response.headers.iter().for_each(|(name, value)| line(&mut out, name, value));
                     out.extend_from_slice(b"\r\n");
-                    self.write_all(&out).await.map_err(|_| Failure::ClientGone)?;
+                    self.pass_on(&out, &mut upstream.stream).await?;
                     since = Instant::now();
                 }
                 100..200 => since = Instant::now(),
@@ -61,6 +62,20 @@ impl Connection {
             }
         }
         Err(Failure::Invalid)
+    }
+
+    /// Writes an interim response to the client.
+    async fn pass_on(&mut self, head: &[u8], upstream: &mut Stream) -> Result<(), Failure> {
+        let mut writing = pin!(self.write_all(head));
+        poll_fn(|cx| match writing.as_mut().poll(cx) {
+            Poll::Ready(written) => Poll::Ready(written.map_err(|_| Failure::ClientGone)),
+            // More of them may come however long this one takes.
+            Poll::Pending => match upstream.gather(cx) {
+                Ok(()) => Poll::Pending,
+                Err(_) => Poll::Ready(Err(Failure::Invalid)),
+            },
+        })
+        .await
     }
 
     async fn read_response_head(

@@ -319,13 +319,21 @@ impl Connection {
     ) -> Result<pool::Connection, Failure> {
         let now = Instant::now();
         self.deadline.set(now + service.connect_timeout);
+        let mut hesitates = true;
         loop {
             let take = |cx: &mut Context<'_>| worker.multiplexed.borrow_mut().take(key, now, cx);
             if let Some(stream) = poll_fn(|cx| Poll::Ready(take(cx))).await {
                 return Ok(stream);
             }
-            let Some(other) = worker.multiplexed.borrow().opening(key) else { break };
-            self.until_connected(other.notified()).await?;
+            let other = worker.multiplexed.borrow().opening(key);
+            if let Some(other) = other {
+                self.until_connected(other.notified()).await?;
+                continue;
+            }
+            let unsure = worker.multiplexed.borrow().unsure(key, now).filter(|_| hesitates);
+            let Some(unsure) = unsure else { break };
+            self.until_connected(unsure.settled()).await?;
+            hesitates = false;
         }
         let _opening = Opening::of(&worker.multiplexed, key);
         let Some(share) = worker.share_of_connections() else { return Err(Failure::Exhausted) };

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
 use http::header::{HeaderName, HeaderValue};
-use http::{Method, Request, Response, Uri, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::reading::{Reading, Shape};
@@ -20,6 +20,10 @@ use super::writing::Writing;
 use crate::gateway::forward::{Digits, line};
 use crate::http1::head::{Framing, FramingHeaders, find_end};
 use crate::net::stream::Translated;
+use crate::upstream::pulse::Pulse;
+
+/// Bytes of interim responses that wait to be passed on. The protocol has no means to hold them back.
+const MOST_AHEAD: usize = 64 * 1024;
 
 /// One of the streams that a connection may have open; given back when dropped.
 #[derive(Debug)]
@@ -49,15 +53,20 @@ pub struct Outgoing {
     to_head: bool,
     writing: Option<Writing>,
     response: Option<ResponseFuture>,
+    /// Interim responses that were not read yet.
+    interim: Vec<u8>,
     reading: Option<Reading>,
     refused: bool,
+    pulse: Rc<Pulse>,
+    /// What had been heard of the connection when the request went there.
+    heard: u64,
     _place: Place,
 }
 
 impl Outgoing {
     /// A stream on a connection, not opened before a request is written.
     #[must_use]
-    pub fn new(sender: SendRequest<Bytes>, secure: bool, place: Place) -> Self {
+    pub fn new(sender: SendRequest<Bytes>, secure: bool, pulse: Rc<Pulse>, place: Place) -> Self {
         Self {
             sender,
             secure,
@@ -65,8 +74,11 @@ impl Outgoing {
             to_head: false,
             writing: None,
             response: None,
+            interim: Vec::new(),
             reading: None,
             refused: false,
+            heard: pulse.heard(),
+            pulse,
             _place: place,
         }
     }
@@ -90,6 +102,7 @@ impl Outgoing {
         let ended = framing == Framing::None;
         match self.sender.send_request(request, ended) {
             Ok((response, stream)) => {
+                self.heard = self.pulse.heard();
                 self.response = Some(response);
                 self.writing = Some(Writing::new(stream, framing, ended));
                 Poll::Ready(Ok(end - before))
@@ -101,15 +114,32 @@ impl Outgoing {
         }
     }
 
+    /// Takes in the interim responses that have come (RFC 9113 section 8.1).
+    fn take_interim(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let Some(response) = &mut self.response else { return Ok(()) };
+        // What else there is to say of the stream, the response itself says.
+        while let Poll::Ready(Some(Ok(head))) = response.poll_informational(cx) {
+            self.pulse.hear();
+            write_head(&mut self.interim, head.status(), head.headers(), |_| true);
+            self.interim.extend_from_slice(b"\r\n");
+            if self.interim.len() > MOST_AHEAD {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
+        Ok(())
+    }
+
     fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(response) = &mut self.response else { return Poll::Pending };
         match ready!(Pin::new(response).poll(cx)) {
             Ok(response) => {
+                self.pulse.hear();
                 self.response = None;
                 self.reading = Some(begin(response, self.to_head));
                 Poll::Ready(Ok(()))
             }
             Err(error) => {
+                self.pulse.hear();
                 // RFC 9113 section 8.7: these streams were not processed.
                 self.refused =
                     error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM));
@@ -123,10 +153,23 @@ impl AsyncRead for Outgoing {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, target: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.reading.is_none() {
+            this.take_interim(cx)?;
+            if !this.interim.is_empty() {
+                let count = this.interim.len().min(target.remaining());
+                target.put_slice(this.interim.get(..count).unwrap_or_default());
+                this.interim.drain(..count);
+                return Poll::Ready(Ok(()));
+            }
             ready!(this.poll_response(cx))?;
         }
         match &mut this.reading {
-            Some(reading) => reading.poll_read(cx, target),
+            Some(reading) => {
+                let read = reading.poll_read(cx, target);
+                if read.is_ready() {
+                    this.pulse.hear();
+                }
+                read
+            }
             None => Poll::Pending,
         }
     }
@@ -154,6 +197,19 @@ impl AsyncWrite for Outgoing {
 impl Translated for Outgoing {
     fn was_refused(&self) -> bool {
         self.refused
+    }
+
+    fn gather(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.take_interim(cx)
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        // Given up without an answer, with nothing heard of the others either: the connection itself may be dead.
+        if self.response.is_some() && self.pulse.heard() == self.heard {
+            self.pulse.doubt();
+        }
     }
 }
 
@@ -210,14 +266,8 @@ fn begin(response: Response<RecvStream>, to_head: bool) -> Reading {
         Shape::Chunked
     };
     let mut head = Vec::with_capacity(512);
-    head.extend_from_slice(b"HTTP/1.1 ");
-    head.extend_from_slice(Digits::default().of(parts.status.as_u16().into()));
-    head.extend_from_slice(b" \r\nConnection: close\r\n");
-    for (name, value) in &parts.headers {
-        if shape != Shape::Chunked || name != "content-length" {
-            line(&mut head, name.as_str().as_bytes(), value.as_bytes());
-        }
-    }
+    write_head(&mut head, parts.status, &parts.headers, |name| shape != Shape::Chunked || name != "content-length");
+    line(&mut head, b"Connection", b"close");
     match shape {
         Shape::Chunked => line(&mut head, b"Transfer-Encoding", b"chunked"),
         _ if to_head || parts.headers.contains_key("content-length") => {}
@@ -225,4 +275,14 @@ fn begin(response: Response<RecvStream>, to_head: bool) -> Reading {
     }
     head.extend_from_slice(b"\r\n");
     Reading::new(head, body, shape)
+}
+
+/// Writes a head without its last line, with the headers that are wanted.
+fn write_head(out: &mut Vec<u8>, status: StatusCode, headers: &HeaderMap, is_wanted: impl Fn(&HeaderName) -> bool) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(Digits::default().of(status.as_u16().into()));
+    out.extend_from_slice(b" \r\n");
+    for (name, value) in headers.iter().filter(|(name, _)| is_wanted(name)) {
+        line(out, name.as_str().as_bytes(), value.as_bytes());
+    }
 }

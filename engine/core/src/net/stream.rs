@@ -18,6 +18,12 @@ pub trait Translated: AsyncRead + AsyncWrite + Unpin + fmt::Debug {
     fn was_refused(&self) -> bool {
         false
     }
+
+    /// Takes in what the peer sends however slowly it is read, so that it is bounded.
+    fn gather(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let _ = cx;
+        Ok(())
+    }
 }
 
 /// A connection to a client or an upstream.
@@ -111,6 +117,14 @@ impl Stream {
             Self::Plain(stream) => Some(stream),
             Self::Tls(stream) => Some(stream.get_ref().0),
             Self::Translated(_) => None,
+        }
+    }
+
+    /// To be called while what the peer sends is not read, where it could send without bounds.
+    pub fn gather(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        match self {
+            Self::Plain(_) | Self::Tls(_) => Ok(()),
+            Self::Translated(stream) => stream.gather(cx),
         }
     }
 

@@ -7,5 +7,6 @@ pub mod dns;
 pub mod health;
 pub mod multiplex;
 pub mod pool;
+pub mod pulse;
 pub mod resolve;
 pub mod tls;

@@ -2,7 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Context;
 use std::time::{Duration, Instant};
@@ -13,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::connect::dial;
 use super::pool::{Connection, PoolKey};
+use super::pulse::{Pulse, Watch};
 use crate::counts::Share;
 use crate::http2::{CONNECTION_WINDOW, Outgoing, Place, SEND_BUFFER, STREAM_WINDOW};
 use crate::net::buffer::Buffer;
@@ -34,6 +37,7 @@ const READ_BUFFER: usize = 4 * 1024;
 struct Shared {
     sender: SendRequest<Bytes>,
     open: Rc<Cell<usize>>,
+    pulse: Rc<Pulse>,
     ended: Rc<Cell<bool>>,
     used: Cell<Instant>,
 }
@@ -41,6 +45,10 @@ struct Shared {
 impl Shared {
     fn has_room(&self) -> bool {
         self.open.get() < self.sender.current_max_send_streams().min(MOST_STREAMS)
+    }
+
+    fn is_sure(&self, now: Instant) -> bool {
+        self.pulse.is_sure(now, self.open.get() > 0)
     }
 
     fn is_over(&self, cx: &mut Context<'_>) -> bool {
@@ -56,13 +64,21 @@ pub struct Multiplexed {
 }
 
 impl Multiplexed {
-    /// A stream on a connection that has room for one.
+    /// A stream on a connection that has room for one and is sure to be alive.
     pub fn take(&mut self, key: &PoolKey, now: Instant, cx: &mut Context<'_>) -> Option<Connection> {
         let list = self.connections.get_mut(key)?;
         list.retain(|shared| !shared.is_over(cx));
-        let shared = list.iter().find(|shared| shared.has_room())?;
+        let shared = list.iter().find(|shared| shared.has_room() && shared.is_sure(now))?;
         shared.used.set(now);
+        shared.pulse.trust(now);
         Some(stream(shared, key, true))
+    }
+
+    /// A connection that has room and may be dead: to be asked before it is used.
+    #[must_use]
+    pub fn unsure(&self, key: &PoolKey, now: Instant) -> Option<Rc<Pulse>> {
+        let list = self.connections.get(key)?;
+        list.iter().find(|shared| shared.has_room() && !shared.is_sure(now)).map(|shared| shared.pulse.clone())
     }
 
     /// Whoever opens a connection for the key already: to be waited for.
@@ -122,7 +138,7 @@ pub async fn open(worker: &Rc<Worker>, key: &PoolKey, share: Share) -> io::Resul
     if matches!(&socket, Stream::Tls(tls) if tls.get_ref().1.alpn_protocol() != Some(b"h2")) {
         return Err(io::Error::other("no HTTP/2"));
     }
-    let (sender, connection) = Builder::new()
+    let (sender, mut connection) = Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(LARGEST_HEAD)
@@ -131,12 +147,25 @@ pub async fn open(worker: &Rc<Worker>, key: &PoolKey, share: Share) -> io::Resul
         .handshake::<_, Bytes>(Io::new(socket, Buffer::default()))
         .await
         .map_err(io::Error::other)?;
-    let shared = Shared { sender, open: Rc::default(), ended: Rc::default(), used: Cell::new(Instant::now()) };
+    let timeouts = &worker.shared.timeouts;
+    let pings = connection.ping_pong().ok_or(io::ErrorKind::Other)?;
+    let shared = Shared {
+        sender,
+        open: Rc::default(),
+        pulse: Rc::new(Pulse::new(timeouts)),
+        ended: Rc::default(),
+        used: Cell::new(Instant::now()),
+    };
+    let mut watch = Watch::new(shared.pulse.clone(), shared.open.clone(), pings, timeouts);
     let (ended, witness) = (shared.ended.clone(), Witness::new(worker));
     drop(tokio::task::spawn_local(async move {
         let (_witness, _share) = (witness, share);
-        // How the connection ended is told to each of its streams.
-        let _ = connection.await;
+        // How the connection ended is told to each of its streams, also when it is given up.
+        poll_fn(|cx| {
+            let ended = Pin::new(&mut connection).poll(cx).map(drop);
+            if ended.is_ready() { ended } else { watch.poll(cx) }
+        })
+        .await;
         ended.set(true);
     }));
     let first = stream(&shared, key, false);
@@ -145,7 +174,8 @@ pub async fn open(worker: &Rc<Worker>, key: &PoolKey, share: Share) -> io::Resul
 }
 
 fn stream(shared: &Shared, key: &PoolKey, reused: bool) -> Connection {
-    let outgoing = Outgoing::new(shared.sender.clone(), key.tls.is_some(), Place::of(&shared.open));
+    let outgoing =
+        Outgoing::new(shared.sender.clone(), key.tls.is_some(), shared.pulse.clone(), Place::of(&shared.open));
     Connection {
         stream: Stream::Translated(Box::new(outgoing)),
         buffer: Buffer::with_size(READ_BUFFER),

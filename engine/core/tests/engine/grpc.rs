@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, Response};
 use serde_json::{Value, json};
 
 use crate::calls::{Server, call, gateway, grpc_response, grpc_route, grpc_service, send, speak, status, take};
@@ -251,4 +251,41 @@ fn a_connection_that_says_goodbye_gets_no_further_calls() {
         }
     });
     assert!(server.connections.load(Ordering::SeqCst) > 1);
+}
+
+#[test]
+fn interim_responses_are_passed_on_and_bounded() {
+    let hint = |status: u16, number: usize| {
+        let link = format!("</{number}>; rel=preload");
+        Response::builder().status(status).header("link", link).body(()).unwrap()
+    };
+    let server = Server::new(move |(request, mut respond, _)| async move {
+        let count: usize = request.uri().path()[1..].parse().unwrap();
+        respond.send_informational(hint(100, 0)).unwrap();
+        for number in 0..count {
+            respond.send_informational(hint(103, number)).unwrap();
+        }
+        let mut response = grpc_response();
+        response.headers_mut().insert("grpc-status", "0".parse().unwrap());
+        respond.send_response(response, true).unwrap();
+    });
+    let gateway = gateway(server.address);
+    speak(gateway.address, |mut client| async move {
+        for (count, ends) in [(0, "0"), (2, "0"), (5000, "2")] {
+            let (mut response, _) = client.send_request(call(&format!("/{count}")), true).unwrap();
+            let mut links = Vec::new();
+            while let Some(interim) = std::future::poll_fn(|cx| response.poll_informational(cx)).await {
+                let interim = interim.unwrap();
+                assert_eq!(interim.status(), 103);
+                links.push(interim.headers()["link"].clone());
+            }
+            let wanted: Vec<_> = (0..count).map(|number| hint(103, number).headers()["link"].clone()).collect();
+            assert_eq!(status(response.await.unwrap()).await.0, ends);
+            if ends == "0" {
+                assert_eq!(links, wanted);
+            } else {
+                assert!(links.len() < 100 && wanted.starts_with(&links));
+            }
+        }
+    });
 }

@@ -21,6 +21,7 @@ mod identities;
 mod lifecycle;
 mod names;
 mod probes;
+mod pulse;
 mod slow;
 mod streaming;
 mod streams;
