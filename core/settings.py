@@ -48,6 +48,9 @@ class RegionSettings(BaseModel):
     public_https_port: Port | None = Field(
         default=None, description="Port that clients use for TLS; default: https_port."
     )
+    proxy_protocol: bool = Field(
+        default=False, description="Whether a balancer begins every connection with a header of the PROXY protocol."
+    )
 
     def shifted(self, offset: int) -> "RegionSettings":
         """The same region with every port moved by `offset`."""
@@ -140,6 +143,18 @@ class Settings(BaseSettings):
     upstream_allow: CommaList = Field(
         default=(), description="Private networks that gateways may reach, CIDR, comma separated."
     )
+    trusted_ips: CommaList = Field(
+        default=(),
+        description="Balancers before the gateways whose forwarding headers are believed, CIDR, comma separated.",
+    )
+    real_ip_header: str = Field(
+        default="X-Real-IP",
+        pattern=r"^[A-Za-z0-9_-]{1,256}$",
+        description="Where they put the client's address: a header, or `proxy_protocol`.",
+    )
+    real_ip_recursive: bool = Field(
+        default=False, description="Whether their own addresses are passed over where they put several."
+    )
     tenant_max_requests_per_second: int | None = Field(
         default=None,
         ge=0,
@@ -176,7 +191,7 @@ class Settings(BaseSettings):
             raise ValueError("two regions have the same name")
         return regions
 
-    @field_validator("upstream_allow")
+    @field_validator("upstream_allow", "trusted_ips")
     @classmethod
     def _networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
         if any("%" in network for network in networks):

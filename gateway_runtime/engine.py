@@ -16,10 +16,10 @@ class Engine:
 
         Args:
             options: JSON object with `listeners` (list of `{"address": "127.0.0.1:8000", "tls": false}`, with `"protocol":
-                "stream"` for routes of `tcp`, `tls` and `tls_passthrough`), `threads` (0 = one per core), `default_certificate` (`{"cert": PEM, "key": PEM}`; null makes a self-signed one), `version`, and optional
+                "stream"` for routes of `tcp`, `tls` and `tls_passthrough`, `public_port`, `proxy_protocol`), `threads` (0 = one per core), `default_certificate` (`{"cert": PEM, "key": PEM}`; null makes a self-signed one), `version`, and optional
                 `limits`: `max_head_bytes`, `max_buffered_bytes`, `max_connections` and `max_upstream_connections` (0 = half of the
                 process's descriptors), and in milliseconds `idle_timeout_ms`, `head_timeout_ms`, `body_timeout_ms`,
-                `write_timeout_ms`, `handshake_timeout_ms`; `min_body_rate` is in bytes per second, averaged over
+                `write_timeout_ms`, `handshake_timeout_ms`, `upstream_ping_ms`, `upstream_pong_ms`; `min_body_rate` is in bytes per second, averaged over
                 `body_timeout_ms` (0 = any). Optional `dns`: `nameservers` (`["ip:port"]`) and `search` (domains), both the system's
                 if left out; in seconds `stale_ttl`, `not_found_ttl` and `error_ttl`; `timeout_ms`; `hosts_file` and
                 `resolv_conf` (paths).

@@ -30,6 +30,8 @@ class Listener(BaseModel):
     address: str = Field(description="`host:port`; port 0 takes a free one.", pattern=r"^\S+:\d{1,5}$")
     tls: bool = False
     protocol: Literal["http", "stream"] = "http"
+    public_port: int | None = Field(None, ge=1, le=65535, description="Port that clients use, where it is mapped.")
+    proxy_protocol: bool = Field(False, description="Whether every connection begins with a header of that protocol.")
 
 
 _LISTENER_KINDS: Final[Mapping[str, Mapping[str, object]]] = {
@@ -60,7 +62,8 @@ class GatewaySpec(BaseModel):
         tuple[Listener, ...],
         Field(
             description="Addresses that take traffic: `host:port`, `tls://host:port`; `stream://` and `stream+tls://` for "
-            "routes that are not HTTP.",
+            "routes that are not HTTP. As JSON, a list of objects with `address`, `tls`, `protocol`, `public_port` and "
+            "`proxy_protocol`.",
             min_length=1,
             max_length=16,
         ),
@@ -86,9 +89,11 @@ class GatewaySpec(BaseModel):
     @field_validator("listeners", mode="before")
     @classmethod
     def _listeners_from_text(cls, value: object) -> object:
-        """Read `0.0.0.0:8000, tls://0.0.0.0:8443`, the form that fits an environment variable."""
+        """Read `0.0.0.0:8000, tls://0.0.0.0:8443`, the form that fits an environment variable, or JSON."""
         if not isinstance(value, str):
             return value
+        if value.lstrip().startswith("["):
+            return _parsed(f"{ENV_PREFIX}LISTENERS", value)
         items = [item.strip() for item in value.split(",") if item.strip()]
         return [_listener(item) for item in items]
 

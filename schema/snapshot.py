@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schema.base import Document
 from schema.errors import violations_of
-from schema.types import Cidr
+from schema.types import Cidr, HeaderName
 
 FORMAT: Final = 1
 ANY_HOST: Final = "*"
@@ -34,8 +34,10 @@ class GatewaySettings(_Part):
     """How routes are matched."""
     trusted_ips: tuple[Cidr, ...] = ()
     """Peers whose forwarding headers are believed."""
-    real_ip_header: str = "X-Real-IP"
-    """Where a trusted peer puts the client's address."""
+    real_ip_header: HeaderName = "X-Real-IP"
+    """Where a trusted peer puts the client's address; `proxy_protocol`: before the first request, by that protocol."""
+    real_ip_recursive: bool = False
+    """Whether addresses in it that are trusted peers' themselves are passed over."""
     headers: tuple[str, ...] = ("server_tokens", "latency_tokens", "X-Kong-Request-Id")
     """Which headers the gateway adds by itself."""
     credential_key: str | None = None

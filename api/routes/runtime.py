@@ -62,7 +62,12 @@ def runtime_services_of(app: FastAPI) -> RuntimeServices:
 
 
 def _make(services: Services) -> RuntimeServices:
-    builder = UpdateBuilder(services.database, services.keyring, limits.of_installation(services.settings))
+    builder = UpdateBuilder(
+        services.database,
+        services.keyring,
+        limits.of_installation(services.settings),
+        limits.settings_of_installation(services.settings),
+    )
 
     def read(region: str, control_plane_ids: Collection[UUID] | None) -> Sequence[Assignment]:
         with services.database.system() as session:

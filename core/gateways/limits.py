@@ -14,7 +14,7 @@ from core.models.dataplane_group import DataplaneGroup
 from core.models.organization import Organization
 from core.models.organization_limits import OrganizationLimits
 from core.settings import Settings
-from schema.snapshot import Limits
+from schema.snapshot import GatewaySettings, Limits
 
 
 def of_installation(settings: Settings) -> Limits:
@@ -25,6 +25,15 @@ def of_installation(settings: Settings) -> Limits:
         max_requests_per_second=settings.tenant_max_requests_per_second,
         max_concurrent_requests=settings.tenant_max_concurrent_requests,
         max_connections=settings.tenant_max_connections,
+    )
+
+
+def settings_of_installation(settings: Settings) -> GatewaySettings:
+    """How gateways take what stands between them and the clients."""
+    return GatewaySettings(
+        trusted_ips=settings.trusted_ips,
+        real_ip_header=settings.real_ip_header,
+        real_ip_recursive=settings.real_ip_recursive,
     )
 
 

@@ -45,11 +45,16 @@ class UpdateBuilder:
     """Reads control planes across organizations; secrets leave in clear, so the result goes to runtimes only."""
 
     def __init__(
-        self, database: Database, keyring: KeyRing, common: Limits, declarations: Registry | None = None
+        self,
+        database: Database,
+        keyring: KeyRing,
+        common: Limits,
+        settings: GatewaySettings | None = None,
+        declarations: Registry | None = None,
     ) -> None:
         self._database = database
         self._keyring = keyring
-        self._settings = GatewaySettings()
+        self._settings = settings or GatewaySettings()
         self._limits = common
         self._declarations = declarations or registry()
 

@@ -25,13 +25,18 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The runtimes that a region's serverless gateways share, as they are wanted. Addresses are `host:port`."""
+    """The runtimes that a region's serverless gateways share, as they are wanted. Addresses are `host:port`; the public
+    ports are those that clients use, where a balancer maps them.
+    """
 
     region: str
     http_address: str
     https_address: str
     status_address: str
     api_url: str
+    public_http_port: int | None = None
+    public_https_port: int | None = None
+    proxy_protocol: bool = False
 
 
 class DriverError(Exception):

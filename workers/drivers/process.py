@@ -118,8 +118,11 @@ class ProcessDriver:
             "region": pool.region,
             "node_id": str(_node_id(home)),
             "listeners": [
-                {"address": pool.http_address, "tls": False},
-                {"address": pool.https_address, "tls": True},
+                {"address": address, "tls": tls, "public_port": port, "proxy_protocol": pool.proxy_protocol}
+                for address, tls, port in (
+                    (pool.http_address, False, pool.public_http_port),
+                    (pool.https_address, True, pool.public_https_port),
+                )
             ],
             "status_address": pool.status_address,
             "api_url": pool.api_url,

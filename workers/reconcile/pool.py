@@ -48,6 +48,9 @@ def wanted(settings: Settings, region: RegionSettings) -> Pool:
         https_address=f"{LOOPBACK}:{region.https_port}",
         status_address=f"{LOOPBACK}:{region.status_port}",
         api_url=settings.api_url,
+        public_http_port=region.public_http_port,
+        public_https_port=region.public_https_port,
+        proxy_protocol=region.proxy_protocol,
     )
 
 

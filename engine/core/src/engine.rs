@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -57,6 +58,12 @@ pub struct ListenerOptions {
     /// What clients speak, within TLS or without.
     #[serde(default)]
     pub protocol: Speaks,
+    /// Port that clients connect to, where something in between maps it.
+    #[serde(default)]
+    pub public_port: Option<NonZeroU16>,
+    /// Whether every connection begins with a header of the PROXY protocol.
+    #[serde(default)]
+    pub proxy_protocol: bool,
 }
 
 /// What clients of a listener speak.
@@ -171,6 +178,8 @@ impl Engine {
                     socket,
                     tls: wanted.tls,
                     speaks: wanted.protocol,
+                    public_port: wanted.public_port,
+                    proxy_protocol: wanted.proxy_protocol,
                 }));
             }
             addresses.push(address);

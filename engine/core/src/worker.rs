@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use std::future::poll_fn;
 use std::hash::BuildHasher;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{MissedTickBehavior, timeout};
 use tokio_rustls::TlsStream;
 
 use crate::clients::{Clients, Presence};
@@ -26,6 +27,7 @@ use crate::http1::connection::Connection;
 use crate::http2;
 use crate::message::Scheme;
 use crate::net::buffer::Buffer;
+use crate::net::proxy_protocol;
 use crate::net::stream::Stream;
 use crate::overload::{Load, TICK};
 use crate::streams;
@@ -107,6 +109,10 @@ pub struct Listener {
     pub tls: bool,
     /// What else they speak.
     pub speaks: Speaks,
+    /// Port that clients know, if it is another one.
+    pub public_port: Option<NonZeroU16>,
+    /// Whether a balancer tells first whom it speaks for.
+    pub proxy_protocol: bool,
 }
 
 /// The phases of stopping.
@@ -264,23 +270,45 @@ impl Worker {
 /// A listener within the thread's runtime.
 struct Door {
     socket: TcpListener,
-    local: SocketAddr,
-    tls: bool,
+    entrance: Entrance,
     speaks: Speaks,
+}
+
+/// What is true of every connection that comes through a door.
+#[derive(Debug, Clone, Copy)]
+pub struct Entrance {
+    /// What clients connect to, by the port that they know.
+    pub local: SocketAddr,
+    /// Whether they speak TLS.
+    pub tls: bool,
+    /// Whether a balancer tells first whom it speaks for.
+    proxied: bool,
+}
+
+impl Entrance {
+    /// Reads what a balancer tells of the client, where one does. The caller bounds the time.
+    ///
+    /// # Errors
+    /// What comes first is no such header.
+    pub async fn client(&self, stream: &mut TcpStream) -> io::Result<Option<IpAddr>> {
+        if self.proxied { proxy_protocol::read(stream).await } else { Ok(None) }
+    }
 }
 
 impl Door {
     fn open(listener: Listener) -> Option<Self> {
         let socket = TcpListener::from_std(listener.socket).ok()?;
-        let local = socket.local_addr().ok()?;
-        Some(Self { socket, local, tls: listener.tls, speaks: listener.speaks })
+        let mut local = socket.local_addr().ok()?;
+        local.set_port(listener.public_port.map_or(local.port(), NonZeroU16::get));
+        let entrance = Entrance { local, tls: listener.tls, proxied: listener.proxy_protocol };
+        Some(Self { socket, entrance, speaks: listener.speaks })
     }
 
     /// Lets a client in, or turns it away.
     fn admit(&self, worker: &Rc<Worker>, stream: TcpStream, peer: SocketAddr) {
         if !worker.has_room() {
             worker.shared.counts.refused();
-            if !self.tls && self.speaks == Speaks::Http {
+            if !self.entrance.tls && self.speaks == Speaks::Http {
                 // As much as the socket takes at once; nobody is waited for here.
                 let _ = SockRef::from(&stream).send(REFUSAL);
             }
@@ -290,11 +318,9 @@ impl Door {
         let registration = worker.register(presence.clone());
         let slot = registration.slot;
         let task = match self.speaks {
-            Speaks::Http => {
-                tokio::task::spawn_local(client(registration, stream, peer, self.local, self.tls, presence))
-            }
+            Speaks::Http => tokio::task::spawn_local(client(registration, stream, peer, self.entrance, presence)),
             Speaks::Stream => {
-                let serving = streams::serve(worker.clone(), stream, peer, self.tls);
+                let serving = streams::serve(worker.clone(), stream, peer, self.entrance);
                 tokio::task::spawn_local(async move {
                     let _registration = registration;
                     serving.await;
@@ -334,29 +360,34 @@ fn is_peers_fault(error: &io::Error) -> bool {
 
 async fn client(
     registration: Registration,
-    stream: TcpStream,
+    mut stream: TcpStream,
     peer: SocketAddr,
-    local: SocketAddr,
-    tls: bool,
+    entrance: Entrance,
     presence: Rc<Presence>,
 ) {
     let worker = registration.worker.clone();
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let scheme = if tls { Scheme::Https } else { Scheme::Http };
+    let mut proxied = None;
+    if entrance.proxied {
+        let told = timeout(worker.shared.timeouts.handshake, entrance.client(&mut stream)).await;
+        let Ok(Ok(client)) = told else { return };
+        proxied = client;
+    }
+    let scheme = if entrance.tls { Scheme::Https } else { Scheme::Http };
     let mut facts = Peer {
         address: peer.ip(),
         port: peer.port(),
-        local,
+        proxied,
+        local: entrance.local,
         scheme,
         handshake: Handshake::default(),
         attachment: Rc::default(),
     };
-    let stream = if tls {
+    let stream = if entrance.tls {
         let accepting = worker.shared.tls.accept(&worker.shared.store.hosts, stream);
-        let Ok(Ok((stream, handshake))) = tokio::time::timeout(worker.shared.timeouts.handshake, accepting).await
-        else {
+        let Ok(Ok((stream, handshake))) = timeout(worker.shared.timeouts.handshake, accepting).await else {
             return;
         };
         facts.handshake = handshake;

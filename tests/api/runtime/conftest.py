@@ -54,7 +54,12 @@ def runtime_api(
 ) -> Iterator[RuntimeApi]:
     directory = tmp_path_factory.mktemp("runtime")
     certificate, key = make_authority(directory, datetime.now(UTC))
-    app = create_app(settings.with_changes(node_ca_cert_file=certificate, upstream_allow=("127.0.0.0/8",)), database)
+    app = create_app(
+        settings.with_changes(
+            node_ca_cert_file=certificate, upstream_allow=("127.0.0.0/8",), trusted_ips=("10.0.0.0/8",)
+        ),
+        database,
+    )
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)

@@ -79,6 +79,10 @@ def test_snapshot_and_delta(runtime_api: RuntimeApi, plane: Plane, client: TestC
     assert (snapshot["kind"], snapshot["version"], snapshot["control_plane_id"]) == ("snapshot", 2, str(plane.id))
     assert snapshot["hosts"] == [plane.host("us")]
     assert snapshot["limits"]["allow_upstream"] == ["127.0.0.0/8"]
+    assert (snapshot["settings"]["trusted_ips"], snapshot["settings"]["real_ip_header"]) == (
+        ["10.0.0.0/8"],
+        "X-Real-IP",
+    )
     assert [service["name"] for service in snapshot["entities"]["services"]] != []
     assert (delta["kind"], delta["from_version"], delta["version"]) == ("delta", 1, 2)
     assert [change["entity"]["name"] for change in delta["changes"]] == ["b"]

@@ -74,6 +74,8 @@ def test_what_we_publish_ourselves_is_no_setting_and_no_error() -> None:
         ({"SLUICE_DRIVER": "magic"}, "SLUICE_DRIVER"),
         ({"SLUICE_UPSTREAM_ALLOW": "10.0.0.0/8,everything"}, "SLUICE_UPSTREAM_ALLOW"),
         ({"SLUICE_UPSTREAM_ALLOW": "fe80::1%1"}, "SLUICE_UPSTREAM_ALLOW"),
+        ({"SLUICE_TRUSTED_IPS": "10.0.0.0/8,balancer"}, "SLUICE_TRUSTED_IPS"),
+        ({"SLUICE_REAL_IP_HEADER": "X Real"}, "SLUICE_REAL_IP_HEADER"),
         ({"SLUICE_REGIONS": "[{"}, "SLUICE_REGIONS"),
         ({"SLUICE_REGIONS": "[]"}, "SLUICE_REGIONS"),
         ({"SLUICE_REGIONS": '[{"name":"us"}]'}, "SLUICE_REGIONS__0__HTTP_PORT"),

@@ -29,7 +29,10 @@ def test_file_is_read(tmp_path: Path) -> None:
     assert spec.region == "us"
     options = json.loads(spec.engine_options("1.2.3"))
     assert options == {
-        "listeners": [{**listener, "protocol": "http"} for listener in GOOD["listeners"]],
+        "listeners": [
+            {**listener, "protocol": "http", "public_port": None, "proxy_protocol": False}
+            for listener in GOOD["listeners"]
+        ],
         "threads": 0,
         "default_certificate": None,
         "version": "1.2.3",
@@ -46,6 +49,15 @@ def test_environment_alone_is_enough() -> None:
         ("[::]:9000", False, "stream"),
         ("[::]:9443", True, "stream"),
     ]
+
+
+def test_listeners_may_be_json() -> None:
+    environ = {f"SLUICE_GATEWAY_{key.upper()}": str(value) for key, value in GOOD.items() if key != "listeners"}
+    listener = {"address": "0.0.0.0:8443", "tls": True, "public_port": 443, "proxy_protocol": True}
+    spec = GatewaySpec.load(None, environ | {"SLUICE_GATEWAY_LISTENERS": json.dumps([listener])})
+    assert (spec.listeners[0].public_port, spec.listeners[0].proxy_protocol) == (443, True)
+    with pytest.raises(SpecError, match="SLUICE_GATEWAY_LISTENERS"):
+        GatewaySpec.load(None, environ | {"SLUICE_GATEWAY_LISTENERS": "[{"})
 
 
 def test_an_unknown_kind_of_listener_is_named() -> None:

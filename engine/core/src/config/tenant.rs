@@ -4,13 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use super::certificates::Certificates;
 use super::directory::Directory;
 use super::protocol::Protocol;
 use super::slots::Slots;
 use super::update::Limits;
+use crate::gateway::client_address::Trust;
 use crate::message::Scheme;
 use crate::phases::chain::{Chain, ScopedByKind};
 use crate::plugins::Windows;
@@ -27,10 +26,8 @@ pub struct Tenant {
     pub version: u64,
     /// Which response headers the gateway adds.
     pub response_headers: ResponseHeaders,
-    /// Peers whose forwarding headers are believed.
-    pub trusted: Vec<IpNet>,
-    /// Header with the client's address, for trusted peers.
-    pub real_ip_header: String,
+    /// Peers whose forwarding headers are believed, and what they tell.
+    pub trust: Trust,
     /// Bounds.
     pub limits: Limits,
     /// Finds the route.

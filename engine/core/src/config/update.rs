@@ -131,8 +131,11 @@ pub struct Settings {
     /// Peers whose forwarding headers are believed.
     #[serde(deserialize_with = "networks")]
     pub trusted_ips: Vec<IpNet>,
-    /// Header with the client's address.
+    /// Header with the client's address, or `proxy_protocol`.
     pub real_ip_header: String,
+    /// Whether addresses in it that are trusted peers' themselves are passed over.
+    #[serde(default)]
+    pub real_ip_recursive: bool,
     /// Which headers the gateway adds to responses.
     pub headers: Vec<String>,
     /// What the keyed hashes of credentials are made with; base64 on the wire. Without it nobody's key is known.

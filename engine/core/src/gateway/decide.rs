@@ -8,7 +8,6 @@ use crate::budget::Attachment;
 use crate::config::hosts::HostTable;
 use crate::config::tenant::{Grpc, Route, Tenant};
 use crate::message::{Request, RequestHead, Response, ResponseBody, Scheme, Version};
-use crate::net::address::canonical;
 use crate::router::{MatchInput, normalise, upstream_path};
 use crate::tls::server::Handshake;
 
@@ -22,7 +21,9 @@ pub struct Peer {
     pub address: IpAddr,
     /// Its port.
     pub port: u16,
-    /// What the client connected to.
+    /// Address of the client that the other end, a balancer, speaks for, as it says.
+    pub proxied: Option<IpAddr>,
+    /// What the client connected to, by the port that clients know.
     pub local: SocketAddr,
     /// Plain or TLS.
     pub scheme: Scheme,
@@ -73,9 +74,8 @@ pub fn admit(hosts: &HostTable, peer: &Peer, request: &mut Request) -> Result<(A
     if peer.handshake.tenant != Some(tenant.number) && is_misdirected(&peer.handshake, &tenant, &request.host) {
         return Err(Response::failure(421, "Misdirected request"));
     }
-    let peer_address = canonical(peer.address);
-    let trusted = !tenant.trusted.is_empty() && tenant.trusted.iter().any(|network| network.contains(&peer_address));
-    request.client_ip = if trusted { real_ip(&tenant, &request.head).unwrap_or(peer_address) } else { peer_address };
+    let (client, trusted) = tenant.trust.client(peer, &request.head);
+    request.client_ip = client;
     Ok((tenant, trusted))
 }
 
@@ -142,15 +142,11 @@ fn is_misdirected(handshake: &Handshake, tenant: &Tenant, host: &str) -> bool {
     handshake.server_name.is_some() && (handshake.own_certificate || tenant.certificates.find(Some(host)).is_some())
 }
 
-/// The client's address as a trusted peer tells it: the last one of a list, which is the one that the peer saw.
-fn real_ip(tenant: &Tenant, head: &RequestHead) -> Option<IpAddr> {
-    let value = head.headers.get_all(&tenant.real_ip_header).last()?;
-    let text = std::str::from_utf8(value).ok()?;
-    text.rsplit(',').next()?.trim().trim_start_matches('[').trim_end_matches(']').parse().ok()
-}
-
+/// Whether a trusted peer says that the client spoke HTTPS. Several values say nothing.
 fn forwarded_https(head: &RequestHead) -> bool {
-    head.headers.get("x-forwarded-proto").is_some_and(|value| value.eq_ignore_ascii_case(b"https"))
+    let mut values = head.headers.get_all("x-forwarded-proto");
+    let is_https = values.next().is_some_and(|value| value.eq_ignore_ascii_case(b"https"));
+    is_https && values.next().is_none()
 }
 
 /// Whether a media type is gRPC's, or begins as gRPC-Web's does.

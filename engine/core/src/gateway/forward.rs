@@ -136,7 +136,6 @@ fn write_connection(out: &mut Vec<u8>, with: &Forwarding<'_>) {
 
 fn write_forwarded(out: &mut Vec<u8>, request: &Request, with: &Forwarding<'_>) {
     let headers = &request.head.headers;
-    let kept = |name: &str| if with.trusted { headers.get(name) } else { None };
     out.extend_from_slice(b"X-Real-IP: ");
     write_ip(out, request.client_ip);
     out.extend_from_slice(b"\r\nX-Forwarded-For: ");
@@ -151,17 +150,21 @@ fn write_forwarded(out: &mut Vec<u8>, request: &Request, with: &Forwarding<'_>) 
         write_ip(out, request.client_ip);
     }
     out.extend_from_slice(b"\r\n");
-    let proto = kept("x-forwarded-proto").unwrap_or(with.peer.scheme.as_str().as_bytes());
-    line(out, b"X-Forwarded-Proto", proto);
-    line(out, b"X-Forwarded-Host", kept("x-forwarded-host").unwrap_or(request.host.as_bytes()));
-    match kept("x-forwarded-port") {
-        Some(port) => line(out, b"X-Forwarded-Port", port),
-        None => number_line(out, "X-Forwarded-Port", with.peer.local.port().into()),
+    let peer = with.peer;
+    if !write_kept(out, "X-Forwarded-Proto", request, with) {
+        line(out, b"X-Forwarded-Proto", peer.scheme.as_str().as_bytes());
     }
-    line(out, b"X-Forwarded-Path", kept("x-forwarded-path").unwrap_or(request.head.path()));
-    let prefix = kept("x-forwarded-prefix").unwrap_or(with.prefix);
-    if !prefix.is_empty() {
-        line(out, b"X-Forwarded-Prefix", prefix);
+    if !write_kept(out, "X-Forwarded-Host", request, with) {
+        line(out, b"X-Forwarded-Host", request.host.as_bytes());
+    }
+    if !write_kept(out, "X-Forwarded-Port", request, with) {
+        number_line(out, "X-Forwarded-Port", peer.local.port().into());
+    }
+    if !write_kept(out, "X-Forwarded-Path", request, with) {
+        line(out, b"X-Forwarded-Path", request.head.path());
+    }
+    if !write_kept(out, "X-Forwarded-Prefix", request, with) && !with.prefix.is_empty() {
+        line(out, b"X-Forwarded-Prefix", with.prefix);
     }
     out.extend_from_slice(b"Via: ");
     for value in headers.get_all("via") {
@@ -172,6 +175,24 @@ fn write_forwarded(out: &mut Vec<u8>, request: &Request, with: &Forwarding<'_>) 
     out.extend_from_slice(VIA);
     out.extend_from_slice(b"\r\n");
     line(out, b"X-Kong-Request-Id", with.request_id.as_bytes());
+}
+
+/// Writes what a trusted peer has sent under a name, several lines as one list. Returns whether there was any.
+fn write_kept(out: &mut Vec<u8>, name: &str, request: &Request, with: &Forwarding<'_>) -> bool {
+    if !with.trusted {
+        return false;
+    }
+    let mut values = request.head.headers.get_all(name);
+    let Some(first) = values.next() else { return false };
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(first);
+    for value in values {
+        out.extend_from_slice(b", ");
+        out.extend_from_slice(value);
+    }
+    out.extend_from_slice(b"\r\n");
+    true
 }
 
 /// Milliseconds and identity of an exchange, for the response's headers.

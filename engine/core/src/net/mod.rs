@@ -5,4 +5,5 @@ pub mod buffer;
 pub mod deadline;
 pub mod io;
 pub mod listen;
+pub mod proxy_protocol;
 pub mod stream;

@@ -6,7 +6,7 @@
 mod connect;
 pub mod hello;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +28,7 @@ use crate::net::deadline::Deadline;
 use crate::net::stream::Stream;
 use crate::router::StreamInput;
 use crate::tls::server::named;
-use crate::worker::Worker;
+use crate::worker::{Entrance, Worker};
 use connect::{Reached, connect};
 use hello::Hello;
 
@@ -40,19 +40,21 @@ struct Routed {
     stream: Stream,
     /// What it has sent already, for the service to see.
     sent: Vec<u8>,
+    /// Its address.
+    source: IpAddr,
     route: usize,
 }
 
 /// Serves a connection until it ends.
-pub async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr, tls: bool) {
+pub async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr, entrance: Entrance) {
     let Some(tenant) = worker.shared.store.hosts.find(HostTable::ANY) else { return };
     // Held for as long as the stream lives.
     let Some(_charge) = charge(&worker, &tenant) else { return };
-    let finding = find_route(&worker, &tenant, tcp, peer, tls);
+    let finding = find_route(&worker, &tenant, tcp, peer, entrance);
     let Ok(Some(client)) = timeout(worker.shared.timeouts.handshake, finding).await else { return };
-    let Routed { stream, sent, route } = client;
+    let Routed { stream, sent, source, route } = client;
     let Some(service) = tenant.routes[route].service.clone() else { return };
-    let Some(reached) = connect(&worker, &tenant, &service, &stream, peer.ip()).await else { return };
+    let Some(reached) = connect(&worker, &tenant, &service, &stream, source).await else { return };
     tenant.counters.stream_began(worker.index);
     let (mut up, mut down) = (Pump::default(), Pump::default());
     for pump in [&mut up, &mut down] {
@@ -101,26 +103,29 @@ async fn find_route(
     worker: &Worker,
     tenant: &Arc<Tenant>,
     mut tcp: TcpStream,
-    source: SocketAddr,
-    tls: bool,
+    peer: SocketAddr,
+    entrance: Entrance,
 ) -> Option<Routed> {
     tcp.set_nodelay(true).ok()?;
-    let destination = tcp.local_addr().ok()?;
+    let destination = SocketAddr::new(tcp.local_addr().ok()?.ip(), entrance.local.port());
+    let proxied = entrance.client(&mut tcp).await.ok()?;
+    let client = tenant.trust.client_of_stream(peer.ip(), proxied);
+    let source = SocketAddr::new(client, peer.port());
     let find = |protocol: &str, sni: Option<&str>| {
         tenant.router.find_stream(&StreamInput { protocol, sni, source, destination })
     };
-    if !tls {
+    if !entrance.tls {
         let route = find("tcp", None)?;
-        return Some(Routed { stream: Stream::Plain(tcp), sent: Vec::new(), route });
+        return Some(Routed { stream: Stream::Plain(tcp), sent: Vec::new(), source: client, route });
     }
     let Hello { accepted, bytes, nothing_after } = hello::read(&mut tcp).await.ok()?;
     let name = named(&accepted.client_hello());
     if let Some(route) = find("tls_passthrough", name.as_deref()) {
-        return Some(Routed { stream: Stream::Plain(tcp), sent: bytes, route });
+        return Some(Routed { stream: Stream::Plain(tcp), sent: bytes, source: client, route });
     }
     // Nobody has reason to send more before the answer, and it would be lost.
     let route = find("tls", name.as_deref()).filter(|_| nothing_after)?;
     let (config, _) = worker.shared.tls.answer(Some(tenant), &accepted.client_hello(), false);
     let stream = StartHandshake::from_parts(accepted, tcp).into_stream(config).await.ok()?;
-    Some(Routed { stream: Stream::Tls(Box::new(stream.into())), sent: Vec::new(), route })
+    Some(Routed { stream: Stream::Tls(Box::new(stream.into())), sent: Vec::new(), source: client, route })
 }

@@ -15,6 +15,7 @@ use super::plugins::Plugins;
 use super::tenant::{ResponseHeaders, Tenant};
 use super::update::{Limits, Settings};
 use crate::error::ConfigError;
+use crate::gateway::client_address::{Told, Trust};
 use crate::plugins::Windows;
 use crate::stats::Counters;
 use crate::upstream::balancer::registry::Proposed;
@@ -80,8 +81,11 @@ impl Parts {
             number,
             version,
             response_headers: response_headers(&settings.headers),
-            trusted: settings.trusted_ips.clone(),
-            real_ip_header: settings.real_ip_header.clone(),
+            trust: Trust {
+                networks: settings.trusted_ips.clone(),
+                told: Told::named(&settings.real_ip_header),
+                recursive: settings.real_ip_recursive,
+            },
             limits: limits.clone(),
             router: self.routes.router.clone(),
             routes: self.routes.by_number.clone(),
