@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::MissedTickBehavior;
 
 use crate::clock::Clock;
 use crate::upstream::dns::Dns;
@@ -17,6 +19,8 @@ use crate::worker::Stop;
 /// Addresses that are remembered as gone until the workers have looked.
 const MOST_RETIRED: usize = 65_536;
 
+/// How often it is looked whether the system's name servers are others.
+const READING: Duration = Duration::from_secs(1);
 /// Probes under way at once.
 const MOST_PROBES: usize = 256;
 /// Probes of one tenant under way at once.
@@ -78,12 +82,15 @@ impl Upkeep {
     pub async fn run(&self, mut stop: watch::Receiver<Stop>) {
         let taken = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut jobs) = taken else { return };
+        let mut reading = tokio::time::interval(READING);
+        reading.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 job = jobs.recv() => match job {
                     Some(job) => drop(tokio::spawn(job)),
                     None => break,
                 },
+                _ = reading.tick() => self.dns.keep_up(),
                 changed = stop.changed() => if changed.is_err() || *stop.borrow() != Stop::No { break },
             }
         }

@@ -53,6 +53,12 @@ impl Protocol {
         matches!(self, Self::Grpc | Self::Grpcs)
     }
 
+    /// The value of `Host` for a name or bracketed address and a port.
+    #[must_use]
+    pub fn authority(self, name: &str, port: u16) -> String {
+        if port == self.standard_port() { name.to_owned() } else { format!("{name}:{port}") }
+    }
+
     /// The port that `Host` leaves out.
     #[must_use]
     pub fn standard_port(self) -> u16 {

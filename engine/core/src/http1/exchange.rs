@@ -223,7 +223,7 @@ impl Connection {
         loop {
             let key = PoolKey {
                 tenant: routed.tenant.number,
-                address: way.address(service, tries),
+                address: way.address(service),
                 tls: tls.clone().or_else(|| way.tls(service)),
             };
             let careful = !idempotent || !self.up.can_rewind();
@@ -266,7 +266,7 @@ impl Connection {
                 return Err(failure);
             }
             tries += 1;
-            if !way.turn(&self.worker) {
+            if !way.turn(&self.worker, service) {
                 return Err(Failure::NoPeer);
             }
             now = Instant::now();

@@ -13,8 +13,9 @@ use crate::phases::Facts;
 use crate::upstream::balancer::key::{Cookie, Key};
 use crate::upstream::balancer::table::{Choice, Tried};
 use crate::upstream::balancer::{Balancer, NoPeer, Picked, hash};
-use crate::upstream::connect::{NoAddress, addresses};
+use crate::upstream::connect::{NoAddress, spots};
 use crate::upstream::health::Outcome;
+use crate::upstream::resolve::{Spot, first};
 use crate::upstream::tls::TlsIdentity;
 use crate::worker::Worker;
 
@@ -23,9 +24,17 @@ pub(super) enum Way<'a> {
     /// The only one.
     One(IpAddr),
     /// Those of a name, in turn.
-    Many(Rc<[IpAddr]>),
+    Named(Named),
     /// Those that a balancer chooses.
     Balanced(Turns<'a>),
+}
+
+/// The places of a name, in turn.
+pub(super) struct Named {
+    spots: Rc<[Spot]>,
+    place: usize,
+    /// Value of `Host` where a service record tells another port than the service's own.
+    host: Option<Vec<u8>>,
 }
 
 /// The choices of a balancer for one request.
@@ -50,7 +59,13 @@ impl<'a> Way<'a> {
         match &service.address {
             Address::Literal(address, true) => Ok(Self::One(*address)),
             Address::Literal(_, false) => Err(NoAddress::Refused),
-            Address::Name(_) => addresses(worker, tenant, service).await.map(Self::Many),
+            Address::Name(name) => {
+                let spots = spots(worker, tenant, service).await?;
+                let place = first(&spots, worker.next_random());
+                let mut named = Named { spots, place, host: None };
+                named.name(service, name);
+                Ok(Self::Named(named))
+            }
             Address::Balanced(balancer) => {
                 let now = worker.shared.clock.elapsed();
                 balancer.ready(&worker.shared.upkeep, now, service.connect_timeout).await;
@@ -60,10 +75,13 @@ impl<'a> Way<'a> {
     }
 
     /// The address of a try.
-    pub(super) fn address(&self, service: &Service, tries: u32) -> SocketAddr {
+    pub(super) fn address(&self, service: &Service) -> SocketAddr {
         match self {
             Self::One(address) => SocketAddr::new(canonical(*address), service.port),
-            Self::Many(list) => SocketAddr::new(canonical(list[tries as usize % list.len()]), service.port),
+            Self::Named(named) => {
+                let Spot { address, service: record } = named.spots[named.place];
+                SocketAddr::new(canonical(address), record.map_or(service.port, |(port, _)| port))
+            }
             Self::Balanced(turns) => turns.picked.entry().peer.address,
         }
     }
@@ -73,6 +91,7 @@ impl<'a> Way<'a> {
         match self {
             Self::Balanced(turns) if service.tls.is_some() => &turns.picked.entry().origin.https,
             Self::Balanced(turns) => &turns.picked.entry().origin.http,
+            Self::Named(Named { host: Some(host), .. }) => host,
             _ => &service.host_header,
         }
     }
@@ -98,7 +117,11 @@ impl<'a> Way<'a> {
     }
 
     /// Chooses for another try; returns whether there is an address.
-    pub(super) fn turn(&mut self, worker: &Worker) -> bool {
+    pub(super) fn turn(&mut self, worker: &Worker, service: &Service) -> bool {
+        if let (Self::Named(named), Address::Name(name)) = (&mut *self, &service.address) {
+            named.place = (named.place + 1) % named.spots.len();
+            named.name(service, name);
+        }
         let Self::Balanced(turns) = self else { return true };
         let choice = Choice {
             key: turns.key,
@@ -133,6 +156,14 @@ impl<'a> Way<'a> {
     /// Whether connections to the address are worth keeping.
     pub(super) fn is_kept(&self) -> bool {
         !matches!(self, Self::Balanced(turns) if turns.picked.entry().peer.is_gone())
+    }
+}
+
+impl Named {
+    /// Makes the value of `Host` for the place.
+    fn name(&mut self, service: &Service, name: &str) {
+        let record = self.spots[self.place].service.filter(|(port, _)| *port != service.port);
+        self.host = record.map(|(port, _)| service.protocol.authority(name, port).into_bytes());
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -23,6 +23,7 @@ use crate::net::io::Io;
 use crate::upstream::connect::{NoAddress, dial, open, permitted};
 use crate::upstream::destination::{Destination, Host};
 use crate::upstream::pool::{self, PoolKey};
+use crate::upstream::resolve::Spot;
 use crate::worker::Worker;
 
 /// Most pieces of work that are under way aside at once, in the whole process. Each occupies a thread.
@@ -198,10 +199,10 @@ impl<'a> Outside<'a> {
     }
 
     /// The addresses of a server that the tenant may connect to.
-    async fn addresses(&self, to: &Destination) -> Result<Rc<[IpAddr]>, NoAnswer> {
+    async fn addresses(&self, to: &Destination) -> Result<Rc<[Spot]>, NoAnswer> {
         let found = match &to.host {
             Host::Literal(address) if may_connect(*address, &self.tenant.limits.allow_upstream) => {
-                Ok(Rc::from([*address]))
+                Ok(Rc::from([Spot { address: *address, service: None }]))
             }
             Host::Literal(_) => Err(NoAddress::Refused),
             Host::Name(name) => permitted(self.worker, self.tenant, name, PATIENCE).await,
@@ -222,8 +223,8 @@ impl<'a> Outside<'a> {
         to: &Destination,
         connect: impl Fn(PoolKey) -> F,
     ) -> Result<(T, PoolKey), NoAnswer> {
-        for address in self.addresses(to).await?.iter().take(MOST_TRIES) {
-            let key = self.key(to, *address);
+        for spot in self.addresses(to).await?.iter().take(MOST_TRIES) {
+            let key = self.key(to, *spot);
             match connect(key.clone()).await {
                 Ok(connection) => return Ok((connection, key)),
                 Err(error) if error.kind() == io::ErrorKind::QuotaExceeded => return Err(NoAnswer::Busy),
@@ -233,10 +234,10 @@ impl<'a> Outside<'a> {
         Err(NoAnswer::Unreachable)
     }
 
-    fn key(&self, to: &Destination, address: IpAddr) -> PoolKey {
+    fn key(&self, to: &Destination, spot: Spot) -> PoolKey {
         PoolKey {
             tenant: self.tenant.number,
-            address: SocketAddr::new(canonical(address), to.port),
+            address: SocketAddr::new(canonical(spot.address), spot.service.map_or(to.port, |(port, _)| port)),
             tls: to.tls.clone(),
         }
     }
@@ -249,8 +250,8 @@ impl<'a> Outside<'a> {
         careful: bool,
     ) -> Result<(pool::Connection, PoolKey), NoAnswer> {
         if may_reuse {
-            for address in self.addresses(to).await?.iter().take(MOST_TRIES) {
-                let key = self.key(to, *address);
+            for spot in self.addresses(to).await?.iter().take(MOST_TRIES) {
+                let key = self.key(to, *spot);
                 let take = |cx: &mut Context<'_>| self.worker.pool.borrow_mut().take(&key, Instant::now(), cx);
                 while let Some(idle) = poll_fn(|cx| Poll::Ready(take(cx))).await {
                     if !careful || idle.stream.is_silent() {

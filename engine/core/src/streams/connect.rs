@@ -16,9 +16,10 @@ use crate::net::stream::Stream;
 use crate::upstream::balancer::key::address_key;
 use crate::upstream::balancer::table::{Choice, Tried};
 use crate::upstream::balancer::{Balancer, Picked};
-use crate::upstream::connect::{NoAddress, addresses, dial};
+use crate::upstream::connect::{NoAddress, dial, spots};
 use crate::upstream::health::Outcome;
 use crate::upstream::pool::PoolKey;
+use crate::upstream::resolve::{Spot, first};
 use crate::upstream::tls::TlsIdentity;
 use crate::worker::Worker;
 
@@ -31,8 +32,8 @@ pub(super) struct Reached {
 
 /// Where a service is.
 enum Places<'a> {
-    /// One of these, in turn.
-    Addresses(Rc<[IpAddr]>),
+    /// One of these, in turn, from the first one on.
+    Spots(Rc<[Spot]>, usize),
     /// Where a balancer says.
     Targets { balancer: &'a Arc<Balancer>, key: u64, now: Duration, tried: Tried },
 }
@@ -103,9 +104,13 @@ struct Place {
 impl<'a> Places<'a> {
     async fn of(worker: &Rc<Worker>, tenant: &Tenant, service: &'a Service, source: IpAddr) -> Result<Self, NoAddress> {
         match &service.address {
-            Address::Literal(address, true) => Ok(Self::Addresses(Rc::new([*address]))),
+            Address::Literal(address, true) => Ok(Self::Spots(Rc::new([Spot { address: *address, service: None }]), 0)),
             Address::Literal(_, false) => Err(NoAddress::Refused),
-            Address::Name(_) => addresses(worker, tenant, service).await.map(Self::Addresses),
+            Address::Name(_) => {
+                let spots = spots(worker, tenant, service).await?;
+                let first = first(&spots, worker.next_random());
+                Ok(Self::Spots(spots, first))
+            }
             Address::Balanced(balancer) => {
                 let now = worker.shared.clock.elapsed();
                 balancer.ready(&worker.shared.upkeep, now, service.connect_timeout).await;
@@ -116,8 +121,10 @@ impl<'a> Places<'a> {
 
     fn choose(&self, worker: &Worker, service: &Service, attempt: u32) -> Result<Place, NoAddress> {
         match self {
-            Self::Addresses(list) => {
-                let address = SocketAddr::new(canonical(list[attempt as usize % list.len()]), service.port);
+            Self::Spots(spots, first) => {
+                let spot = spots[(first + attempt as usize) % spots.len()];
+                let port = spot.service.map_or(service.port, |(port, _)| port);
+                let address = SocketAddr::new(canonical(spot.address), port);
                 Ok(Place { address, tls: service.tls.clone(), picked: None })
             }
             Self::Targets { balancer, key, now, tried } => {

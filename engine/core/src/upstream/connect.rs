@@ -1,7 +1,7 @@
 //! Opening connections: the address that is checked is the address that is connected.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::pool::{Connection, PoolKey};
-use super::resolve::resolve;
+use super::resolve::{Spot, resolve};
 use super::tls::ClientConfigs;
 use crate::config::tenant::{Address, Service, Tenant};
 use crate::counts::Share;
@@ -28,30 +28,30 @@ pub enum NoAddress {
     NoPeer,
 }
 
-/// The addresses of a service that its tenant may connect to, in order of preference.
-pub async fn addresses(worker: &Rc<Worker>, tenant: &Tenant, service: &Service) -> Result<Rc<[IpAddr]>, NoAddress> {
+/// Where a service is, as far as its tenant may connect to it, in order of preference.
+pub async fn spots(worker: &Rc<Worker>, tenant: &Tenant, service: &Service) -> Result<Rc<[Spot]>, NoAddress> {
     let Address::Name(name) = &service.address else {
         return Err(NoAddress::Refused);
     };
     permitted(worker, tenant, name, service.connect_timeout).await
 }
 
-/// The addresses of a name that a tenant may connect to, in order of preference.
+/// Where a name is, as far as a tenant may connect to it, in order of preference.
 pub async fn permitted(
     worker: &Rc<Worker>,
     tenant: &Tenant,
     name: &str,
     patience: Duration,
-) -> Result<Rc<[IpAddr]>, NoAddress> {
+) -> Result<Rc<[Spot]>, NoAddress> {
     let all = resolve(worker, tenant.number, name, patience).await;
     if all.is_empty() {
         return Err(NoAddress::Unresolved);
     }
     let allowed = &tenant.limits.allow_upstream;
-    if all.iter().all(|address| may_connect(*address, allowed)) {
+    if all.iter().all(|spot| may_connect(spot.address, allowed)) {
         return Ok(all);
     }
-    let some: Rc<[IpAddr]> = all.iter().copied().filter(|address| may_connect(*address, allowed)).collect();
+    let some: Rc<[Spot]> = all.iter().copied().filter(|spot| may_connect(spot.address, allowed)).collect();
     if some.is_empty() { Err(NoAddress::Refused) } else { Ok(some) }
 }
 

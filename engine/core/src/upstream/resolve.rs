@@ -1,4 +1,4 @@
-//! Addresses of names, remembered per thread so that requests share nothing to find them.
+//! Where names are, remembered per thread so that requests share nothing to find it.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::dns::{Answer, Wanted};
+use super::dns::{Answer, Record};
 use crate::clock::Clock;
 use crate::worker::Worker;
 
@@ -18,9 +18,18 @@ const MOST: usize = 4096;
 /// Names below which nothing is tidied up.
 const FEW: usize = 64;
 
+/// One place where a name is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spot {
+    /// The address.
+    pub address: IpAddr,
+    /// Port and share of the requests, where a service record tells them.
+    pub service: Option<(u16, u32)>,
+}
+
 #[derive(Debug)]
 struct Entry {
-    addresses: Rc<[IpAddr]>,
+    spots: Rc<[Spot]>,
     retry_after: Duration,
 }
 
@@ -29,6 +38,20 @@ struct Entry {
 struct Flight {
     tenant: u64,
     landed: Rc<Notify>,
+}
+
+/// The one to begin with: of services, each by its share (RFC 2782); of mere addresses, the first one. There must be one.
+#[must_use]
+pub fn first(spots: &[Spot], random: u64) -> usize {
+    let share = |spot: &Spot| spot.service.map_or(0, |(_, weight)| u64::from(weight));
+    let total: u64 = spots.iter().map(share).sum();
+    let mut left = random.checked_rem(total).unwrap_or(0);
+    let falls_here = |spot: &Spot| {
+        let here = left < share(spot);
+        left = left.saturating_sub(share(spot));
+        here
+    };
+    spots.iter().position(falls_here).unwrap_or(0)
 }
 
 /// The name cache of one thread.
@@ -43,9 +66,9 @@ pub struct Resolver {
 impl Resolver {
     /// What is known of a name and needs no look-up yet; an empty list is a recent failure.
     #[must_use]
-    pub fn known(&self, name: &str, clock: &Clock) -> Option<Rc<[IpAddr]>> {
+    pub fn known(&self, name: &str, clock: &Clock) -> Option<Rc<[Spot]>> {
         let entry = self.names.get(name)?;
-        (clock.elapsed() < entry.retry_after).then(|| entry.addresses.clone())
+        (clock.elapsed() < entry.retry_after).then(|| entry.spots.clone())
     }
 
     /// Remembers an answer.
@@ -59,15 +82,16 @@ impl Resolver {
             }
             self.tidy_at = (2 * self.names.len()).min(MOST);
         }
-        let addresses = answer.records.iter().map(|record| record.address).collect();
-        self.names.insert(name.into(), Entry { addresses, retry_after: answer.expires });
+        let spot = |record: &Record| Spot { address: record.address, service: record.port.zip(record.weight) };
+        let spots = answer.records.iter().map(spot).collect();
+        self.names.insert(name.into(), Entry { spots, retry_after: answer.expires });
     }
 }
 
-/// The addresses of a name; none if it has none, or if that is not known in time. All who ask for a name wait for the
+/// Where a name is; nowhere if it has no address, or if that is not known in time. All who ask for a name wait for the
 /// same look-up: the system's resolver holds a thread for as long as it takes, so a name server that does not answer
 /// must not be asked once per request, and a tenant with many such names must not keep the others from asking.
-pub async fn resolve(worker: &Rc<Worker>, tenant: u64, name: &str, patience: Duration) -> Rc<[IpAddr]> {
+pub async fn resolve(worker: &Rc<Worker>, tenant: u64, name: &str, patience: Duration) -> Rc<[Spot]> {
     let clock = &worker.shared.clock;
     let known = worker.resolver.borrow().known(name, clock);
     if let Some(known) = known {
@@ -95,7 +119,7 @@ fn board(worker: &Rc<Worker>, tenant: u64, name: &str) -> Option<Rc<Notify>> {
     let (worker, name, lands) = (worker.clone(), name.to_owned(), landed.clone());
     drop(tokio::task::spawn_local(async move {
         let (upkeep, clock) = (&worker.shared.upkeep, &worker.shared.clock);
-        let answer = upkeep.dns.look_up(clock, tenant, &name, Wanted::Addresses).await;
+        let answer = upkeep.dns.look_up(clock, tenant, &name).await;
         let mut resolver = worker.resolver.borrow_mut();
         resolver.learn(&name, &answer, clock);
         resolver.flights.remove(name.as_str());
@@ -107,7 +131,16 @@ fn board(worker: &Rc<Worker>, tenant: u64, name: &str) -> Option<Rc<Notify>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::dns::Record;
+
+    #[test]
+    fn services_come_by_their_shares() {
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        let spot = |weight| Spot { address, service: Some((80, weight)) };
+        let spots = [spot(1), spot(3)];
+        let begun: Vec<usize> = (0..8).map(|random| first(&spots, random)).collect();
+        assert_eq!(begun, [0, 1, 1, 1, 0, 1, 1, 1]);
+        assert_eq!(first(&[Spot { address, service: None }; 3], 5), 0);
+    }
 
     #[test]
     fn answers_age_by_the_engine_clock() {
@@ -118,7 +151,7 @@ mod tests {
         let record = Record { address, port: None, weight: None, name: None };
         let answer = Answer { records: vec![record], expires: clock.elapsed() + Duration::from_secs(10) };
         resolver.learn("a", &answer, &clock);
-        assert_eq!(resolver.known("a", &clock).as_deref(), Some(&[address][..]));
+        assert_eq!(resolver.known("a", &clock).as_deref(), Some(&[Spot { address, service: None }][..]));
         clock.advance(Duration::from_secs(10));
         assert!(resolver.known("a", &clock).is_none());
     }

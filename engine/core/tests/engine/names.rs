@@ -12,7 +12,7 @@ use simple_dns::rdata::{A, CNAME, RData, SRV};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, RCODE, ResourceRecord, TYPE};
 
 use crate::balancing::{GET, balanced, count, health};
-use crate::support::{Gateway, Upstream, eventually, route, service, snapshot};
+use crate::support::{Gateway, Upstream, closed_port, eventually, route, service, snapshot};
 
 /// What the server says of a name: address, service (priority, weight, port, name) or alias, with its lifetime.
 #[derive(Clone)]
@@ -150,6 +150,64 @@ fn services_bring_ports_and_weights_of_the_best_priority() {
     let port = b.address.port();
     let gateway = server.gateway(&balanced(&json!({}), &[(format!("alias.test:{port}"), 1)]));
     assert_eq!(count(&gateway, 2, "b"), 2);
+}
+
+/// A configuration whose service is at a name of its own.
+fn at_name(name: &str, port: u16) -> Value {
+    let mut configuration = snapshot(1, &[service(SocketAddr::new(FIRST.into(), port))], &[route("/")]);
+    configuration["entities"]["services"][0]["host"] = json!(name);
+    configuration
+}
+
+#[test]
+fn a_service_is_where_the_services_of_its_host_are() {
+    let (a, b, echo) = (backend("a", "127.0.0.1:0"), backend("b", "127.0.0.1:0"), Upstream::echo());
+    let one = |upstream: &Upstream| Said::Service(1, 1, upstream.address.port(), "a.test");
+    let rarely = Said::Service(2, 100, echo.address.port(), "a.test");
+    let server = Server::new(&[
+        ("srv.test", &[one(&a), one(&b), rarely]),
+        ("echo.test", &[one(&echo)]),
+        ("half.test", &[Said::Service(1, 1, closed_port().port(), "a.test"), one(&echo)]),
+        ("a.test", &[Said::Address(FIRST, 60)]),
+    ]);
+    // The service's own port is that of nobody.
+    let gateway = server.gateway(&at_name("srv.test", 1));
+    let of_a = count(&gateway, 64, "a");
+    assert!((1..64).contains(&of_a), "{of_a}");
+
+    let wanted = |name: &str| format!("\r\nHost: {name}:{}\r\n", echo.address.port());
+    assert!(server.gateway(&at_name("echo.test", 1)).ask(GET).text().contains(&wanted("echo.test")));
+    let gateway = server.gateway(&at_name("half.test", 80));
+    for _ in 0..64 {
+        assert!(gateway.ask(GET).text().contains(&wanted("half.test")), "another try goes to the other one");
+    }
+    assert!(gateway.counter("upstream_retries_total") > 0);
+
+    // The name without services is at its address, with the service's port.
+    let gateway = server.gateway(&at_name("a.test", a.address.port()));
+    assert_eq!(count(&gateway, 4, "a"), 4);
+}
+
+#[test]
+fn what_the_system_says_is_followed() {
+    let hosts = std::env::temp_dir().join(format!("sluice-hosts-{}", std::process::id()));
+    let say = |address: Ipv4Addr| std::fs::write(&hosts, format!("{address} Moving.test # here\n")).unwrap();
+    let a = backend("a", "127.0.0.1:0");
+    let _b = backend("b", &format!("127.0.0.2:{}", a.address.port()));
+    say(FIRST);
+    let options = json!({
+        "listeners": [{"address": "127.0.0.1:0", "tls": false}], "threads": 1, "version": "0.0",
+        "dns": {"hosts_file": hosts, "timeout_ms": 100},
+    });
+    let gateway = Gateway::with_options(&options, &at_name("moving.test", a.address.port()));
+    assert_eq!(gateway.ask(GET).text(), "a");
+    say(SECOND);
+    eventually(|| {
+        // What a file said is used for a minute.
+        gateway.engine.advance_clock(Duration::from_secs(61));
+        gateway.ask(GET).text() == "b"
+    });
+    std::fs::remove_file(&hosts).unwrap();
 }
 
 #[test]

@@ -114,13 +114,11 @@ fn compile_service(spec: &ServiceSpec, input: &Input<'_>) -> Result<Option<Servi
         None
     };
     let authority = if matches!(literal, Some(IpAddr::V6(_))) { format!("[{bare}]") } else { spec.host.clone() };
-    let host_header =
-        if spec.port == protocol.standard_port() { authority } else { format!("{authority}:{}", spec.port) };
     Ok(Some(Service {
         protocol,
         address,
         port: spec.port,
-        host_header: host_header.into_bytes(),
+        host_header: protocol.authority(&authority, spec.port).into_bytes(),
         path: spec.path.clone(),
         tls,
         retries: spec.retries,

@@ -27,7 +27,6 @@ use self::key::Cookie;
 use self::plan::{Plan, TargetHost};
 pub use self::ring::hash;
 use self::table::{Answers, Choice, Entry, Peer, Peers, Serving, Table};
-use super::dns::Wanted;
 use super::health::Outcome;
 use super::health::probe::watch;
 use crate::config::entities::Algorithm;
@@ -275,7 +274,7 @@ impl Refresh {
             }
             let (upkeep, tenant) = (upkeep.clone(), self.0.tenant);
             flights.spawn(async move {
-                let answer = upkeep.dns.look_up(&upkeep.clock, tenant, &name, Wanted::Services).await;
+                let answer = upkeep.dns.look_up(&upkeep.clock, tenant, &name).await;
                 (name, answer)
             });
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Answer, Key, Record};
+use super::{Answer, Record};
 
 /// Names remembered.
 const MOST: usize = 32_768;
@@ -29,7 +29,7 @@ impl Known {
 /// The answers by name, each on the account of the tenant that asked first.
 #[derive(Debug, Default)]
 pub struct Cache {
-    known: HashMap<Key, Known>,
+    known: HashMap<Box<str>, Known>,
     counts: HashMap<u64, usize>,
     /// How many names there are when they are tidied up.
     tidy_at: usize,
@@ -38,21 +38,21 @@ pub struct Cache {
 impl Cache {
     /// An answer that is still good.
     #[must_use]
-    pub fn fresh(&self, key: &Key, now: Duration) -> Option<Arc<Answer>> {
+    pub fn fresh(&self, key: &str, now: Duration) -> Option<Arc<Answer>> {
         self.known.get(key).filter(|known| now < known.answer.expires).map(|known| known.answer.clone())
     }
 
     /// The records of an answer that was good not too long ago.
     #[must_use]
-    pub fn stale(&self, key: &Key, now: Duration, longest: Duration) -> Vec<Record> {
+    pub fn stale(&self, key: &str, now: Duration, longest: Duration) -> Vec<Record> {
         let known = self.known.get(key).filter(|known| !known.is_stale(now, longest));
         known.map(|known| known.answer.records.clone()).unwrap_or_default()
     }
 
     /// Remembers an answer; `found` is when its records were, unless they are those of an earlier answer. A tenant with
     /// too many names loses its own ones. `longest` is how old the records of an answer may get.
-    pub fn put(&mut self, tenant: u64, key: Key, answer: Arc<Answer>, found: Option<Duration>, longest: Duration) {
-        if let Some(known) = self.known.get_mut(&key) {
+    pub fn put(&mut self, tenant: u64, key: &str, answer: Arc<Answer>, found: Option<Duration>, longest: Duration) {
+        if let Some(known) = self.known.get_mut(key) {
             known.found = found.unwrap_or(known.found);
             known.answer = answer;
             return;
@@ -74,7 +74,7 @@ impl Cache {
         }
         *self.counts.entry(tenant).or_default() += 1;
         let found = found.unwrap_or(answer.expires);
-        self.known.insert(key, Known { tenant, answer, found });
+        self.known.insert(key.into(), Known { tenant, answer, found });
     }
 
     fn forget(&mut self, is_dropped: impl Fn(&Known) -> bool) {
@@ -89,15 +89,13 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::dns::Wanted;
 
     const LONGEST: Duration = Duration::from_secs(100);
 
     fn put(cache: &mut Cache, tenant: u64, name: usize, now: u64, records: usize) {
         let record = Record::plain("192.0.2.1".parse().unwrap());
         let answer = Answer { records: vec![record; records], expires: Duration::from_secs(now + 10) };
-        let key = (name.to_string().into(), Wanted::Addresses);
-        cache.put(tenant, key, Arc::new(answer), Some(Duration::from_secs(now)), LONGEST);
+        cache.put(tenant, &name.to_string(), Arc::new(answer), Some(Duration::from_secs(now)), LONGEST);
     }
 
     #[test]
@@ -117,10 +115,7 @@ mod tests {
             put(&mut cache, name as u64, name, 0, 1);
         }
         put(&mut cache, 0, 10_000, 50, 1);
-        let has = |name: usize, now| {
-            let key = (name.to_string().into(), Wanted::Addresses);
-            !cache.stale(&key, Duration::from_secs(now), LONGEST).is_empty()
-        };
+        let has = |name: usize, now| !cache.stale(&name.to_string(), Duration::from_secs(now), LONGEST).is_empty();
         assert!((0..=10_000).all(|name| has(name, 100)) && !has(0, 101) && has(10_000, 101));
     }
 }

@@ -11,13 +11,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
 use self::cache::Cache;
 use self::message::{Kind, Reply};
 use self::query::ask;
-use self::system::Resolvers;
+use self::system::{Resolvers, Stamp};
 use crate::clock::Clock;
 
 /// Shortest time that an answer is used, so that one with no lifetime is not asked for without a pause.
@@ -98,28 +99,44 @@ impl Record {
     }
 }
 
-/// What is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Wanted {
-    /// Addresses.
-    Addresses,
-    /// Services, or else addresses.
-    Services,
+/// What the system's files say, and when they were written.
+#[derive(Debug)]
+struct System {
+    resolvers: Resolvers,
+    hosts: HashMap<Box<str>, Vec<IpAddr>>,
+    stamps: [Option<Stamp>; 2],
+}
+
+impl System {
+    fn read(options: &DnsOptions) -> Self {
+        // First, so that what is written meanwhile is read next time.
+        let stamps = stamps(options);
+        let mut resolvers = system::resolvers(&options.resolv_conf);
+        if !options.nameservers.is_empty() {
+            resolvers.servers.clone_from(&options.nameservers);
+        }
+        if let Some(search) = &options.search {
+            resolvers.search.clone_from(search);
+        }
+        Self { resolvers, hosts: system::hosts(&options.hosts_file), stamps }
+    }
+}
+
+fn stamps(options: &DnsOptions) -> [Option<Stamp>; 2] {
+    [&options.resolv_conf, &options.hosts_file].map(|path| system::stamp(path))
 }
 
 /// What a look-up brought: the records and their lifetime.
 type Found = (Vec<Record>, Duration);
-type Key = (Box<str>, Wanted);
 type Flight = (u64, Arc<OnceCell<Arc<Answer>>>);
 
 /// The resolver of the process.
 #[derive(Debug)]
 pub struct Dns {
     options: DnsOptions,
-    resolvers: Resolvers,
-    hosts: HashMap<Box<str>, Vec<IpAddr>>,
+    system: ArcSwap<System>,
     cache: Mutex<Cache>,
-    flights: Mutex<HashMap<Key, Flight>>,
+    flights: Mutex<HashMap<Box<str>, Flight>>,
 }
 
 impl Default for Dns {
@@ -132,25 +149,25 @@ impl Dns {
     /// A resolver.
     #[must_use]
     pub fn new(options: DnsOptions) -> Self {
-        let mut resolvers = system::resolvers(&options.resolv_conf);
-        if !options.nameservers.is_empty() {
-            resolvers.servers.clone_from(&options.nameservers);
-        }
-        if let Some(search) = &options.search {
-            resolvers.search.clone_from(search);
-        }
-        let hosts = system::hosts(&options.hosts_file);
-        Self { options, resolvers, hosts, cache: Mutex::default(), flights: Mutex::default() }
+        let system = ArcSwap::from_pointee(System::read(&options));
+        Self { options, system, cache: Mutex::default(), flights: Mutex::default() }
     }
 
-    /// Looks a name up for a tenant. All who ask for the same wait for the same answer.
-    pub async fn look_up(&self, clock: &Clock, tenant: u64, name: &str, wanted: Wanted) -> Arc<Answer> {
+    /// Reads the system's files again if they are others than before. Answers that are remembered stay good.
+    pub fn keep_up(&self) {
+        if self.system.load().stamps != stamps(&self.options) {
+            self.system.store(Arc::new(System::read(&self.options)));
+        }
+    }
+
+    /// Looks a name up for a tenant: its services, or else its addresses. All who ask for the same wait for the same answer.
+    pub async fn look_up(&self, clock: &Clock, tenant: u64, name: &str) -> Arc<Answer> {
         let name = name.to_ascii_lowercase();
-        if let Some(addresses) = self.hosts.get(name.trim_end_matches('.')) {
+        if let Some(addresses) = self.system.load().hosts.get(name.trim_end_matches('.')) {
             let records = addresses.iter().copied().map(Record::plain).collect();
             return Arc::new(Answer { records, expires: clock.elapsed() + FROM_FILE });
         }
-        let key: Key = (name.into(), wanted);
+        let key: Box<str> = name.into();
         if let Some(known) = lock(&self.cache).fresh(&key, clock.elapsed()) {
             return known;
         }
@@ -163,7 +180,7 @@ impl Dns {
         answer
     }
 
-    fn board(&self, tenant: u64, key: &Key) -> Option<Arc<OnceCell<Arc<Answer>>>> {
+    fn board(&self, tenant: u64, key: &str) -> Option<Arc<OnceCell<Arc<Answer>>>> {
         let mut flights = lock(&self.flights);
         if let Some((_, flight)) = flights.get(key) {
             return Some(flight.clone());
@@ -172,37 +189,39 @@ impl Dns {
             return None;
         }
         let flight = Arc::new(OnceCell::new());
-        flights.insert(key.clone(), (tenant, flight.clone()));
+        flights.insert(key.into(), (tenant, flight.clone()));
         Some(flight)
     }
 
-    async fn answer(&self, clock: &Clock, tenant: u64, key: &Key) -> Arc<Answer> {
-        let (answer, found) = match self.find(&key.0, key.1).await {
+    async fn answer(&self, clock: &Clock, tenant: u64, key: &str) -> Arc<Answer> {
+        let (answer, found) = match self.find(key).await {
             Some((records, lifetime)) => {
                 let now = clock.elapsed();
                 (Arc::new(Answer { records, expires: now + lifetime }), Some(now))
             }
             None => (self.unanswered(clock, key), None),
         };
-        lock(&self.cache).put(tenant, key.clone(), answer.clone(), found, self.longest());
+        lock(&self.cache).put(tenant, key, answer.clone(), found, self.longest());
         answer
     }
 
     /// What serves where no answer is to be had: better an old one than none.
-    fn unanswered(&self, clock: &Clock, key: &Key) -> Arc<Answer> {
+    fn unanswered(&self, clock: &Clock, key: &str) -> Arc<Answer> {
         let now = clock.elapsed();
         let records = lock(&self.cache).stale(key, now, self.longest());
         Arc::new(Answer { records, expires: now + self.error_ttl() })
     }
 
     /// `None` if nobody knows.
-    async fn find(&self, name: &str, wanted: Wanted) -> Option<Found> {
-        if self.resolvers.servers.is_empty() {
+    async fn find(&self, name: &str) -> Option<Found> {
+        let system = self.system.load_full();
+        let resolvers = &system.resolvers;
+        if resolvers.servers.is_empty() {
             return Self::ask_system(name).await;
         }
         let mut is_known = true;
-        for candidate in self.resolvers.candidates(name) {
-            match self.ask_servers(&candidate, wanted).await {
+        for candidate in resolvers.candidates(name) {
+            match self.ask_servers(resolvers, &candidate).await {
                 Some((records, lifetime)) if !records.is_empty() => return Some((records, lifetime)),
                 Some(_) => {}
                 None => is_known = false,
@@ -211,23 +230,15 @@ impl Dns {
         is_known.then(|| (Vec::new(), Duration::from_secs(self.options.not_found_ttl)))
     }
 
-    async fn ask_servers(&self, name: &str, wanted: Wanted) -> Option<Found> {
-        let (services, addresses) = tokio::join!(
-            async {
-                match wanted {
-                    Wanted::Services => self.ask(name, Kind::Srv).await,
-                    Wanted::Addresses => Some(Reply::Nothing),
-                }
-            },
-            self.addresses(name)
-        );
+    async fn ask_servers(&self, resolvers: &Resolvers, name: &str) -> Option<Found> {
+        let (services, addresses) = tokio::join!(self.ask(resolvers, name, Kind::Srv), self.addresses(resolvers, name));
         let Some(Reply::Services(services, ttl)) = services else {
             let (addresses, ttl) = addresses?;
             return Some((addresses.into_iter().map(Record::plain).collect(), lifetime(ttl)));
         };
         let (mut records, mut shortest) = (Vec::new(), ttl);
         for service in services.into_iter().take(MOST_SERVICES) {
-            let Some((addresses, ttl)) = self.addresses(&service.name).await else { continue };
+            let Some((addresses, ttl)) = self.addresses(resolvers, &service.name).await else { continue };
             shortest = shortest.min(ttl);
             records.extend(addresses.into_iter().map(|address| Record {
                 address,
@@ -240,8 +251,8 @@ impl Dns {
     }
 
     /// IPv4 addresses, or else IPv6 addresses.
-    async fn addresses(&self, name: &str) -> Option<(Vec<IpAddr>, u32)> {
-        let (four, six) = tokio::join!(self.ask(name, Kind::A), self.ask(name, Kind::Aaaa));
+    async fn addresses(&self, resolvers: &Resolvers, name: &str) -> Option<(Vec<IpAddr>, u32)> {
+        let (four, six) = tokio::join!(self.ask(resolvers, name, Kind::A), self.ask(resolvers, name, Kind::Aaaa));
         match (four, six) {
             (Some(Reply::Addresses(list, ttl)), _) | (_, Some(Reply::Addresses(list, ttl))) => Some((list, ttl)),
             (Some(_), Some(_)) => Some((Vec::new(), SHORTEST)),
@@ -249,8 +260,8 @@ impl Dns {
         }
     }
 
-    async fn ask(&self, name: &str, kind: Kind) -> Option<Reply> {
-        ask(&self.resolvers.servers, name, kind, Duration::from_millis(self.options.timeout_ms)).await
+    async fn ask(&self, resolvers: &Resolvers, name: &str, kind: Kind) -> Option<Reply> {
+        ask(&resolvers.servers, name, kind, Duration::from_millis(self.options.timeout_ms)).await
     }
 
     async fn ask_system(name: &str) -> Option<Found> {
@@ -281,4 +292,28 @@ fn lifetime(ttl: u32) -> Duration {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is in there is valid at every moment.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_servers_are_those_of_the_file_as_it_is_now() {
+        let path = std::env::temp_dir().join(format!("sluice-resolv-{}", std::process::id()));
+        let dns = Dns::new(DnsOptions { resolv_conf: path.clone(), ..DnsOptions::default() });
+        let servers = || dns.system.load().resolvers.servers.clone();
+        assert!(servers().is_empty());
+        for text in ["nameserver 192.0.2.1\n", "nameserver 192.0.2.1\nnameserver 192.0.2.22\n", ""] {
+            std::fs::write(&path, text).unwrap();
+            dns.keep_up();
+            assert_eq!(servers().len(), text.lines().count());
+        }
+        std::fs::remove_file(&path).unwrap();
+        dns.keep_up();
+        let fixed = DnsOptions { nameservers: vec![([192, 0, 2, 9], 5353).into()], ..DnsOptions::default() };
+        let dns = Dns::new(fixed.clone());
+        dns.keep_up();
+        assert_eq!(dns.system.load().resolvers.servers, fixed.nameservers);
+    }
 }

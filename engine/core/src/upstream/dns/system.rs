@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::time::SystemTime;
 
 /// Largest file that is read.
 const LARGEST: u64 = 1024 * 1024;
@@ -62,6 +63,16 @@ pub fn hosts(path: &Path) -> HashMap<Box<str>, Vec<IpAddr>> {
         local.extend([IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()]);
     }
     names
+}
+
+/// What tells one version of a file from another.
+pub type Stamp = (SystemTime, u64);
+
+/// The stamp of a file; `None` if there is none.
+#[must_use]
+pub fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
 }
 
 fn read(path: &Path) -> String {
