@@ -32,7 +32,7 @@ const LARGEST_HEAD: u32 = 64 * 1024;
 /// Size of the buffer that an exchange reads into.
 const READ_BUFFER: usize = 4 * 1024;
 
-/// A connection. It ends once nobody holds a sender and no stream is open.
+/// A connection that takes calls. It ends once nobody holds a sender and no stream is open.
 #[derive(Debug)]
 struct Shared {
     sender: SendRequest<Bytes>,
@@ -52,7 +52,9 @@ impl Shared {
     }
 
     fn is_over(&self, cx: &mut Context<'_>) -> bool {
-        self.ended.get() || matches!(self.sender.clone().poll_ready(cx), std::task::Poll::Ready(Err(_)))
+        self.ended.get()
+            || self.pulse.is_shunned()
+            || matches!(self.sender.clone().poll_ready(cx), std::task::Poll::Ready(Err(_)))
     }
 }
 

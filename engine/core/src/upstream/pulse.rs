@@ -29,6 +29,7 @@ pub struct Pulse {
     heard: Cell<u64>,
     alive: Cell<Instant>,
     doubtful: Cell<bool>,
+    shunned: Cell<bool>,
     driver: RefCell<Option<Waker>>,
     settled: Notify,
 }
@@ -42,6 +43,7 @@ impl Pulse {
             heard: Cell::new(0),
             alive: Cell::new(Instant::now()),
             doubtful: Cell::new(false),
+            shunned: Cell::new(false),
             driver: RefCell::default(),
             settled: Notify::new(),
         }
@@ -64,6 +66,12 @@ impl Pulse {
         if let Some(driver) = &*self.driver.borrow() {
             driver.wake_by_ref();
         }
+    }
+
+    /// Whether nothing new is to go there: it could not be found out whether the connection is alive.
+    #[must_use]
+    pub fn is_shunned(&self) -> bool {
+        self.shunned.get()
     }
 
     /// Whether a request may go there without further ado: the last sign of life is not too old, or there are streams
@@ -193,8 +201,11 @@ impl Watch {
         let may = count < MOST_UNHEARD || self.last.is_none_or(|last| now.duration_since(last) >= PAUSE);
         if may && self.pings.send_ping(Ping::opaque()).is_ok() {
             (self.unheard, self.last, self.state) = ((count + 1, heard), Some(now), State::Asked);
+            self.pulse.doubtful.set(true);
             self.set_timer(self.pong);
         } else {
+            // Mere silence was explained twice; a call that had no answer is another matter.
+            self.pulse.shunned.set(self.pulse.doubtful.get());
             self.calm();
         }
     }

@@ -2,9 +2,9 @@
 
 use std::future::pending;
 use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use h2::server::Builder;
@@ -12,13 +12,13 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::calls::{Server, call, grpc_response, grpc_route, grpc_service, serve, speak, status};
-use crate::support::{Gateway, snapshot};
+use crate::support::{Gateway, PATIENCE, snapshot};
 
 /// Times that only a failing test waits for.
 const LONG: u64 = 600_000;
 
 /// A gateway that asks after so much silence, and waits so long for an answer; in milliseconds.
-fn gateway(address: std::net::SocketAddr, read_timeout: u64, ping: u64, pong: u64) -> Gateway {
+fn gateway(address: SocketAddr, read_timeout: u64, ping: u64, pong: u64) -> Gateway {
     let mut service = grpc_service(address);
     (service["read_timeout"], service["retries"]) = (json!(read_timeout), json!(0));
     let configuration: Value = snapshot(1, &[service], &[grpc_route()]);
@@ -141,30 +141,48 @@ fn a_connection_that_was_idle_for_long_is_asked_first() {
     assert_eq!(server.connections.load(Ordering::SeqCst), 2);
 }
 
-#[test]
-fn a_silent_connection_that_answers_is_not_asked_over_and_over() {
+/// Answers pings and nothing else; returns how many there were.
+fn answer_pings(mut tcp: TcpStream) -> usize {
+    let mut pings = 0;
+    // Ends with an error when the gateway goes.
+    let _ = answer_them(&mut tcp, &mut pings);
+    pings
+}
+
+fn answer_them(tcp: &mut TcpStream, pings: &mut usize) -> std::io::Result<()> {
     const SETTINGS: u8 = 4;
     const PING: u8 = 6;
-    let (listener, pings) = (TcpListener::bind("127.0.0.1:0").unwrap(), Arc::new(AtomicUsize::new(0)));
-    let (address, counted) = (listener.local_addr().unwrap(), pings.clone());
+    let mut head = [0; 9];
+    tcp.read_exact(&mut [0; 24])?;
+    tcp.write_all(&[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0])?;
+    loop {
+        tcp.read_exact(&mut head)?;
+        let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+        tcp.read_exact(&mut payload)?;
+        let acknowledges = head[4] & 1 != 0;
+        if !acknowledges && matches!(head[3], SETTINGS | PING) {
+            *pings += usize::from(head[3] == PING);
+            let back = if head[3] == PING { payload } else { Vec::new() };
+            let length = u8::try_from(back.len()).unwrap();
+            tcp.write_all(&[&[0, 0, length, head[3], 1, 0, 0, 0, 0][..], &back].concat())?;
+        }
+    }
+}
+
+#[test]
+fn a_silent_connection_is_not_asked_over_and_over_and_takes_no_calls_after_one_that_it_left() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, told) = mpsc::channel();
     std::thread::spawn(move || {
-        let (mut tcp, _) = listener.accept().unwrap();
-        tcp.read_exact(&mut [0; 24]).unwrap();
-        tcp.write_all(&[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0]).unwrap();
-        let mut head = [0; 9];
-        while tcp.read_exact(&mut head).is_ok() {
-            let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
-            tcp.read_exact(&mut payload).unwrap();
-            let acknowledges = head[4] & 1 != 0;
-            if !acknowledges && matches!(head[3], SETTINGS | PING) {
-                let back = if head[3] == PING { payload } else { Vec::new() };
-                counted.fetch_add(usize::from(head[3] == PING), Ordering::SeqCst);
-                let length = u8::try_from(back.len()).unwrap();
-                tcp.write_all(&[&[0, 0, length, head[3], 1, 0, 0, 0, 0][..], &back].concat()).unwrap();
-            }
+        for tcp in listener.incoming() {
+            let (tell, tcp) = (tell.clone(), tcp.unwrap());
+            std::thread::spawn(move || tell.send(answer_pings(tcp)));
         }
     });
     let gateway = gateway(address, 800, 20, LONG);
     assert_eq!(ends(&gateway, &["/", "/"], || {}), ["4", "4"]);
-    assert!(matches!(pings.load(Ordering::SeqCst), 1..=2), "{pings:?}");
+    drop(gateway);
+    let pings: Vec<usize> = (0..2).map(|_| told.recv_timeout(PATIENCE).unwrap()).collect();
+    assert!(pings.iter().all(|count| (1..=2).contains(count)), "{pings:?}");
 }
