@@ -45,6 +45,14 @@ def _as_loopback(value: object) -> object:
     return value
 
 
+def _as_ipv4(value: object) -> object:
+    return str(ipaddress.IPv4Address(value)) if isinstance(value, str) else value
+
+
+def _as_ipv6(value: object) -> object:
+    return str(ipaddress.IPv6Address(value)) if isinstance(value, str) else value
+
+
 def _as_base64(value: object) -> object:
     if isinstance(value, str):
         try:
@@ -88,11 +96,58 @@ class Options(Strict):
     router_flavor: Literal["traditional_compatible", "expressions"] | None = None
     trusted_ips: list[str] | None = None
     real_ip_header: str | None = None
+    real_ip_recursive: bool | None = None
     headers: list[str] | None = None
 
     def named(self) -> Document:
         """The settings that the case names, as the snapshot spells them."""
         return self.model_dump(include=self.model_fields_set)
+
+
+class Service(Strict):
+    """The data of an SRV record. A port may be a placeholder's."""
+
+    priority: int = Field(default=1, ge=0, le=65535)
+    weight: int = Field(default=1, ge=0, le=65535)
+    port: int | Text
+    name: Text
+
+
+class NameRecord(Strict):
+    """One thing that the name server says of a name."""
+
+    a: Annotated[str, BeforeValidator(_as_ipv4)] | None = None
+    aaaa: Annotated[str, BeforeValidator(_as_ipv6)] | None = None
+    cname: Text | None = None
+    srv: Service | None = None
+    ttl: int = Field(default=60, ge=0, le=604_800)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if len(self.model_fields_set & {"a", "aaaa", "cname", "srv"}) != 1:
+            raise ValueError("a record is one of a, aaaa, cname and srv")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Which of them it is."""
+        return next(iter(self.model_fields_set - {"ttl"}))
+
+
+Said = list[NameRecord] | Literal["fails", "silent"]
+
+
+class Proxied(Strict):
+    """What a balancer says before the client's own bytes."""
+
+    version: Literal[1, 2] = 1
+    client: Text | None = None
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.client is not None:
+            ipaddress.ip_address(self.client)
+        return self
 
 
 class Send(Strict):
@@ -101,7 +156,8 @@ class Send(Strict):
     method: Text = "GET"
     scheme: Literal["http", "https"] = "http"
     sni: Text | None = None
-    listener: Literal["http", "stream"] = "http"
+    listener: Literal["http", "stream", "proxied"] = "http"
+    proxied: Proxied | None = None
     version: Annotated[Literal["1.0", "1.1", "2"], BeforeValidator(as_text)] = "1.1"
     host: Text | None = "example.test"
     path: Text = "/"
@@ -121,6 +177,8 @@ class Send(Strict):
         bodies = {"body", "body_base64", "json_body", "form", "multipart", "chunks"} & self.model_fields_set
         if len(bodies) > 1:
             raise ValueError("only one of body, body_base64, json, form, multipart and chunks may be given")
+        if self.proxied is not None and self.listener != "proxied":
+            raise ValueError("proxied needs listener: proxied")
         if self.sni is not None and self.scheme != "https":
             raise ValueError("sni needs scheme: https")
         if self.trailers and self.chunks is None:
@@ -179,6 +237,7 @@ class SendStep(Strict):
     expect: Expectation = Expectation()
     repeat: int | None = Field(default=None, ge=1, le=10_000)
     parallel: int | None = Field(default=None, ge=1, le=1_000)
+    eventually: bool = False
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -234,10 +293,21 @@ class BackendStep(Strict):
         )
 
 
+class NamesStep(Strict):
+    """Change what the name server says; null takes a name away."""
+
+    dns: dict[str, Said | None]
+
+    def __str__(self) -> str:
+        return f"names {', '.join(self.dns)}"
+
+
 class HealthStep(Strict):
     """Compare what the gateway says about the targets of its upstreams."""
 
     health: dict[str, dict[str, str]]
+    tenant: str = ""
+    eventually: bool = False
 
     def __str__(self) -> str:
         return "health"
@@ -264,6 +334,7 @@ class ConfigureStep(Strict):
     """Apply another full configuration."""
 
     configure: Document
+    tenant: str = ""
     expect: Literal["accepted", "rejected"] = "accepted"
     errors: list[ErrorExpectation] = []
 
@@ -277,7 +348,7 @@ class ConfigureStep(Strict):
         return "configure"
 
 
-_STEPS: Final = ("send", "advance_seconds", "configure", "backend", "health", "set_health")
+_STEPS: Final = ("send", "advance_seconds", "configure", "backend", "dns", "health", "set_health")
 
 
 def _kind_of_step(value: object) -> str | None:
@@ -292,12 +363,13 @@ Step = Annotated[
     | Annotated[AdvanceStep, Tag("advance_seconds")]
     | Annotated[ConfigureStep, Tag("configure")]
     | Annotated[BackendStep, Tag("backend")]
+    | Annotated[NamesStep, Tag("dns")]
     | Annotated[HealthStep, Tag("health")]
     | Annotated[SetHealthStep, Tag("set_health")],
     Discriminator(
         _kind_of_step,
         custom_error_type="step_kind",
-        custom_error_message="a step has exactly one of send, advance_seconds, configure, backend, health and set_health",
+        custom_error_message=f"a step has exactly one of {', '.join(_STEPS[:-1])} and {_STEPS[-1]}",
     ),
 ]
 
@@ -309,6 +381,13 @@ class Certificate(Strict):
     key: Literal["ecdsa", "rsa"] = "ecdsa"
 
 
+class Tenant(Strict):
+    """A tenant beside the one that answers for every other host."""
+
+    hosts: list[Text] = Field(min_length=1)
+    config: Document
+
+
 class Case(Strict):
     """One case, complete: whatever its file lends it is filled in."""
 
@@ -318,7 +397,9 @@ class Case(Strict):
     requires: list[Text] = []
     options: Options = Options()
     certificates: dict[str, Certificate] = {}
+    dns: dict[str, Said | None] | None = None
     config: Document = {}
+    tenants: dict[str, Tenant] = {}
     steps: list[Step] = Field(min_length=1)
 
 
@@ -331,7 +412,9 @@ class Lent(Strict):
     requires: list[Text] = []
     options: Options = Options()
     certificates: dict[str, Certificate] = {}
+    dns: dict[str, Said | None] | None = None
     config: Document = {}
+    tenants: dict[str, Tenant] = {}
     cases: list[Document] = Field(min_length=1)
 
 

@@ -91,8 +91,8 @@ def common_name(stream: asyncio.StreamWriter) -> str | None:
     return str(attributes[0].value) if attributes else None
 
 
-def server_context(identity: Identity) -> ssl.SSLContext:
-    """A server side that speaks HTTP/1.1 with this identity and takes certificates of clients that offer one."""
+def server_context(identity: Identity, protocol: str = "http/1.1") -> ssl.SSLContext:
+    """A server side that speaks a protocol with this identity and takes certificates of clients that offer one."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory() as place:  # the ssl module reads certificates from files only
         certificate, key = Path(place, "certificate.pem"), Path(place, "key.pem")
@@ -101,7 +101,7 @@ def server_context(identity: Identity) -> ssl.SSLContext:
         context.load_cert_chain(certificate, key)
     context.load_verify_locations(cadata=identity.authority)
     context.verify_mode = ssl.CERT_OPTIONAL
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols([protocol])
     return context
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import ipaddress
 import json
 import re
 import urllib.parse
@@ -15,9 +16,10 @@ from tests.conformance.certificates import common_name, trusting_context
 from tests.conformance.wire import Body, EarlyEnd, Headers, MessageReader, WireError, has_token, raw, text
 
 if TYPE_CHECKING:
-    from tests.conformance.case import Many, Send
+    from tests.conformance.case import Many, Proxied, Send
 
 USER_AGENT: Final = "sluice-conformance"
+_PROXY_SIGNATURE: Final = b"\r\n\r\n\0\r\nQUIT\n"
 _BOUNDARY: Final = "sluice-conformance-boundary"
 _STATUS_LINE: Final = re.compile(rb"HTTP/(1\.[01]) ([1-9][0-9]{2}) ?([^\r\n]*)")
 
@@ -47,6 +49,21 @@ class Target:
     host: str
     port: int
     tls: bool
+    before: bytes = b""
+    """What goes onto the connection first, before TLS."""
+
+
+def proxy_header(proxied: Proxied) -> bytes:
+    """What a balancer says of a client (the PROXY protocol), or that it speaks for nobody."""
+    client = ipaddress.ip_address(proxied.client) if proxied.client is not None else None
+    here = ipaddress.ip_address("::1" if client is not None and client.version == 6 else "127.0.0.1")
+    if proxied.version == 1:
+        return b"PROXY UNKNOWN\r\n" if client is None else f"PROXY TCP{client.version} {client} {here} 1 2\r\n".encode()
+    if client is None:
+        return _PROXY_SIGNATURE + b"\x20\0\0\0"
+    addresses = client.packed + here.packed + b"\0\1\0\2"
+    family = b"\x11" if client.version == 4 else b"\x21"
+    return _PROXY_SIGNATURE + b"\x21" + family + len(addresses).to_bytes(2, "big") + addresses
 
 
 def many(value: Many) -> list[str]:
@@ -217,15 +234,12 @@ async def open_stream(
     Raises: NoResponseError: the connection or its TLS handshake failed.
     """
     try:
-        if not target.tls:
-            return await asyncio.open_connection(target.host, target.port, local_addr=(source, 0))
-        return await asyncio.open_connection(
-            target.host,
-            target.port,
-            local_addr=(source, 0),
-            ssl=trusting_context(protocols),
-            server_hostname=sni or "",  # an empty name sends no SNI extension
-        )
+        reader, writer = await asyncio.open_connection(target.host, target.port, local_addr=(source, 0))
+        writer.write(target.before)
+        if target.tls:
+            # An empty name sends no SNI extension.
+            await writer.start_tls(trusting_context(protocols), server_hostname=sni or "")
     except OSError as error:
         message = f"cannot connect: {error}"
         raise NoResponseError(message) from None
+    return reader, writer

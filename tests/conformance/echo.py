@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 HOST: Final = "127.0.0.1"
 _REQUEST_LINE: Final = re.compile(rb"([^ ]+) ([^ ]+) HTTP/(1\.[01])")
 _SET: Final = "x-echo-set-"
+# The backends with TLS, and what they speak within it.
+_TLS: Final = {"$upstream_tls": "http/1.1", "$upstream_grpcs": "h2"}
+# Who the gateway says it is when it probes a target; that is no traffic of the case.
+_PROBES: Final = "sluice/healthcheck"
 _LONGEST_DELAY_MS: Final = 60_000
 
 
@@ -80,7 +84,8 @@ async def _receive(
         record.add(Received(backend, "", "", "", headers, problem=f"request line {line!r}"))
         return None
     request = Received(backend, text(match[1]), text(match[2]), text(match[3]), headers)
-    record.add(request)
+    if values_of(headers, "user-agent") != [_PROBES]:
+        record.add(request)
     if has_token(headers, "expect", "100-continue"):
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     try:
@@ -169,7 +174,7 @@ class Backends:
     @property
     def authority(self) -> str:
         """PEM text of the authority behind the TLS backend; empty when the case has none."""
-        return authority().certificate if "$upstream_tls" in self._names else ""
+        return authority().certificate if _TLS.keys() & self._names else ""
 
     def name_of(self, url: str) -> str:
         """The placeholder name of a base URL, or the URL itself when it is none of ours."""
@@ -193,7 +198,8 @@ class Backends:
             server.close()
         for conversation in self._conversations:
             conversation.cancel()
-        await asyncio.gather(*self._conversations)
+        # One that was cancelled before its first step could not take that in itself.
+        await asyncio.gather(*self._conversations, return_exceptions=True)
         for server in self._servers.values():
             await server.wait_closed()
         for listener in self._kept.values():
@@ -216,7 +222,7 @@ class Backends:
     async def _listen(self, name: str, listener: socket.socket) -> None:
         async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
-                if name == "$upstream_grpc":
+                if name in {"$upstream_grpc", "$upstream_grpcs"}:
                     answers = self._behaviours[name].does == "answers"
                     await grpc.serve_grpc(name, self.record, reader, writer, answers=answers)
                 else:
@@ -232,7 +238,8 @@ class Backends:
             self._conversations.add(conversation)
             conversation.add_done_callback(self._conversations.discard)
 
-        tls = server_context(backend_identity()) if name == "$upstream_tls" else None
+        protocol = _TLS.get(name)
+        tls = server_context(backend_identity(), protocol) if protocol is not None else None
         self._servers[name] = await asyncio.start_server(accept, sock=listener, ssl=tls, backlog=1024)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import hashlib
 import json
 import uuid
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from pydantic import ValidationError
 
@@ -19,35 +21,56 @@ from tests.conformance.client import Target
 from tests.conformance.judge import ReportedError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
     from gateway_runtime.engine import Engine
     from tests.conformance.case import Document
 
 _HOST: Final = "127.0.0.1"
-_CREDENTIAL_KEY: Final = bytes(range(32))
-_LISTENERS: Final = (("http", False), ("http", True), ("stream", False), ("stream", True))
-_ORGANIZATION: Final = str(uuid.UUID(int=1))
-_CONTROL_PLANE: Final = str(uuid.UUID(int=2))
+_NAMESERVER_MS: Final = 500
+_LISTENERS: Final = tuple((listener, tls) for listener in ("http", "stream", "proxied") for tls in (False, True))
+_ORGANIZATION: Final = uuid.UUID(int=1)
+_CONTROL_PLANE: Final = uuid.UUID(int=2)
 # The backends are on loopback, which a gateway refuses to call unless it is told otherwise.
 _LIMITS: Final = Limits(allow_upstream=("127.0.0.0/8", "::1/128"))
 
 
+@dataclass(slots=True)
+class _Tenant:
+    """A control plane of the engine, in an organization of its own, under keys of its own."""
+
+    organization_id: str
+    control_plane_id: str
+    credential_key: bytes
+    version: int = 0
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The tenant of a name; "" for the one of all other hosts."""
+        if not name:
+            return cls(str(_ORGANIZATION), str(_CONTROL_PLANE), bytes(range(32)))
+        organization, control_plane = (str(uuid.uuid5(space, name)) for space in (_ORGANIZATION, _CONTROL_PLANE))
+        return cls(organization, control_plane, hashlib.sha256(name.encode()).digest())
+
+
 class EngineGateway:
-    """One engine with one control plane that answers for every host."""
+    """One engine with a control plane that answers for every host, and others for some hosts."""
 
     def __init__(self, engine: Engine, addresses: list[str]) -> None:
         self._engine = engine
         self._ports = [int(address.rpartition(":")[2]) for address in addresses]
-        self._version = 0
+        self._tenants: dict[str, _Tenant] = {}
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def launch(cls) -> AsyncGenerator[EngineGateway, None]:
-        """Start an engine for one case and stop it afterwards, without waiting for what is still under way."""
+    async def launch(cls, nameserver: str | None) -> AsyncGenerator[EngineGateway, None]:
+        """Start an engine for one case and stop it afterwards, without waiting for what is still under way.
+
+        `nameserver` (`host:port`) takes the place of the system's.
+        """
         from gateway_runtime.engine import Engine  # reading and checking cases needs no compiled engine
 
-        engine = Engine(_options())
+        engine = Engine(_options(nameserver))
         addresses = engine.start()
         try:
             yield cls(engine, addresses)
@@ -55,12 +78,14 @@ class EngineGateway:
             await asyncio.to_thread(engine.stop, 0.0)
 
     def target(self, scheme: str, listener: str) -> Target:
-        """Where `http` or `https` requests to a listener for `http` or for a `stream` go."""
+        """Where `http` or `https` requests to a listener for `http`, for a `stream` or for `proxied` clients go."""
         tls = scheme == "https"
         return Target(_HOST, self._ports[_LISTENERS.index((listener, tls))], tls)
 
-    async def configure(self, config: Document, options: Document) -> list[ReportedError]:
-        """Validate and complete a declarative configuration and apply it; the errors, empty when accepted.
+    async def configure(
+        self, config: Document, options: Document, tenant: str = "", hosts: Sequence[str] = (ANY_HOST,)
+    ) -> list[ReportedError]:
+        """Validate and complete a declarative configuration and apply it for a tenant; the errors, empty when accepted.
 
         Raises: CaseError: an option has a value that no gateway accepts.
         """
@@ -72,18 +97,19 @@ class EngineGateway:
         loaded = load(config)
         if loaded.errors:
             return [ReportedError(error.entity, error.field or None, error.message) for error in loaded.errors]
+        known = self._tenants.setdefault(tenant, _Tenant.named(tenant))
         snapshot = Snapshot(
-            organization_id=_ORGANIZATION,
-            control_plane_id=_CONTROL_PLANE,
-            version=self._version + 1,
-            hosts=(ANY_HOST,),
-            settings=settings.model_copy(update={"credential_key": base64.b64encode(_CREDENTIAL_KEY).decode()}),
+            organization_id=known.organization_id,
+            control_plane_id=known.control_plane_id,
+            version=known.version + 1,
+            hosts=tuple(hosts),
+            settings=settings.model_copy(update={"credential_key": base64.b64encode(known.credential_key).decode()}),
             limits=_LIMITS,
-            entities=loaded.for_gateways(_CREDENTIAL_KEY),
+            entities=loaded.for_gateways(known.credential_key),
         )
         report: dict[str, Any] = json.loads(await asyncio.to_thread(self._engine.apply, snapshot.to_bytes()))
         if report["accepted"]:
-            self._version = snapshot.version
+            known.version = snapshot.version
             return []
         errors = [
             ReportedError(error.get("entity") or "", error.get("field") or None, error["message"])
@@ -91,17 +117,17 @@ class EngineGateway:
         ]
         return errors or [ReportedError("", None, "refused without a reason")]
 
-    async def health(self) -> dict[str, dict[str, str]]:
-        """Per upstream and target, by name and address, what the gateway says of its health."""
+    async def health(self, tenant: str = "") -> dict[str, dict[str, str]]:
+        """Per upstream and target of a tenant, by name and address, what the gateway says of its health."""
         told: dict[str, Any] = json.loads(self._engine.health())
         return {
             upstream["name"]: {target["target"]: target["health"] for target in upstream["targets"].values()}
-            for upstream in told.get(_CONTROL_PLANE, {}).values()
+            for upstream in told.get(_Tenant.named(tenant).control_plane_id, {}).values()
         }
 
     async def set_health(self, upstream: str, target: str, *, healthy: bool) -> bool:
         """Overrule the health of a target; whether there is one."""
-        order = {"control_plane_id": _CONTROL_PLANE, "upstream": upstream, "target": target, "healthy": healthy}
+        order = {"control_plane_id": str(_CONTROL_PLANE), "upstream": upstream, "target": target, "healthy": healthy}
         return self._engine.set_target_health(json.dumps(order).encode())
 
     async def advance(self, seconds: float) -> None:
@@ -109,13 +135,21 @@ class EngineGateway:
         self._engine.advance_clock(seconds)
 
 
-def _options() -> bytes:
+def _options(nameserver: str | None) -> bytes:
     identity = backend_identity()
-    options = {
-        "listeners": [{"address": f"{_HOST}:0", "tls": tls, "protocol": kind} for kind, tls in _LISTENERS],
+    options: dict[str, Any] = {
+        "listeners": [_listener(kind, tls=tls) for kind, tls in _LISTENERS],
         "threads": 1,
         # Given, because making one anew for each engine would cost more than a whole case.
         "default_certificate": {"cert": identity.certificate, "key": identity.key},
         "version": "0.1.0",
     }
+    if nameserver is not None:
+        options["dns"] = {"nameservers": [nameserver], "search": [], "timeout_ms": _NAMESERVER_MS}
     return json.dumps(options).encode()
+
+
+def _listener(kind: str, *, tls: bool) -> dict[str, object]:
+    if kind == "proxied":
+        return {"address": f"{_HOST}:0", "tls": tls, "proxy_protocol": True, "public_port": 443 if tls else 80}
+    return {"address": f"{_HOST}:0", "tls": tls, "protocol": kind}

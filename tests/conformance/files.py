@@ -111,7 +111,11 @@ def _cases(shown: str, whole: object) -> Iterator[CaseSource]:
         yield from _rows(shown, 1, document)
         return
     lent = parse_lent(document)
-    inherited = {key: document[key] for key in ("config", "options", "source", "certificates") if key in document}
+    inherited = {
+        key: document[key]
+        for key in ("config", "dns", "tenants", "options", "source", "certificates")
+        if key in document
+    }
     for number, own in enumerate(lent.cases, start=1):
         merged = inherited | own
         for tags in ("features", "requires"):

@@ -1,4 +1,4 @@
-"""A backend that speaks gRPC over HTTP/2 without TLS: what comes as messages goes back as messages."""
+"""A backend that speaks gRPC over HTTP/2, with TLS or without: what comes as messages goes back as messages."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import h2.connection
 import h2.events
 import h2.exceptions
 
+from tests.conformance.certificates import common_name
 from tests.conformance.received import Received
 from tests.conformance.wire import Headers, text, values_of
 
@@ -37,6 +38,8 @@ async def serve_grpc(
                 return
             for event in connection.receive_data(data):
                 request = _take(event, requests, backend, record)
+                if isinstance(event, h2.events.RequestReceived):
+                    requests[event.stream_id or 0].certificate = common_name(writer)
                 if isinstance(event, h2.events.DataReceived):
                     connection.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id or 0)
                 if isinstance(event, h2.events.StreamEnded) and request is not None and answers:

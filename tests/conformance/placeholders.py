@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 # Everything that looks like one is taken, so that a misspelt name is an error and not literal text.
 _WORD: Final = re.compile(r"\$upstream[A-Za-z0-9_]*")
 _PEM: Final = re.compile(r"\$(cert|key)\(([a-z][a-z0-9-]*)\)")
-_SCHEMES: Final = {"$upstream_tls": "https", "$upstream_grpc": "grpc"}
+_SCHEMES: Final = {"$upstream_tls": "https", "$upstream_grpc": "grpc", "$upstream_grpcs": "grpcs"}
 _KNOWN: Final = re.compile(
     r"""\$upstream(?:
         (?P<ca>_tls_ca)
-      | (?P<name>[2-9]|_tls|_down|_silent|_grpc)?(?:_(?P<part>host|port)(?P<number>[2-9])?)?
+      | (?P<name>[2-9]|_tls|_down|_silent|_grpcs|_grpc)?(?:_(?P<part>host|port)(?P<number>[2-9])?)?
     )""",
     re.VERBOSE,
 )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+from schema.snapshot import ANY_HOST
 from tests.conformance import http2
 from tests.conformance.case import (
     AdvanceStep,
@@ -17,13 +19,14 @@ from tests.conformance.case import (
     ConfigureStep,
     Document,
     HealthStep,
+    NamesStep,
     SendStep,
     SetHealthStep,
     Step,
     parse_case,
 )
 from tests.conformance.certificates import case_identity
-from tests.conformance.client import Connection, NoResponseError, Response, Target
+from tests.conformance.client import Connection, NoResponseError, Response, Target, proxy_header
 from tests.conformance.echo import Backends, Behaviour
 from tests.conformance.judge import (
     Difference,
@@ -36,11 +39,11 @@ from tests.conformance.judge import (
     judge_shares,
     judge_upstream,
 )
+from tests.conformance.names import Names
 from tests.conformance.placeholders import backends_in, substitute, url_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import Sequence
 
     from tests.conformance.case import Expectation, Send
     from tests.conformance.files import CaseSource
@@ -49,6 +52,9 @@ if TYPE_CHECKING:
 ANSWER_SECONDS: Final = 30.0
 # How long an expected request may take to reach a backend after the answer came; only failures wait this long.
 _SETTLE_SECONDS: Final = 2.0
+# How long a step may take to hold that is to do so eventually, and how often it is tried.
+_EVENTUALLY_SECONDS: Final = 10.0
+_PAUSE_SECONDS: Final = 0.05
 # A step that is repeated a thousand times can fail a thousand times in the same way.
 _MOST_SHOWN: Final = 5
 
@@ -57,15 +63,17 @@ class Gateway(Protocol):
     """What a case is played against."""
 
     def target(self, scheme: str, listener: str) -> Target:
-        """Where `http` or `https` requests to a listener for `http` or for a `stream` go."""
+        """Where `http` or `https` requests to a listener for `http`, for a `stream` or for `proxied` clients go."""
         ...
 
-    async def configure(self, config: Document, options: Document) -> list[ReportedError]:
-        """Apply a full configuration; the errors for which it was refused, empty when accepted."""
+    async def configure(
+        self, config: Document, options: Document, tenant: str = "", hosts: Sequence[str] = (ANY_HOST,)
+    ) -> list[ReportedError]:
+        """Apply a full configuration of a tenant; the errors for which it was refused, empty when accepted."""
         ...
 
-    async def health(self) -> dict[str, dict[str, str]]:
-        """Per upstream and target, by name and address, what the gateway says of its health."""
+    async def health(self, tenant: str = "") -> dict[str, dict[str, str]]:
+        """Per upstream and target of a tenant, by name and address, what the gateway says of its health."""
         ...
 
     async def set_health(self, upstream: str, target: str, *, healthy: bool) -> bool:
@@ -97,7 +105,11 @@ class Outcome:
     seconds: float = 0.0
 
 
-async def play(source: CaseSource, launch: Callable[[], AbstractAsyncContextManager[Gateway]]) -> Outcome:
+Launch = Callable[[str | None], AbstractAsyncContextManager[Gateway]]
+"""Starts a gateway that asks this name server, or the system's."""
+
+
+async def play(source: CaseSource, launch: Launch) -> Outcome:
     """Play one case on a gateway from `launch`; never raises for anything that the case or the gateway does."""
     started = time.monotonic()
     if source.case is None:
@@ -112,7 +124,7 @@ async def play(source: CaseSource, launch: Callable[[], AbstractAsyncContextMana
     return Outcome(source, "failed" if failures else "passed", failures, seconds=time.monotonic() - started)
 
 
-async def _play(document: Document, launch: Callable[[], AbstractAsyncContextManager[Gateway]]) -> list[Failure]:
+async def _play(document: Document, launch: Launch) -> list[Failure]:
     async with AsyncExitStack() as stack:
         backends = await stack.enter_async_context(Backends(backends_in(document)))
         certificates = {
@@ -120,12 +132,15 @@ async def _play(document: Document, launch: Callable[[], AbstractAsyncContextMan
             for name, wanted in parse_case(document).certificates.items()
         }
         case = parse_case(substitute(document, backends.addresses, backends.authority, certificates))
-        gateway = await stack.enter_async_context(launch())
-        errors = await gateway.configure(case.config, case.options.named())
-        if errors:
-            got = "; ".join(map(str, errors))
-            return [Failure(0, "config", Difference("configure", "accepted", f"rejected: {got}"))]
-        player = _Player(case, gateway, backends)
+        names = None if case.dns is None else await stack.enter_async_context(Names.serve(case.dns))
+        gateway = await stack.enter_async_context(launch(names and names.address))
+        player = _Player(case, gateway, backends, names)
+        for tenant in ([""] if case.says("config") or not case.tenants else []) + list(case.tenants):
+            errors = await player.configure(tenant, case.tenants[tenant].config if tenant else case.config)
+            if errors:
+                got = "; ".join(map(str, errors))
+                doing = f"config of {tenant}" if tenant else "config"
+                return [Failure(0, doing, Difference("configure", "accepted", f"rejected: {got}"))]
         for number, step in enumerate(case.steps, start=1):
             differences = await player.step(step)
             if differences:
@@ -134,30 +149,63 @@ async def _play(document: Document, launch: Callable[[], AbstractAsyncContextMan
     return []
 
 
+def step_waits(step: Step) -> bool:
+    """Whether a step is tried until it holds."""
+    return isinstance(step, SendStep | HealthStep) and step.eventually
+
+
 class _Player:
-    def __init__(self, case: Case, gateway: Gateway, backends: Backends) -> None:
+    def __init__(self, case: Case, gateway: Gateway, backends: Backends, names: Names | None) -> None:
+        self._hosts = {name: tenant.hosts for name, tenant in case.tenants.items()} | {"": [ANY_HOST]}
+        self._dns = names
         self._options = case.options.named()
         self._gateway = gateway
         self._backends = backends
         self._names = {url_of(name, address): name for name, address in backends.addresses.items()}
 
+    async def configure(self, tenant: str, config: Document) -> list[ReportedError]:
+        """Apply a full configuration of a tenant."""
+        if tenant not in self._hosts:
+            message = f"no such tenant: {tenant}"
+            raise CaseError(message)
+        return await self._gateway.configure(config, self._options, tenant, self._hosts[tenant])
+
     async def step(self, step: Step) -> list[Difference]:
-        if isinstance(step, AdvanceStep):
-            await self._gateway.advance(step.advance_seconds)
-            return []
+        """Take a step, or one that is to hold `eventually` until it does."""
+        deadline = time.monotonic() + (_EVENTUALLY_SECONDS if step_waits(step) else 0.0)
+        while True:
+            differences = await self._step(step)
+            if not differences or time.monotonic() >= deadline:
+                return differences
+            await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _step(self, step: Step) -> list[Difference]:
+        if isinstance(step, SendStep):
+            return await self._send(step)
         if isinstance(step, ConfigureStep):
             return await self._configure(step)
-        if isinstance(step, BackendStep):
+        if isinstance(step, HealthStep):
+            return judge_health(step.health, await self._gateway.health(step.tenant))
+        if isinstance(step, SetHealthStep):
+            return await self._set_health(step)
+        await self._set_scene(step)
+        return []
+
+    async def _set_scene(self, step: AdvanceStep | BackendStep | NamesStep) -> None:
+        if isinstance(step, AdvanceStep):
+            await self._gateway.advance(step.advance_seconds)
+        elif isinstance(step, BackendStep):
             name = self._names.get(step.backend)
             if name is None:
                 message = f"no such backend: {step.backend}"
                 raise CaseError(message)
             await self._backends.behave(name, Behaviour(step.does, step.status, step.delay_ms))
-            return []
-        if isinstance(step, HealthStep):
-            return judge_health(step.health, await self._gateway.health())
-        if isinstance(step, SetHealthStep):
-            return await self._set_health(step)
+        elif self._dns is None:
+            raise CaseError("the case has no name server: it needs dns")
+        else:
+            self._dns.say(step.dns)
+
+    async def _send(self, step: SendStep) -> list[Difference]:
         start = len(self._backends.record.requests)
         if step.parallel is not None:
             differences = await self._at_once(step, step.parallel)
@@ -175,7 +223,7 @@ class _Player:
         ]
 
     async def _configure(self, step: ConfigureStep) -> list[Difference]:
-        errors = await self._gateway.configure(step.configure, self._options)
+        errors = await self.configure(step.tenant, step.configure)
         if step.expect == "accepted":
             got = "; ".join(map(str, errors))
             return [Difference("configure", "accepted", f"rejected: {got}")] if errors else []
@@ -214,6 +262,8 @@ class _Player:
     ) -> tuple[Response | str, Connection | None]:
         """An answer, or why there is none, and the connection that may carry the next request."""
         target = self._gateway.target(send.scheme, send.listener)
+        if send.proxied is not None:
+            target = replace(target, before=proxy_header(send.proxied))
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 if send.version == "2":

@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Final
 from tests.conformance.engines import EngineGateway
 from tests.conformance.files import CaseSource, load_tree
 from tests.conformance.judge import Difference
-from tests.conformance.play import Failure, Gateway, Outcome, play
+from tests.conformance.play import Failure, Launch, Outcome, play
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import Iterable, Mapping
 
 DEFAULT_CASES: Final = Path(__file__).parent / "cases"
 ABILITIES: Final = frozenset({"grpc", "http2", "tls"})
@@ -99,7 +98,7 @@ def verdict_before(source: CaseSource, settings: Settings) -> Outcome | None:
 async def play_all(
     cases: list[CaseSource],
     settings: Settings,
-    launch: Callable[[], AbstractAsyncContextManager[Gateway]] = EngineGateway.launch,
+    launch: Launch = EngineGateway.launch,
 ) -> list[Outcome]:
     """Play cases, at most `settings.parallel` at once; outcomes in the order of the cases."""
     places = asyncio.Semaphore(settings.parallel)

@@ -22,13 +22,10 @@ from tests.conformance.judge import ReportedError
 from tests.conformance.run import Settings, main, play_all
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import AsyncGenerator, Sequence
     from pathlib import Path
 
-    from tests.conformance.play import Gateway, Outcome
-
-    Launch = Callable[[], AbstractAsyncContextManager[Gateway]]
+    from tests.conformance.play import Launch, Outcome
 
 pytestmark = pytest.mark.conformance
 
@@ -41,7 +38,7 @@ class Passage:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def launch(cls) -> AsyncGenerator[Passage, None]:
+    async def launch(cls, _nameserver: str | None) -> AsyncGenerator[Passage, None]:
         async with Backends({"$upstream", "$upstream_tls"}) as backends:
             yield cls(backends)
 
@@ -49,10 +46,12 @@ class Passage:
         host, port = self._backends.addresses["$upstream_tls" if scheme == "https" else "$upstream"]
         return Target(host, port, scheme == "https")
 
-    async def configure(self, config: Document, options: Document) -> list[ReportedError]:
+    async def configure(
+        self, config: Document, options: Document, tenant: str = "", hosts: Sequence[str] = ()
+    ) -> list[ReportedError]:
         return [ReportedError("plugin", "config.bad[0]", "unknown field")] if "bad" in config else []
 
-    async def health(self) -> dict[str, dict[str, str]]:
+    async def health(self, tenant: str = "") -> dict[str, dict[str, str]]:
         return {}
 
     async def set_health(self, upstream: str, target: str, *, healthy: bool) -> bool:
@@ -70,7 +69,7 @@ class Http2Passage(Passage):
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def launch(cls) -> AsyncGenerator[Http2Passage, None]:
+    async def launch(cls, _nameserver: str | None) -> AsyncGenerator[Http2Passage, None]:
         tls = server_context(backend_identity())
         tls.set_alpn_protocols(["h2"])
         async with (

@@ -46,12 +46,12 @@ def test_an_unknown_key_is_an_error(document: dict[str, object], place: str) -> 
 @pytest.mark.parametrize(
     ("step", "reason"),
     [
-        ({}, "exactly one of send, advance_seconds, configure, backend, health and set_health"),
+        ({}, "exactly one of send, advance_seconds, configure, backend, dns, health and set_health"),
         (
             {"send": {}, "advance_seconds": 1},
-            "exactly one of send, advance_seconds, configure, backend, health and set_health",
+            "exactly one of send, advance_seconds, configure, backend, dns, health and set_health",
         ),
-        ({"wait": 1}, "exactly one of send, advance_seconds, configure, backend, health and set_health"),
+        ({"wait": 1}, "exactly one of send, advance_seconds, configure, backend, dns, health and set_health"),
         ({"send": {}, "repeat": 2, "parallel": 2}, "exclude each other"),
         ({"send": {}, "repeat": 0}, "greater than or equal to 1"),
         ({"send": {}, "expect": {"count": {"status": {200: 1}}}}, "count needs repeat or parallel"),
@@ -60,6 +60,9 @@ def test_an_unknown_key_is_an_error(document: dict[str, object], place: str) -> 
         ({"send": {"from": "10.0.0.1"}}, "127.0.0.0/8"),
         ({"send": {"version": "3"}}, "version"),
         ({"send": {"scheme": "ws"}}, "scheme"),
+        ({"send": {"proxied": {}}}, "proxied needs listener: proxied"),
+        ({"send": {"listener": "proxied", "proxied": {"client": "nobody"}}}, "proxied"),
+        ({"dns": {"a.test": "gone"}}, "dns"),
         ({"send": {"body_base64": "%"}}, "not base64"),
         ({"send": {"headers": {"a": None}}}, "headers.a"),
         ({"send": {}, "expect": {"body_matches": "("}}, "not a regular expression"),
