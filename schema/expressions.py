@@ -38,18 +38,21 @@ _NUMBER_OPERATORS: Final = frozenset({"==", "!=", ">", ">=", "<", "<="})
 _SYMBOLS: Final = frozenset({"==", "!=", "~", "^=", "=^", ">", ">=", "<", "<="})
 
 
-def expression_fault(expression: str, *, stream: bool = False) -> str | None:
+def expression_fault(expression: str, *, stream: bool = False, most_regexes: int | None = None) -> str | None:
     """Why gateways refuse an expression, None if they compile it.
 
-    `stream` is for routes of connections that are not HTTP, which have fewer fields.
+    `stream` is for routes of connections that are not HTTP, which have fewer fields. More than `most_regexes` are
+    refused, though gateways would compile them.
     """
     if len(expression.encode()) > MAX_BYTES:
         return f"longer than {MAX_BYTES} bytes"
     try:
-        _Parser(tokens(expression), stream=stream).whole()
+        parser = _Parser(tokens(expression), stream=stream)
+        parser.whole()
     except ExpressionFault as fault:
         return str(fault)
-    return None
+    too_many = most_regexes is not None and parser.regexes > most_regexes
+    return f"more than {most_regexes} regular expressions" if too_many else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class _Parser:
         self._next = 0
         self._depth = 0
         self._stream = stream
+        self.regexes = 0
 
     def whole(self) -> None:
         self._either()
@@ -145,6 +149,7 @@ class _Parser:
         if not _fits(subject.type, operator, value.kind):
             raise ExpressionFault(f"operator '{operator}' does not fit field '{subject.name}' and the value")
         if operator == "~":
+            self.regexes += 1
             if len(value.text.encode()) > MAX_PATTERN_BYTES:
                 raise ExpressionFault(f"regex is longer than {MAX_PATTERN_BYTES} bytes")
             if (wrong := regex_fault(value.text)) is not None:

@@ -39,8 +39,18 @@ from schema.types import (
 _CLASSIC: Final = ("methods", "hosts", "paths", "headers", "snis", "sources", "destinations", "regex_priority")
 
 
+MAX_REGEXES: Final = 100
+"""Most regular expressions among the headers of one route, and most in one expression.
+
+A gateway may have to try all of them for one request, and ends a search that takes too much without a result.
+"""
+
+
 def _check_headers(value: dict[str, Any]) -> str | None:
-    return "must not contain 'host' header" if any(name.lower() == "host" for name in value) else None
+    if any(name.lower() == "host" for name in value):
+        return "must not contain 'host' header"
+    regexes = sum(match.startswith("~*") for matches in value.values() for match in matches)
+    return f"more than {MAX_REGEXES} regular expressions" if regexes > MAX_REGEXES else None
 
 
 def _check_header_match(value: str) -> str | None:
@@ -161,7 +171,7 @@ class Route(Entity):
         expression: Any = document.get("expression")
         if isinstance(expression, str) and expression:
             stream = isinstance(protocols, list) and any(protocol in STREAM for protocol in protocols)
-            if (wrong := expression_fault(expression, stream=stream)) is not None:
+            if (wrong := expression_fault(expression, stream=stream, most_regexes=MAX_REGEXES)) is not None:
                 return document, [Violation("expression", f"Router Expression failed validation: {wrong}")]
         grpc = isinstance(protocols, list) and any(protocol in GRPC for protocol in protocols)
         if grpc and document.get("strip_path") is None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from schema.entities.route import MAX_REGEXES
 from schema.errors import SchemaViolation
 from schema.registry import registry
 
@@ -82,6 +83,15 @@ class TestService:
         assert ("tls_verify", "value must be null") in broken("services", {"host": "h", "tls_verify": True})
         assert parse("services", {"host": "h", "protocol": "https", "tls_verify": False})["tls_verify"] is False
 
+    def test_websocket_services_are_as_their_http_kin(self):
+        plain = parse("services", {"host": "h", "protocol": "ws", "path": "/chat"})
+        assert (plain["path"], plain["port"]) == ("/chat", 80)
+        assert parse("services", {"host": "h", "protocol": "wss", "tls_verify": False})["tls_verify"] is False
+        assert ("tls_verify", "value must be null") in broken(
+            "services", {"host": "h", "protocol": "ws", "tls_verify": True}
+        )
+        assert ("host", "invalid value: a.1") in broken("services", {"host": "a.1", "protocol": "wss"})
+
     @pytest.mark.parametrize("name", ["a b", "a/b", "a:b", "", "x" * 513, "n\x00l"])
     def test_bad_names(self, name):
         assert any(field == "name" for field, _ in broken("services", {"host": "h", "name": name}))
@@ -131,6 +141,8 @@ class TestRoute:
             (["http"], "'methods', 'hosts', 'headers', 'paths' when 'protocols' is 'http'"),
             (["http", "https"], "'methods', 'hosts', 'headers', 'paths', 'snis' when 'protocols' is 'https'"),
             (["grpc"], "'hosts', 'headers', 'paths' when 'protocols' is 'grpc'"),
+            (["ws"], "'hosts', 'headers', 'paths' when 'protocols' is 'ws'"),
+            (["ws", "wss"], "'hosts', 'headers', 'paths', 'snis' when 'protocols' is 'wss'"),
             (["tcp"], "'sources', 'destinations' when 'protocols' is 'tcp'"),
             (["tls_passthrough"], "'snis' when 'protocols' is 'tls_passthrough'"),
         ],
@@ -147,6 +159,9 @@ class TestRoute:
             ({"protocols": ["http"], "paths": ["/"], "sources": [{"port": 1}]}, "sources"),
             ({"protocols": ["tcp"], "sources": [{"port": 1}], "paths": ["/"]}, "paths"),
             ({"protocols": ["http", "tcp"], "paths": ["/"]}, "protocols"),
+            ({"protocols": ["https", "wss"], "paths": ["/"]}, "protocols"),
+            ({"protocols": ["ws"], "paths": ["/"], "snis": ["a.test"]}, "snis"),
+            ({"protocols": ["wss"], "paths": ["/"], "destinations": [{"port": 1}]}, "destinations"),
             ({"protocols": [], "paths": ["/"]}, "protocols"),
             ({"paths": ["/"], "expression": 'http.path == "/"'}, "paths"),
             ({"paths": ["/"], "priority": 3}, "priority"),
@@ -165,6 +180,21 @@ class TestRoute:
     )
     def test_bad_combinations_name_the_field(self, document, field):
         assert field in {name for name, _ in broken("routes", document)}
+
+    def test_regexes_of_one_route_are_bounded(self):
+        def headers(count):
+            return {"x-a": [f"~*a{n}" for n in range(count - 1)], "x-b": ["~*b", "plain"]}
+
+        assert parse("routes", {"headers": headers(MAX_REGEXES)})["headers"] == headers(MAX_REGEXES)
+        message = f"more than {MAX_REGEXES} regular expressions"
+        assert broken("routes", {"headers": headers(MAX_REGEXES + 1)}) == {("headers", message)}
+
+        def expression(count):
+            return " || ".join(f'http.path ~ "{n}"' for n in range(count))
+
+        assert parse("routes", {"expression": expression(MAX_REGEXES)})["expression"] == expression(MAX_REGEXES)
+        refused = ("expression", f"Router Expression failed validation: {message}")
+        assert broken("routes", {"expression": expression(MAX_REGEXES + 1)}) == {refused}
 
     def test_grpc_routes_keep_their_path(self):
         assert parse("routes", {"protocols": ["grpc"], "paths": ["/"]})["strip_path"] is False
