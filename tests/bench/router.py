@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SIZES: Final = (10, 1_000, 10_000, 50_000)
 REST_SIZES: Final = (600,)
+HOSTILE_SIZES: Final = (10, 1_000, 10_000)
 SCENARIOS: Final = {
     "prefix": SIZES,
     "host": SIZES,
@@ -23,6 +24,9 @@ SCENARIOS: Final = {
     "regex": SIZES,
     "regex-shared": SIZES,
     "expression": SIZES,
+    "header-regex": SIZES,
+    "hostile-header": HOSTILE_SIZES,
+    "hostile-regex": HOSTILE_SIZES,
     "rest-api": REST_SIZES,
 }
 """Kinds of routes, as engine/bench/src/router.rs names them → how many routes there are."""

@@ -22,6 +22,7 @@ struct Shard {
     stream_bytes_in: AtomicU64,
     stream_bytes_out: AtomicU64,
     over_budget: AtomicU64,
+    unroutable: AtomicU64,
     shed: AtomicU64,
     recent: Recent,
 }
@@ -59,6 +60,9 @@ pub struct Totals {
     pub stream_bytes_out_total: u64,
     /// Requests turned away because the tenant's own budget was spent.
     pub requests_over_budget_total: u64,
+    /// Requests and other connections turned away because there are too many routes that only asking each of them can tell
+    /// apart.
+    pub requests_unroutable_total: u64,
     /// Requests turned away because the machine could not keep up.
     pub requests_shed_total: u64,
 }
@@ -131,6 +135,11 @@ impl Counters {
         self.shard(thread).over_budget.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a request whose route cost too much to find.
+    pub fn unroutable(&self, thread: usize) {
+        self.shard(thread).unroutable.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a request that the machine had no time for.
     pub fn shed(&self, thread: usize) {
         self.shard(thread).shed.fetch_add(1, Ordering::Relaxed);
@@ -165,6 +174,7 @@ impl Counters {
             stream_bytes_in_total: sum(|shard| &shard.stream_bytes_in),
             stream_bytes_out_total: sum(|shard| &shard.stream_bytes_out),
             requests_over_budget_total: sum(|shard| &shard.over_budget),
+            requests_unroutable_total: sum(|shard| &shard.unroutable),
             requests_shed_total: sum(|shard| &shard.shed),
         }
     }

@@ -15,7 +15,7 @@ use sluice_engine_core::http1::request::{self, RequestFraming};
 use sluice_engine_core::http1::response::{self, ResponseFraming};
 use sluice_engine_core::message::{Headers, Request, RequestHead, ResponseHead, Scheme, Version};
 use sluice_engine_core::plugins::request_transformer::transform;
-use sluice_engine_core::router::{MatchInput, RouteSpec, Router, normalise, upstream_path};
+use sluice_engine_core::router::{Flavor, Join, MatchInput, RouteSpec, Router, normalise, upstream_path};
 use sluice_engine_core::streams::hello;
 
 /// A target and its name; seeds lie in the folder of that name.
@@ -152,12 +152,12 @@ pub fn paths(data: &[u8]) {
     assert!(!segments().any(|segment| matches!(segment, b"." | b"..")), "a dot segment is left");
     assert!(!normal.windows(2).any(|pair| pair == b"//"), "a double slash is left");
     let mut sent = Vec::new();
-    upstream_path(&mut sent, None, &normal, None, false);
+    upstream_path(&mut sent, None, &normal, None, Join::default());
     assert!(sent.iter().all(|byte| (0x21..0x7f).contains(byte) && *byte != b'?'), "{sent:?}");
     let again = normalise(&sent).map(Cow::into_owned);
     assert_eq!(again.as_deref(), Ok(&*normal), "the upstream would read another path");
     for matched in 0..normal.len().min(64) {
-        upstream_path(&mut sent, Some("/service"), &normal, Some(matched), true);
+        upstream_path(&mut sent, Some("/service"), &normal, Some(matched), Join { strip: true, ..Join::default() });
         let kept = normalise(&sent).map(Cow::into_owned).unwrap_or_default();
         assert!(kept == b"/service" || kept.starts_with(b"/service/"), "{sent:?} climbs out of the service's path");
     }
@@ -244,9 +244,10 @@ pub fn expressions(data: &[u8]) {
         source: address,
         destination: address,
     };
-    let alone = router.find(&input);
+    // Where one of the searches costs too much, there is nothing to compare.
+    let (Ok(alone), Ok(found)) = (router.find(&input), among.find(&input)) else { return };
     // The first of them outranks the others.
-    assert_eq!(alone, among.find(&input).filter(|found| found.route == 0));
+    assert_eq!(alone, found.filter(|found| found.route == 0));
     if let Some(matched) = alone.and_then(|found| found.matched) {
         assert!(
             std::str::from_utf8(&path).is_ok_and(|path| path.is_char_boundary(matched)),
@@ -264,7 +265,7 @@ fn compiled(texts: &[&str]) -> Option<Router> {
         serde_json::from_value(route).map(Arc::new)
     });
     let routes: Vec<Arc<RouteSpec>> = routes.collect::<Result<_, _>>().ok()?;
-    Router::compile(&routes).ok()
+    Router::compile(Flavor::default(), &routes).ok()
 }
 
 /// First messages of TLS handshakes: in pieces of any size as at once, and nothing that came is lost.

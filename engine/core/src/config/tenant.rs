@@ -13,7 +13,7 @@ use crate::gateway::client_address::Trust;
 use crate::message::Scheme;
 use crate::phases::chain::{Chain, ScopedByKind};
 use crate::plugins::Windows;
-use crate::router::Router;
+use crate::router::{Join, Router};
 use crate::stats::Counters;
 use crate::upstream::balancer::Balancer;
 use crate::upstream::tls::TlsIdentity;
@@ -76,11 +76,11 @@ pub struct Route {
     /// Whether HTTPS is served.
     pub https: bool,
     /// Whether the route is for gRPC.
-    pub grpc: Option<Grpc>,
+    pub grpc: Option<Transport>,
     /// Answer to plain HTTP if only HTTPS is served.
     pub redirect_status: u16,
-    /// Whether the matched prefix is left out of the upstream path.
-    pub strip_path: bool,
+    /// How upstream paths are made.
+    pub join: Join,
     /// Whether the client's `Host` goes upstream.
     pub preserve_host: bool,
     /// Whether request bodies are taken in before the upstream is asked.
@@ -99,7 +99,7 @@ pub struct Route {
 
 /// How a route takes gRPC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Grpc {
+pub enum Transport {
     /// With TLS or without.
     Any,
     /// With TLS only.
@@ -114,7 +114,7 @@ impl Route {
             https: false,
             grpc: None,
             redirect_status: 426,
-            strip_path: false,
+            join: Join::default(),
             preserve_host: false,
             request_buffering: true,
             response_buffering: true,

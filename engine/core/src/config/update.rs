@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::directory::CredentialKey;
 use crate::base64;
 use crate::error::ConfigError;
+use crate::router::Flavor;
 
 /// The only version of the format that there is.
 pub const FORMAT: u32 = 1;
@@ -126,8 +127,8 @@ pub enum Operation {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// `traditional_compatible`, `traditional` or `expressions`.
-    pub router_flavor: String,
+    /// How routes are matched and ranked.
+    pub router_flavor: Flavor,
     /// Peers whose forwarding headers are believed.
     #[serde(deserialize_with = "networks")]
     pub trusted_ips: Vec<IpNet>,

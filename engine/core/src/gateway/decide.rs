@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use crate::budget::Attachment;
 use crate::config::hosts::HostTable;
-use crate::config::tenant::{Grpc, Route, Tenant};
+use crate::config::tenant::{Route, Tenant, Transport};
+use crate::http1::request::RequestFraming;
 use crate::message::{Request, RequestHead, Response, ResponseBody, Scheme, Version};
-use crate::router::{MatchInput, normalise, upstream_path};
+use crate::router::{MatchInput, TooCostly, normalise, upstream_path};
 use crate::tls::server::Handshake;
 
 /// Beginning of the media types of gRPC.
@@ -55,6 +56,10 @@ impl Routed {
 /// The message for requests that belong to no route, or to no tenant.
 pub const NO_ROUTE: &str = "no Route matched with those values";
 
+/// The message for requests whose route costs too much to find. It is no 404, and no other route: any of those that were
+/// not asked might be the right one, and keep out whom another one lets in.
+const TOO_COSTLY: &str = "too many routes of this gateway can only be told apart one by one";
+
 /// The answer to a tenant that has used up its budget.
 #[must_use]
 pub fn over_budget() -> Response {
@@ -80,12 +85,12 @@ pub fn admit(hosts: &HostTable, peer: &Peer, request: &mut Request) -> Result<(A
 }
 
 /// Finds the route of a request, or why there is none, and fills in `request.upstream` and `captures`. `prefix` receives
-/// what will be sent as `X-Forwarded-Prefix`: empty if nothing but `/` is stripped.
+/// what will be sent as `X-Forwarded-Prefix`: empty if nothing but `/` is stripped. `thread` numbers the calling worker.
 pub fn route(
-    tenant: &Arc<Tenant>,
-    trusted: bool,
+    thread: usize,
+    (tenant, trusted): (&Arc<Tenant>, bool),
     peer: &Peer,
-    host_port: Option<u16>,
+    framing: &RequestFraming,
     request: &mut Request,
     prefix: &mut Vec<u8>,
 ) -> Result<Routed, Response> {
@@ -95,7 +100,7 @@ pub fn route(
     let found = tenant.router.find(&MatchInput {
         method: request.head.method(),
         host: &request.host,
-        port: host_port.unwrap_or(peer.local.port()),
+        port: framing.host_port.unwrap_or(peer.local.port()),
         path: &path,
         headers: &request.head.headers,
         sni: peer.handshake.server_name.as_deref(),
@@ -104,23 +109,23 @@ pub fn route(
         source: SocketAddr::new(request.client_ip, peer.port),
         destination: peer.local,
     });
-    let Some(found) = found else {
-        return Err(Response::message(404, NO_ROUTE));
+    let found = match found {
+        Ok(Some(found)) => found,
+        Ok(None) => return Err(Response::message(404, NO_ROUTE)),
+        Err(TooCostly) => {
+            tenant.counters.unroutable(thread);
+            return Err(Response::message(503, TOO_COSTLY));
+        }
     };
     let route = &tenant.routes[found.route];
     let secure = peer.scheme == Scheme::Https || (trusted && forwarded_https(&request.head));
-    let refusal = if route.https && !route.http && !secure {
-        Some(to_https(route.redirect_status, trusted, request))
-    } else {
-        route.grpc.and_then(|grpc| not_grpc(grpc, secure, &request.head))
-    };
-    if let Some(response) = refusal {
+    if let Some(response) = refusal(route, secure, trusted, request) {
         return Err(response);
     }
     let service_path = route.service.as_ref().and_then(|service| service.path.as_deref());
-    upstream_path(&mut request.upstream.path, service_path, &path, found.matched, route.strip_path);
+    upstream_path(&mut request.upstream.path, service_path, &path, found.matched, route.join);
     prefix.clear();
-    if route.strip_path
+    if route.join.strip
         && let Some(matched) = found.matched
         && matched > 1
     {
@@ -132,6 +137,14 @@ pub fn route(
     request.upstream.method = None;
     request.upstream.host = None;
     Ok(Routed { route: found.route, tenant: tenant.clone(), trusted })
+}
+
+/// The answer to a request that came by another protocol than its route takes.
+fn refusal(route: &Route, secure: bool, trusted: bool, request: &Request) -> Option<Response> {
+    if route.https && !route.http && !secure {
+        return Some(to_https(route.redirect_status, trusted, request));
+    }
+    route.grpc.and_then(|grpc| not_grpc(grpc, secure, &request.head))
 }
 
 /// Whether a request for a tenant's host came on a connection that was made to another tenant's, or to nobody's, and
@@ -161,7 +174,7 @@ pub fn is_grpc_type(media_type: &[u8]) -> bool {
 }
 
 /// The answer to a request that is none that a gRPC route takes.
-fn not_grpc(route: Grpc, secure: bool, head: &RequestHead) -> Option<Response> {
+fn not_grpc(route: Transport, secure: bool, head: &RequestHead) -> Option<Response> {
     if !head.headers.get("content-type").is_some_and(begins_as_grpc) {
         return Some(Response::message(415, "Non-gRPC request matched gRPC route"));
     }
@@ -169,7 +182,7 @@ fn not_grpc(route: Grpc, secure: bool, head: &RequestHead) -> Option<Response> {
         let response = Response::message(426, "Please use HTTP2 protocol");
         return Some(response.with_header("Connection", "Upgrade").with_header("Upgrade", "HTTP/2"));
     }
-    let refused = route == Grpc::SecureOnly && !secure;
+    let refused = route == Transport::SecureOnly && !secure;
     refused.then(|| Response {
         status: 200,
         headers: vec![

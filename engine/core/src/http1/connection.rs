@@ -188,7 +188,8 @@ impl Connection {
         if let Some(response) = self.run_rewrite(&tenant) {
             return self.respond(Some(&tenant), &response).await;
         }
-        match route(&tenant, trusted, &self.peer, self.framing.host_port, &mut self.request, &mut self.prefix) {
+        let (thread, whose) = (self.worker.index, (&tenant, trusted));
+        match route(thread, whose, &self.peer, &self.framing, &mut self.request, &mut self.prefix) {
             Ok(routed) => self.serve_routed(&routed).await,
             Err(response) => self.respond(Some(&tenant), &response).await,
         }

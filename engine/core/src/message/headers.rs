@@ -106,6 +106,12 @@ impl Headers {
         self.fields.len()
     }
 
+    /// Length of all lines, and of what has been replaced.
+    #[must_use]
+    pub fn bytes_held(&self) -> usize {
+        self.arena.len()
+    }
+
     /// Whether there is no line.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::MatchInput;
+use super::programs::Program;
 use super::route::{Compiled, Way};
 use super::rule::Rule;
 use super::tree::offset;
+use super::work::Work;
 
 /// One way of one route. A candidate's position is its rank: the smaller one wins.
 #[derive(Debug, Clone, Copy)]
@@ -35,9 +37,9 @@ impl Candidates {
                 way: offset(way),
             }));
         }
-        let id = |candidate: &Candidate| &*routes[candidate.route as usize].id;
+        let tie = |candidate: &Candidate| &*routes[candidate.route as usize].tie;
         ranked.sort_unstable_by(|a, b| {
-            let order = b.precedence.cmp(&a.precedence).then_with(|| id(b).cmp(id(a)));
+            let order = b.precedence.cmp(&a.precedence).then_with(|| tie(b).cmp(tie(a)));
             order.then_with(|| (a.route, a.way).cmp(&(b.route, b.way)))
         });
         Self { ranked: ranked.into(), routes: routes.into() }
@@ -56,7 +58,14 @@ impl Candidates {
     }
 
     /// Where the match ends in the path, if this candidate accepts the request; 0 for one without path.
-    pub(super) fn accepts(&self, rank: u32, input: &MatchInput<'_>, path: &str) -> Option<usize> {
-        self.route(rank).accepts(self.way(rank), input, path)
+    pub(super) fn accepts(&self, rank: u32, input: &MatchInput<'_>, path: &str, work: &Work) -> Option<usize> {
+        self.route(rank).accepts(self.way(rank), input, path, work)
+    }
+
+    /// Hands the programs to `each` that a candidate may run.
+    pub(super) fn programs<'a>(&'a self, rank: u32, each: &mut impl FnMut(&'a Arc<Program>)) {
+        self.way(rank).path.programs(each);
+        let headers = self.rule(rank).into_iter().flat_map(|rule| &rule.headers);
+        headers.flat_map(|header| &header.patterns).for_each(|pattern| each(pattern.program()));
     }
 }

@@ -13,6 +13,7 @@ use super::candidates::Candidates;
 use super::index::{Found, Index};
 use super::route::{Compiled, Way};
 use super::tree::offset;
+use super::work::{TooCostly, Work};
 
 /// A level is kept as it is while it has more than so many times the routes that come in.
 const RATIO: usize = 32;
@@ -49,6 +50,7 @@ impl Level {
     fn build(routes: Vec<Arc<Compiled>>) -> Self {
         let candidates = Candidates::new(routes);
         let index = Index::build(&candidates);
+        index.warm(&candidates);
         Self { built: Arc::new(Built { candidates, index }), gone: None }
     }
 
@@ -134,21 +136,25 @@ impl Levels {
         Self(levels)
     }
 
-    pub(super) fn find<'a>(&'a self, input: &MatchInput<'_>, path: &str) -> Option<Best<'a>> {
+    pub(super) fn find<'a>(
+        &'a self,
+        input: &MatchInput<'_>,
+        path: &str,
+        work: &Work,
+    ) -> Result<Option<Best<'a>>, TooCostly> {
         let mut best: Option<Best<'a>> = None;
         for level in &self.0 {
             let least = best.as_ref().map_or(0, |best| best.way.precedence);
             let Built { candidates, index } = &*level.built;
-            let Some(Found { rank, end }) = index.find(candidates, level.gone.as_deref(), input, path, least) else {
-                continue;
-            };
+            let found = index.find(candidates, level.gone.as_deref(), (input, path), least, work)?;
+            let Some(Found { rank, end }) = found else { continue };
             let found = Best { route: candidates.route(rank), way: candidates.way(rank), end };
-            let order = |best: &Best<'a>| (best.way.precedence, &*best.route.id);
+            let order = |best: &Best<'a>| (best.way.precedence, &*best.route.tie);
             if best.as_ref().is_none_or(|best| order(&found) > order(best)) {
                 best = Some(found);
             }
         }
-        best
+        Ok(best)
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! normalise(raw path)            → the path that routes are matched against, or an error (400)
-//! Router::compile(routes)        → once per configuration, off the request path
+//! Router::compile(flavor, routes) → once per configuration, off the request path
 //! router.updated(put, deleted)   → the next configuration, at the cost of what changes
-//! router.find(&MatchInput{..})   → Option<Match>, once per request; allocates nothing for prefix paths
+//! router.find(&MatchInput{..})   → Option<Match>, once per request, or TooCostly; allocates nothing for prefix paths
 //! upstream_path(..)              → the path to send, escaped
 //! ```
 //!
@@ -14,12 +14,20 @@
 //! prefix, and at last the higher id. A route's protocols are no condition: the caller checks them after the match, to
 //! answer plain HTTP on an HTTPS-only route with 426 or a redirect.
 //!
+//! In the [`Flavor::Traditional`] it is which kinds they are that counts after their number, then a regex path, only
+//! plain hosts, more headers, the `regex_priority`, the longer prefix, and at last the older route.
+//!
 //! A route may have an expression instead of single conditions. Those outrank all others, by their `priority`.
+//!
+//! A search may only cost so much. Where routes cannot be told apart but by asking each of them, one that asks too many
+//! has no result: the next best route might be one that lets in whom the right one would have kept out.
 
 mod candidates;
 mod expression;
 mod index;
+mod known;
 mod levels;
+mod literals;
 mod names;
 mod path;
 mod pattern;
@@ -28,11 +36,13 @@ mod rank;
 mod route;
 mod rule;
 mod segments;
+mod size;
 mod spec;
 mod streams;
 mod tree;
 mod upstream_path;
 mod walk;
+mod work;
 
 #[cfg(test)]
 mod tests;
@@ -50,11 +60,13 @@ use pattern::Patterns;
 use route::{Compiled, PathTest};
 use streams::{StreamRoute, Streams};
 use tree::offset;
+use work::Work;
 
 pub use path::{InvalidPath, normalise};
-pub use spec::{AddressSpec, PathHandling, Reference, RouteSpec};
+pub use spec::{AddressSpec, Flavor, PathHandling, Reference, RouteSpec};
 pub use streams::StreamInput;
-pub use upstream_path::{escape_path, upstream_path};
+pub use upstream_path::{Join, escape_path, upstream_path};
+pub use work::TooCostly;
 
 /// What a request is matched by.
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +108,7 @@ pub struct Match {
 /// All routes of a tenant, compiled. Immutable and shared by all threads.
 #[derive(Debug, Clone, Default)]
 pub struct Router {
+    flavor: Flavor,
     levels: Levels,
     streams: Arc<Streams>,
     patterns: Arc<Patterns>,
@@ -107,11 +120,23 @@ impl Router {
     /// # Errors
     /// One [`ConfigError`] per bad regex (`paths[i]`, `headers.name[i]`), host port (`hosts[i]`), `expression` or address
     /// (`sources[i].ip`).
-    pub fn compile(routes: &[Arc<RouteSpec>]) -> Result<Self, Vec<ConfigError>> {
+    pub fn compile(flavor: Flavor, routes: &[Arc<RouteSpec>]) -> Result<Self, Vec<ConfigError>> {
         let patterns = Arc::<Patterns>::default();
-        let compiled = compile_all(routes.iter().enumerate(), &patterns)?;
+        let compiled = compile_all(routes.iter().enumerate(), flavor, &patterns)?;
         let streams = Arc::new(Streams::default().changed(&[], compiled.streams).unwrap_or_default());
-        Ok(Self { levels: Levels::build(compiled.requests), streams, patterns })
+        Ok(Self { flavor, levels: Levels::build(compiled.requests), streams, patterns })
+    }
+
+    /// A router of a flavour, without any route.
+    #[must_use]
+    pub fn of(flavor: Flavor) -> Self {
+        Self { flavor, ..Self::default() }
+    }
+
+    /// How it matches.
+    #[must_use]
+    pub fn flavor(&self) -> Flavor {
+        self.flavor
     }
 
     /// The router after a change: with the routes `put`, each by a key of the caller's choice, and without those
@@ -124,34 +149,42 @@ impl Router {
     /// As [`Router::compile`], for the routes that are put.
     pub fn updated(&self, put: &[(usize, Arc<RouteSpec>)], deleted: &[usize]) -> Result<Self, Vec<ConfigError>> {
         let last: HashMap<usize, &Arc<RouteSpec>> = put.iter().map(|(key, spec)| (*key, spec)).collect();
-        let compiled = compile_all(last.into_iter(), &self.patterns)?;
+        let compiled = compile_all(last.into_iter(), self.flavor, &self.patterns)?;
         let keys: Vec<u32> = put.iter().map(|(key, _)| key).chain(deleted).copied().map(offset).collect();
         let streams = self.streams.changed(&keys, compiled.streams).map_or_else(|| Arc::clone(&self.streams), Arc::new);
         let levels = self.levels.changed(&keys, compiled.requests);
-        Ok(Self { levels, streams, patterns: Arc::clone(&self.patterns) })
+        Ok(Self { flavor: self.flavor, levels, streams, patterns: Arc::clone(&self.patterns) })
     }
 
     /// The route of a request, if any. A path that is not UTF-8 has none.
-    #[must_use]
-    pub fn find(&self, input: &MatchInput<'_>) -> Option<Match> {
-        let path = std::str::from_utf8(input.path).ok()?;
-        let best = self.levels.find(input, path)?;
+    ///
+    /// # Errors
+    /// There are too many routes that only asking each of them can tell apart.
+    pub fn find(&self, input: &MatchInput<'_>) -> Result<Option<Match>, TooCostly> {
+        self.find_within(input, &Work::default())
+    }
+
+    fn find_within(&self, input: &MatchInput<'_>, work: &Work) -> Result<Option<Match>, TooCostly> {
+        let Ok(path) = std::str::from_utf8(input.path) else { return Ok(None) };
+        let Some(best) = self.levels.find(input, path, work)? else { return Ok(None) };
         let (matched, captures) = match &best.way.path {
             PathTest::Any => (None, Captures::default()),
             PathTest::Prefix(_) => (Some(best.end), Captures::default()),
-            PathTest::Pattern(pattern) => (Some(best.end), pattern.captures(path)),
+            PathTest::Pattern(pattern) => (Some(best.end), pattern.captures(path, work)),
             PathTest::Expression(expression) => {
-                let found = expression.evidence(&Subject::of_request(input));
+                let found = expression.evidence(&Subject::of_request(input, work));
                 (found.matched, found.captures)
             }
         };
-        Some(Match { route: best.route.key as usize, matched, captures })
+        work.judge(Some(Match { route: best.route.key as usize, matched, captures }))
     }
 
     /// The key of the route of a connection that is not HTTP, if any.
-    #[must_use]
-    pub fn find_stream(&self, input: &StreamInput<'_>) -> Option<usize> {
-        self.streams.find(input).map(|key| key as usize)
+    ///
+    /// # Errors
+    /// As of [`Router::find`].
+    pub fn find_stream(&self, input: &StreamInput<'_>) -> Result<Option<usize>, TooCostly> {
+        Ok(self.streams.find(input, &Work::default())?.map(|key| key as usize))
     }
 }
 
@@ -164,6 +197,7 @@ struct CompiledRoutes {
 
 fn compile_all<'a>(
     routes: impl Iterator<Item = (usize, &'a Arc<RouteSpec>)>,
+    flavor: Flavor,
     patterns: &Patterns,
 ) -> Result<CompiledRoutes, Vec<ConfigError>> {
     let mut errors = Vec::new();
@@ -171,9 +205,9 @@ fn compile_all<'a>(
     for (key, spec) in routes {
         let key = offset(key);
         if is_stream_only(spec) {
-            compiled.streams.push(Arc::new(StreamRoute::new(key, spec, patterns, &mut errors)));
+            compiled.streams.push(Arc::new(StreamRoute::new(key, spec, flavor, patterns, &mut errors)));
         } else {
-            compiled.requests.push(Arc::new(Compiled::new(key, spec, patterns, &mut errors)));
+            compiled.requests.push(Arc::new(Compiled::new(key, spec, flavor, patterns, &mut errors)));
         }
     }
     if errors.is_empty() { Ok(compiled) } else { Err(errors) }

@@ -73,6 +73,11 @@ impl Names {
         self.exact.is_empty() && self.wild.is_empty()
     }
 
+    /// Those that stand for many names.
+    pub(super) fn wild(&self) -> &[Name] {
+        &self.wild
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &Name> {
         self.exact.iter().chain(&self.wild)
     }

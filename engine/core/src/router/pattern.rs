@@ -1,31 +1,40 @@
 //! Regexes of routes. They run in linear time, and the size of each is limited.
 
-use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
-use regex_syntax::hir::literal::Extractor;
-use regex_syntax::hir::{Class, Hir, HirKind, Look};
+use regex_syntax::hir::{Hir, HirKind, Look};
 
+use super::known::Known;
+use super::literals;
 use super::programs::{Program, Programs, surely_fits};
 use super::segments::Shape;
+use super::size::Size;
 use super::walk::{Runs, Walk};
+use super::work::Work;
 use crate::message::Captures;
 
 /// Longest accepted pattern, in bytes.
 const MAX_PATTERN_BYTES: usize = 4096;
 /// Most states of one pattern: refused before time is spent on compiling it.
 const MAX_PATTERN_STATES: usize = 128 << 10;
-/// A regex whose matches may begin in more ways than this is indexed by a shorter prefix, or by none.
-const MAX_LITERALS: usize = 16;
-
 /// A regex path, anchored at the start.
 #[derive(Debug)]
 pub(super) struct PathPattern {
     matcher: Matcher,
     /// Strings of which every match starts with one; empty if there are none.
-    pub(super) beginnings: Box<[Box<[u8]>]>,
+    pub(super) beginnings: Literals,
+    /// Strings of which every path that matches ends with one; empty if there are none.
+    pub(super) endings: Literals,
     pub(super) shape: Shape,
+}
+
+/// A regex for a header value, without regard to case.
+#[derive(Debug)]
+pub(super) struct HeaderPattern {
+    program: Arc<Program>,
+    /// In lower case, strings of which every value that matches starts with one; empty if there are none.
+    pub(super) beginnings: Literals,
 }
 
 /// A regex for any text.
@@ -33,9 +42,14 @@ pub(super) struct PathPattern {
 pub(super) struct TextPattern {
     pub(super) matcher: Matcher,
     /// As of a path, if matches are at the start only; else empty.
-    pub(super) beginnings: Box<[Box<[u8]>]>,
+    pub(super) beginnings: Literals,
+    /// As of a path.
+    pub(super) endings: Literals,
+    /// As of a path, if matches are at the start only.
     pub(super) shape: Shape,
 }
+
+pub(super) type Literals = Box<[Box<[u8]>]>;
 
 /// What runs a pattern.
 #[derive(Debug)]
@@ -51,42 +65,73 @@ enum Means {
 }
 
 impl PathPattern {
-    /// Where the match ends, if the path matches.
-    pub(super) fn end(&self, path: &str) -> Option<usize> {
+    /// Where the match ends, if the path matches. Nothing, as in all that takes work, if that is too much.
+    pub(super) fn end(&self, path: &str, work: &Work) -> Option<usize> {
         match &self.matcher.means {
-            Means::Walk(walk) => walk.end(path),
-            Means::Program(program) => program.end(path),
+            Means::Walk(walk) => work.take(path.len()).then(|| walk.end(path))?,
+            Means::Program(program) => {
+                let starts = |literal: &Box<[u8]>| path.as_bytes().starts_with(literal);
+                let may_match = self.beginnings.is_empty() || self.beginnings.iter().any(starts);
+                if may_match { program.end(path, work) } else { None }
+            }
         }
     }
 
-    pub(super) fn captures(&self, path: &str) -> Captures {
-        self.matcher.captures(path).map(|(_, captures)| captures).unwrap_or_default()
+    pub(super) fn captures(&self, path: &str, work: &Work) -> Captures {
+        self.matcher.captures(path, work).map(|(_, captures)| captures).unwrap_or_default()
+    }
+
+    pub(super) fn program(&self) -> Option<&Arc<Program>> {
+        self.matcher.program()
+    }
+}
+
+impl HeaderPattern {
+    pub(super) fn is_match(&self, value: &str, work: &Work) -> bool {
+        let starts = |literal: &Box<[u8]>| {
+            value.as_bytes().get(..literal.len()).is_some_and(|start| start.eq_ignore_ascii_case(literal))
+        };
+        (self.beginnings.is_empty() || self.beginnings.iter().any(starts)) && self.program.is_match(value, work)
+    }
+
+    pub(super) fn program(&self) -> &Arc<Program> {
+        &self.program
     }
 }
 
 impl Matcher {
-    pub(super) fn is_match(&self, text: &str) -> bool {
+    pub(super) fn is_match(&self, text: &str, work: &Work) -> bool {
         match &self.means {
-            Means::Walk(walk) => walk.end(text).is_some(),
-            Means::Program(program) => program.is_match(text),
+            Means::Walk(walk) => work.take(text.len()) && walk.end(text).is_some(),
+            Means::Program(program) => program.is_match(text, work),
         }
     }
 
     /// Where the first match is, and its groups.
-    pub(super) fn captures(&self, text: &str) -> Option<(Range<usize>, Captures)> {
+    pub(super) fn captures(&self, text: &str, work: &Work) -> Option<(Range<usize>, Captures)> {
         let (span, groups) = match &self.means {
-            Means::Walk(walk) => walk.groups(text).map(|(end, groups)| (0..end, groups))?,
-            Means::Program(program) => program.groups(text)?,
+            Means::Walk(walk) => {
+                work.take(text.len()).then(|| walk.groups(text).map(|(end, groups)| (0..end, groups)))??
+            }
+            Means::Program(program) => program.groups(text, work)?,
         };
         let matched = text.as_bytes().get(span.clone())?;
         Some((span, Captures::new(matched, groups, Arc::clone(&self.group_names))))
     }
+
+    pub(super) fn program(&self) -> Option<&Arc<Program>> {
+        match &self.means {
+            Means::Walk(_) => None,
+            Means::Program(program) => Some(program),
+        }
+    }
 }
 
-/// The patterns of a router and of all that it is updated to; equal paths share one program.
+/// The patterns of a router and of all that it is updated to; equal ones share one program.
 #[derive(Debug, Default)]
 pub(super) struct Patterns {
-    known: Mutex<HashMap<Box<str>, Weak<PathPattern>>>,
+    paths: Known<PathPattern>,
+    headers: Known<HeaderPattern>,
     programs: Arc<Programs>,
     runs: Runs,
 }
@@ -94,69 +139,68 @@ pub(super) struct Patterns {
 impl Patterns {
     /// Compiles a path without its `~`. Fails with a message for the user.
     pub(super) fn path(&self, pattern: &str) -> Result<Arc<PathPattern>, String> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = known.get(pattern).and_then(Weak::upgrade) {
-            return Ok(known);
-        }
-        if known.len() == known.capacity() {
-            known.retain(|_, pattern| pattern.strong_count() > 0);
-        }
-        let (hir, states) = parse(pattern)?;
-        let anchored = format!("^(?:{pattern})");
-        // A comment at the end would swallow the parenthesis.
-        regex_syntax::parse(&anchored).map_err(|_| invalid(pattern, "unclosed group"))?;
-        let compiled = Arc::new(PathPattern {
-            matcher: self.matcher(pattern, anchored, &hir, states)?,
-            beginnings: leading_literals(&hir),
-            shape: Shape::of_pattern(&hir),
-        });
-        known.insert(pattern.into(), Arc::downgrade(&compiled));
-        Ok(compiled)
+        self.paths.find(pattern, || {
+            let (hir, size) = parse(pattern)?;
+            let anchored = format!("^(?:{pattern})");
+            // A comment at the end would swallow the parenthesis.
+            regex_syntax::parse(&anchored).map_err(|_| invalid(pattern, "unclosed group"))?;
+            Ok(PathPattern {
+                matcher: self.matcher(pattern, anchored, &hir, size)?,
+                beginnings: literals::beginnings(&hir),
+                endings: literals::endings(&hir),
+                shape: Shape::of_pattern(&hir),
+            })
+        })
     }
 
     /// Compiles a header value without its `~*`: unanchored, without regard to case.
-    pub(super) fn header_value(&self, pattern: &str) -> Result<Arc<Program>, String> {
-        let (_, states) = parse(pattern)?;
-        self.program(pattern, pattern.to_owned(), true, states)
+    pub(super) fn header_value(&self, pattern: &str) -> Result<Arc<HeaderPattern>, String> {
+        self.headers.find(pattern, || {
+            let (hir, size) = parse(pattern)?;
+            let program = self.program(pattern, pattern.to_owned(), true, size)?;
+            let beginnings = if is_anchored(&hir) { literals::lower_beginnings(pattern) } else { Box::default() };
+            Ok(HeaderPattern { program, beginnings })
+        })
     }
 
     /// Compiles a regex of an expression: unanchored.
     pub(super) fn text(&self, pattern: &str) -> Result<TextPattern, String> {
-        let (hir, states) = parse(pattern)?;
-        let anchored = hir.properties().look_set_prefix().contains(Look::Start);
+        let (hir, size) = parse(pattern)?;
+        let anchored = is_anchored(&hir);
         Ok(TextPattern {
             matcher: if anchored {
-                self.matcher(pattern, pattern.to_owned(), &hir, states)?
+                self.matcher(pattern, pattern.to_owned(), &hir, size)?
             } else {
-                let program = self.program(pattern, pattern.to_owned(), false, states)?;
+                let program = self.program(pattern, pattern.to_owned(), false, size)?;
                 Matcher { means: Means::Program(program), group_names: group_names(&hir).into() }
             },
-            beginnings: if anchored { leading_literals(&hir) } else { Box::default() },
+            beginnings: if anchored { literals::beginnings(&hir) } else { Box::default() },
+            endings: literals::endings(&hir),
             shape: if anchored { Shape::of_pattern(&hir) } else { Shape::default() },
         })
     }
 
     /// For a pattern that is anchored at the start.
-    fn matcher(&self, own: &str, source: String, hir: &Hir, states: usize) -> Result<Matcher, String> {
+    fn matcher(&self, own: &str, source: String, hir: &Hir, size: Size) -> Result<Matcher, String> {
         // Whether a large one is accepted is for its program to say, so that no pattern is refused for its looks.
-        let walk = if surely_fits(states) { Walk::of(hir, &self.runs) } else { None };
+        let walk = if surely_fits(size.states) { Walk::of(hir, &self.runs) } else { None };
         let means = match walk {
             Some(walk) => Means::Walk(walk),
-            None => Means::Program(self.program(own, source, false, states)?),
+            None => Means::Program(self.program(own, source, false, size)?),
         };
         Ok(Matcher { means, group_names: group_names(hir).into() })
     }
 
-    fn program(&self, own: &str, source: String, ignore_case: bool, states: usize) -> Result<Arc<Program>, String> {
-        Program::new(source, ignore_case, states, &self.programs).map_err(|error| match error {
+    fn program(&self, own: &str, source: String, ignore_case: bool, size: Size) -> Result<Arc<Program>, String> {
+        Program::new(source, ignore_case, size, &self.programs).map_err(|error| match error {
             regex::Error::CompiledTooBig(_) => invalid(own, "too large"),
             other => invalid(own, &other.to_string()),
         })
     }
 }
 
-/// The parsed pattern and about how many states it compiles to.
-fn parse(pattern: &str) -> Result<(Hir, usize), String> {
+/// The parsed pattern and its size.
+fn parse(pattern: &str) -> Result<(Hir, Size), String> {
     if pattern.len() > MAX_PATTERN_BYTES {
         return Err(format!("regex is longer than {MAX_PATTERN_BYTES} bytes"));
     }
@@ -168,8 +212,13 @@ fn parse(pattern: &str) -> Result<(Hir, usize), String> {
         };
         invalid(pattern, &reason)
     })?;
-    let states = states(&hir);
-    if states > MAX_PATTERN_STATES { Err(invalid(pattern, "too large")) } else { Ok((hir, states)) }
+    let size = Size::of(&hir);
+    if size.states > MAX_PATTERN_STATES { Err(invalid(pattern, "too large")) } else { Ok((hir, size)) }
+}
+
+/// Whether all matches are at the start.
+fn is_anchored(hir: &Hir) -> bool {
+    hir.properties().look_set_prefix().contains(Look::Start)
 }
 
 /// By number; the whole match has none.
@@ -196,34 +245,6 @@ fn group_names(hir: &Hir) -> Vec<Option<Box<str>>> {
 
 fn invalid(pattern: &str, reason: &str) -> String {
     format!("invalid regex: '{pattern}' ({reason})")
-}
-
-/// Strings of which every match starts with one, none of them the start of another; empty if nothing is sure.
-fn leading_literals(hir: &Hir) -> Box<[Box<[u8]>]> {
-    let sequence = Extractor::new().limit_total(MAX_LITERALS).extract(hir);
-    let mut literals: Vec<Box<[u8]>> =
-        sequence.literals().unwrap_or_default().iter().map(|literal| literal.as_bytes().into()).collect();
-    literals.sort();
-    literals.dedup_by(|later, earlier| later.starts_with(earlier));
-    if literals.first().is_some_and(|literal| literal.is_empty()) { Box::default() } else { literals.into() }
-}
-
-/// About how many automaton states a pattern compiles to.
-fn states(hir: &Hir) -> usize {
-    match hir.kind() {
-        HirKind::Empty | HirKind::Look(_) => 1,
-        HirKind::Literal(literal) => literal.0.len(),
-        HirKind::Class(Class::Unicode(class)) => class.ranges().len(),
-        HirKind::Class(Class::Bytes(class)) => class.ranges().len(),
-        HirKind::Repetition(repetition) => {
-            let times = repetition.max.unwrap_or_else(|| repetition.min.saturating_add(1));
-            states(&repetition.sub).saturating_mul(times as usize)
-        }
-        HirKind::Capture(capture) => states(&capture.sub).saturating_add(2),
-        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
-            parts.iter().map(states).fold(parts.len(), usize::saturating_add)
-        }
-    }
 }
 
 #[cfg(test)]
@@ -254,14 +275,14 @@ mod tests {
             ("/.é", "/éé", Some(5)),
             (r"/\p{Lu}\p{Greek}", "/Éα", Some(5)),
         ] {
-            assert_eq!(compiled(pattern).end(path), end, "{pattern} {path}");
+            assert_eq!(compiled(pattern).end(path, &Work::default()), end, "{pattern} {path}");
         }
     }
 
     #[test]
     fn captures_by_number_and_name() {
         let pattern = compiled(r"/(?<v>v\d+)/(x)?(\w+)");
-        let captures = pattern.captures("/v2/users/7");
+        let captures = pattern.captures("/v2/users/7", &Work::default());
         assert_eq!(captures.get(0), Some(&b"/v2/users"[..]));
         assert_eq!((captures.get(1), captures.name("v")), (Some(&b"v2"[..]), Some(&b"v2"[..])));
         assert_eq!((captures.get(2), captures.get(3)), (None, Some(&b"users"[..])));
@@ -289,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_common_pattern_with_a_bounded_word_is_accepted() {
-        assert_eq!(compiled(r"/u/[\w-]{1,64}$").end("/u/some-slug_7"), Some(14));
+        assert_eq!(compiled(r"/u/[\w-]{1,64}$").end("/u/some-slug_7", &Work::default()), Some(14));
     }
 
     #[test]
@@ -305,26 +326,20 @@ mod tests {
         for n in 0..1_000 {
             patterns.path(&format!("/{n}")).unwrap();
         }
-        assert!(patterns.known.lock().unwrap().len() < 100);
+        assert!(patterns.paths.len() < 100);
     }
 
     #[test]
-    fn knows_how_matches_begin() {
-        for (pattern, literals) in [
-            ("/api/v1/users$", &["/api/v1/users"][..]),
-            (r"/api/\d+", &["/api/"]),
-            ("/(a|b)/x", &["/a/x", "/b/x"]),
-            ("/a|/b", &["/a", "/b"]),
-            ("/a?b", &["/ab", "/b"]),
-            ("/ab?", &["/a"]),
-            ("/?.*", &[]),
-            (".*/x", &[]),
-        ] {
-            let compiled = compiled(pattern);
-            let found = &compiled.beginnings;
-            let covered = |literal: &str| found.iter().any(|found| literal.as_bytes().starts_with(found));
-            assert!(literals.iter().all(|literal| covered(literal)), "{pattern}: {found:?}");
-            assert_eq!(found.is_empty(), literals.is_empty(), "{pattern}: {found:?}");
-        }
+    fn the_index_knows_how_paths_and_values_begin_and_end() {
+        let patterns = Patterns::default();
+        let shown = |literals: &Literals| -> Vec<String> {
+            literals.iter().map(|literal| String::from_utf8(literal.to_vec()).unwrap()).collect()
+        };
+        let path = patterns.path("/api/.*/users$").unwrap();
+        assert_eq!((shown(&path.beginnings), shown(&path.endings)), (vec!["/api/".into()], vec!["/users".into()]));
+        assert_eq!(shown(&patterns.header_value("^Beta-[0-9]").unwrap().beginnings).len(), 10);
+        assert!(patterns.header_value("Beta-[0-9]").unwrap().beginnings.is_empty());
+        let text = patterns.text("/users$").unwrap();
+        assert_eq!((shown(&text.beginnings), shown(&text.endings)), (vec![], vec!["/users".into()]));
     }
 }

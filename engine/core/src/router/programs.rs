@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use arc_swap::ArcSwapOption;
 use regex::{Regex, RegexBuilder};
 
+use super::size::Size;
 use super::tree::offset;
+use super::work::{self, Work};
 use crate::message::GroupSpan;
 
 /// Largest program of one pattern, in bytes.
@@ -34,41 +36,46 @@ pub(super) struct Program {
     source: Box<str>,
     ignore_case: bool,
     states: usize,
+    /// What reading a byte costs.
+    per_byte: usize,
     compiled: ArcSwapOption<Regex>,
     programs: Arc<Programs>,
 }
 
 impl Program {
-    /// A pattern of about so many states. What might be too large is compiled at once.
+    /// A pattern of about this size. What might be too large is compiled at once.
     pub(super) fn new(
         source: String,
         ignore_case: bool,
-        states: usize,
+        size: Size,
         programs: &Arc<Programs>,
     ) -> Result<Arc<Self>, regex::Error> {
-        let is_small = surely_fits(states);
-        let states = states.saturating_add(BASE_STATES);
-        let programs = Arc::clone(programs);
-        let program =
-            Arc::new(Self { source: source.into(), ignore_case, states, compiled: ArcSwapOption::empty(), programs });
-        if !is_small {
+        let program = Arc::new(Self {
+            source: source.into(),
+            ignore_case,
+            states: size.states.saturating_add(BASE_STATES),
+            per_byte: work::per_byte(size.places),
+            compiled: ArcSwapOption::empty(),
+            programs: Arc::clone(programs),
+        });
+        if !surely_fits(size.states) {
             program.load()?;
         }
         Ok(program)
     }
 
-    /// Where the first match ends.
-    pub(super) fn end(self: &Arc<Self>, text: &str) -> Option<usize> {
-        self.with(|regex| regex.find(text).map(|found| found.end()))?
+    /// Where the first match ends. Nothing, as below, if that is too much work.
+    pub(super) fn end(self: &Arc<Self>, text: &str, work: &Work) -> Option<usize> {
+        self.with(text, work, |regex| regex.find(text).map(|found| found.end()))?
     }
 
-    pub(super) fn is_match(self: &Arc<Self>, text: &str) -> bool {
-        self.with(|regex| regex.is_match(text)).unwrap_or(false)
+    pub(super) fn is_match(self: &Arc<Self>, text: &str, work: &Work) -> bool {
+        self.with(text, work, |regex| regex.is_match(text)).unwrap_or(false)
     }
 
     /// Where the first match is, and its groups, counted from its start.
-    pub(super) fn groups(self: &Arc<Self>, text: &str) -> Option<(Range<usize>, Box<[GroupSpan]>)> {
-        self.with(|regex| {
+    pub(super) fn groups(self: &Arc<Self>, text: &str, work: &Work) -> Option<(Range<usize>, Box<[GroupSpan]>)> {
+        self.with(text, work, |regex| {
             let found = regex.captures(text)?;
             let whole = found.get(0)?.range();
             let span =
@@ -78,9 +85,23 @@ impl Program {
         })?
     }
 
-    fn with<T>(self: &Arc<Self>, ask: impl FnOnce(&Regex) -> T) -> Option<T> {
+    /// Compiles what is not in memory as long as nothing else has to go for it.
+    pub(super) fn warm(self: &Arc<Self>) {
+        if self.compiled.load().is_none() && self.programs.has_room_for(self.states) {
+            // What fails here fails again when a request needs it.
+            let _ = self.load();
+        }
+    }
+
+    fn with<T>(self: &Arc<Self>, text: &str, work: &Work, ask: impl FnOnce(&Regex) -> T) -> Option<T> {
+        if !work.take(work::TRY + text.len().saturating_mul(self.per_byte)) {
+            return None;
+        }
         if let Some(regex) = &*self.compiled.load() {
             return Some(ask(regex));
+        }
+        if !work.take_compilation(self.states) {
+            return None;
         }
         // What was compiled once, or is small, compiles.
         self.load().ok().map(|regex| ask(&regex))
@@ -119,6 +140,10 @@ impl Loaded {
 }
 
 impl Programs {
+    fn has_room_for(&self, states: usize) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).states.saturating_add(states) <= MAX_STATES
+    }
+
     fn admit(&self, program: &Arc<Program>) {
         let mut loaded = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if loaded.programs.len() >= loaded.tidy_at.max(FEW) {
@@ -146,28 +171,33 @@ mod tests {
         program.compiled.load().is_some()
     }
 
+    fn program(text: &str, states: usize, programs: &Arc<Programs>) -> Result<Arc<Program>, regex::Error> {
+        Program::new(text.to_owned(), false, Size { states, places: 1 }, programs)
+    }
+
     #[test]
     fn small_patterns_wait_until_they_are_asked() {
-        let program = Program::new("a+".to_owned(), false, 3, &Arc::default()).unwrap();
+        let program = program("a+", 3, &Arc::default()).unwrap();
         assert!(!is_loaded(&program));
-        assert_eq!((program.end("xaa"), program.is_match("b")), (Some(3), false));
+        let work = Work::default();
+        assert_eq!((program.end("xaa", &work), program.is_match("b", &work)), (Some(3), false));
         assert!(is_loaded(&program));
     }
 
     #[test]
     fn large_patterns_are_tried_at_once() {
-        assert!(is_loaded(&Program::new("[a-z]{3}".to_owned(), false, SURELY_FIT, &Arc::default()).unwrap()));
-        assert!(Program::new(r"\w{200}".to_owned(), false, 200 * 770, &Arc::default()).is_err());
+        assert!(is_loaded(&program("[a-z]{3}", SURELY_FIT, &Arc::default()).unwrap()));
+        assert!(program(r"\w{200}", 200 * 770, &Arc::default()).is_err());
     }
 
     #[test]
     fn programs_of_the_past_do_not_add_up() {
         let programs = Arc::default();
-        let make = || Program::new("a".to_owned(), false, 3, &programs).unwrap();
+        let make = || program("a", 3, &programs).unwrap();
         let kept = make();
-        assert!(kept.is_match("a"));
+        assert!(kept.is_match("a", &Work::default()));
         for _ in 0..1000 {
-            assert!(make().is_match("a"));
+            assert!(make().is_match("a", &Work::default()));
             assert!(programs.0.lock().unwrap().programs.len() <= FEW);
         }
         assert!(is_loaded(&kept));
@@ -176,9 +206,33 @@ mod tests {
     #[test]
     fn the_oldest_go_when_there_are_too_many_and_come_back() {
         let programs = Arc::default();
-        let program = |text: &str| Program::new(text.to_owned(), false, MAX_STATES / 2, &programs).unwrap();
+        let program = |text: &str| program(text, MAX_STATES / 2, &programs).unwrap();
         let (first, second, third) = (program("a"), program("b"), program("c"));
         assert_eq!([&first, &second, &third].map(is_loaded), [false, false, true]);
-        assert!(first.is_match("a") && second.is_match("b") && third.is_match("c"));
+        let matches = |program: &Arc<Program>, text: &str| program.is_match(text, &Work::default());
+        assert!(matches(&first, "a") && matches(&second, "b") && matches(&third, "c"));
+    }
+
+    #[test]
+    fn warming_takes_nobodys_place() {
+        let programs = Arc::default();
+        let [first, second, third] = [1, 2, 3].map(|_| program("a", SURELY_FIT / 2, &programs).unwrap());
+        first.warm();
+        assert!(is_loaded(&first));
+        programs.0.lock().unwrap().states = MAX_STATES - SURELY_FIT;
+        second.warm();
+        third.warm();
+        assert_eq!([&first, &second, &third].map(is_loaded), [true, true, false]);
+    }
+
+    #[test]
+    fn tries_and_compilations_are_work() {
+        let program = program("a+", 3, &Arc::default()).unwrap();
+        let (try_alone, with_compilation) = (work::TRY as u64 + 100, work::TRY as u64 + 100_000);
+        assert!(!program.is_match("a", &Work::of(try_alone)) && !is_loaded(&program));
+        assert!(program.is_match("a", &Work::of(with_compilation)));
+        assert!(program.is_match("a", &Work::of(try_alone)));
+        let work = Work::of(try_alone);
+        assert!(!program.is_match(&"a".repeat(1_000), &work) && work.is_spent());
     }
 }

@@ -6,19 +6,24 @@ use super::MatchInput;
 use super::expression::{self, Expression, Subject};
 use super::path::normalise;
 use super::pattern::{PathPattern, Patterns};
+use super::programs::Program;
 use super::rank::{self, Precedence};
 use super::rule::{FieldFault, Rule};
-use super::spec::RouteSpec;
+use super::spec::{Flavor, RouteSpec};
+use super::work::Work;
 use crate::error::ConfigError;
 use crate::message::Scheme;
+
+/// Equal bytes that are compared in the time of one unit of work.
+const BYTES_PER_UNIT: usize = 16;
 
 /// A route as the index knows it.
 #[derive(Debug)]
 pub(super) struct Compiled {
     /// The caller's key.
     pub(super) key: u32,
-    /// In lower case: of routes that rank equal the greater one wins.
-    pub(super) id: Box<str>,
+    /// Of routes that rank equal the one with the greater text wins.
+    pub(super) tie: Box<str>,
     /// What may match; one at least. Ways that rank equal are tried in this order.
     pub(super) ways: Box<[Way]>,
     /// What is asked apart from the path; `None` if only the path matters.
@@ -45,11 +50,18 @@ pub(super) enum PathTest {
 
 impl Compiled {
     /// Every field that cannot be compiled is added to `errors`.
-    pub(super) fn new(key: u32, spec: &RouteSpec, patterns: &Patterns, errors: &mut Vec<ConfigError>) -> Self {
+    pub(super) fn new(
+        key: u32,
+        spec: &RouteSpec,
+        flavor: Flavor,
+        patterns: &Patterns,
+        errors: &mut Vec<ConfigError>,
+    ) -> Self {
+        let tie = rank::tie(spec, flavor);
         if let Some(expression) = &spec.expression {
-            return Self::of_expression(key, spec, expression, patterns, errors);
+            return Self::of_expression(key, tie, (spec, expression), patterns, errors);
         }
-        let precedence = Precedence::of(spec);
+        let precedence = Precedence::of(spec, flavor);
         let mut faults = Vec::new();
         let mut ways = Vec::new();
         for (number, path) in spec.paths.iter().flatten().enumerate() {
@@ -74,13 +86,13 @@ impl Compiled {
         }
         let rule = Rule::compile(spec, patterns, &mut faults);
         errors.extend(faults.into_iter().map(|fault| error(spec, fault)));
-        Self { key, id: spec.id.to_ascii_lowercase().into(), ways: ways.into(), rule }
+        Self { key, tie, ways: ways.into(), rule }
     }
 
     fn of_expression(
         key: u32,
-        spec: &RouteSpec,
-        text: &str,
+        tie: Box<str>,
+        (spec, text): (&RouteSpec, &str),
         patterns: &Patterns,
         errors: &mut Vec<ConfigError>,
     ) -> Self {
@@ -93,25 +105,35 @@ impl Compiled {
             Err(message) => errors.push(error(spec, ("expression".to_owned(), message))),
         }
         let rule = scheme_of(&spec.protocols).map(|scheme| Box::new(Rule { scheme: Some(scheme), ..Rule::default() }));
-        Self { key, id: spec.id.to_ascii_lowercase().into(), ways: ways.into(), rule }
+        Self { key, tie, ways: ways.into(), rule }
     }
 
     /// Where the match ends in the path, if the request is accepted by this way; 0 for one without path. `path` is the
     /// input's path as text.
-    pub(super) fn accepts(&self, way: &Way, input: &MatchInput<'_>, path: &str) -> Option<usize> {
+    pub(super) fn accepts(&self, way: &Way, input: &MatchInput<'_>, path: &str, work: &Work) -> Option<usize> {
         if let PathTest::Prefix(prefix) = &way.path
-            && !input.path.starts_with(prefix)
+            && !(work.take(prefix.len() / BYTES_PER_UNIT) && input.path.starts_with(prefix))
         {
             return None;
         }
-        if !self.rule.as_ref().is_none_or(|rule| rule.accepts(input)) {
+        if !self.rule.as_ref().is_none_or(|rule| rule.accepts(input, work)) {
             return None;
         }
         match &way.path {
             PathTest::Any => Some(0),
             PathTest::Prefix(prefix) => Some(prefix.len()),
-            PathTest::Pattern(pattern) => pattern.end(path),
-            PathTest::Expression(expression) => expression.accepts(&Subject::of_request(input)).then_some(0),
+            PathTest::Pattern(pattern) => pattern.end(path, work),
+            PathTest::Expression(expression) => expression.accepts(&Subject::of_request(input, work)).then_some(0),
+        }
+    }
+}
+
+impl PathTest {
+    pub(super) fn programs<'a>(&'a self, each: &mut impl FnMut(&'a Arc<Program>)) {
+        match self {
+            Self::Any | Self::Prefix(_) => {}
+            Self::Pattern(pattern) => pattern.program().into_iter().for_each(each),
+            Self::Expression(expression) => expression.programs(each),
         }
     }
 }

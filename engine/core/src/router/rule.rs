@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::MatchInput;
 use super::names::{Name, Names};
-use super::pattern::Patterns;
-use super::programs::Program;
+use super::pattern::{HeaderPattern, Patterns};
 use super::spec::RouteSpec;
+use super::work::Work;
 use crate::message::{Headers, Scheme};
 
 /// A field of a route that cannot be compiled, and why.
@@ -30,7 +30,7 @@ pub(super) struct HeaderRule {
     pub(super) name: Box<str>,
     /// In lower case, sorted.
     pub(super) values: Box<[Box<[u8]>]>,
-    pub(super) patterns: Box<[Arc<Program>]>,
+    pub(super) patterns: Box<[Arc<HeaderPattern>]>,
 }
 
 impl Rule {
@@ -61,14 +61,20 @@ impl Rule {
         self.methods.is_empty() && self.hosts.is_empty() && self.headers.is_empty() && self.snis.is_empty()
     }
 
-    pub(super) fn accepts(&self, input: &MatchInput<'_>) -> bool {
-        self.scheme.is_none_or(|scheme| scheme == input.scheme)
+    pub(super) fn accepts(&self, input: &MatchInput<'_>, work: &Work) -> bool {
+        work.take(self.one_by_one() + self.headers.len() * input.headers.len())
+            && self.scheme.is_none_or(|scheme| scheme == input.scheme)
             && (self.methods.is_empty() || self.methods.iter().any(|method| **method == *input.method))
             && self.hosts.accept(input.host, input.port)
             && (input.scheme == Scheme::Http
                 || self.snis.is_empty()
                 || input.sni.is_some_and(|sni| self.snis.accept(sni, 0)))
-            && self.headers.iter().all(|header| header.accepts(input.headers))
+            && self.headers.iter().all(|header| header.accepts(input.headers, work))
+    }
+
+    /// How many values are compared one after the other.
+    fn one_by_one(&self) -> usize {
+        self.methods.len() + self.hosts.wild().len() + self.snis.wild().len()
     }
 }
 
@@ -90,13 +96,13 @@ impl HeaderRule {
         Self { name: name.to_ascii_lowercase().into(), values: values.into(), patterns: regexes.into() }
     }
 
-    fn accepts(&self, headers: &Headers) -> bool {
+    fn accepts(&self, headers: &Headers, work: &Work) -> bool {
         headers.get_all(&self.name).any(|value| {
             let lower = |byte: &u8| byte.to_ascii_lowercase();
             self.values.binary_search_by(|own| own.iter().copied().cmp(value.iter().map(lower))).is_ok()
                 || (!self.patterns.is_empty()
                     && std::str::from_utf8(value)
-                        .is_ok_and(|value| self.patterns.iter().any(|pattern| pattern.is_match(value))))
+                        .is_ok_and(|value| self.patterns.iter().any(|pattern| pattern.is_match(value, work))))
         })
     }
 }

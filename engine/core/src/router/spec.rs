@@ -13,11 +13,25 @@ pub struct Reference {
     pub id: String,
 }
 
+/// How routes are matched and ranked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flavor {
+    /// Ranks by [`super`]'s rules. Kong's flavour `expressions` is the same here, where any route may have one.
+    #[default]
+    #[serde(alias = "expressions")]
+    TraditionalCompatible,
+    /// Ranks by which conditions a route has before it looks at their values, and by age at last; honours
+    /// [`PathHandling::V1`].
+    Traditional,
+}
+
 /// How service path and request path are joined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PathHandling {
     /// Exactly one slash at the seam.
+    #[default]
     V0,
     /// Plain concatenation; only honoured by the `traditional` flavour.
     V1,

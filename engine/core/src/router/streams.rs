@@ -11,9 +11,13 @@ use super::names::{Name, Names, Shape};
 use super::pattern::Patterns;
 use super::rank;
 use super::route::error;
-use super::spec::{AddressSpec, RouteSpec};
+use super::spec::{AddressSpec, Flavor, RouteSpec};
 use super::tree::offset;
+use super::work::{TooCostly, Work};
 use crate::error::ConfigError;
+
+/// What looking at a route costs, in units of work.
+const CONNECTION: usize = 16;
 
 /// What a connection that is not HTTP is matched by.
 #[derive(Debug, Clone, Copy)]
@@ -32,8 +36,8 @@ pub struct StreamInput<'a> {
 #[derive(Debug)]
 pub(super) struct StreamRoute {
     pub(super) key: u32,
-    /// In lower case: of routes that rank equal the greater one wins.
-    id: Box<str>,
+    /// Of routes that rank equal the one with the greater text wins.
+    tie: Box<str>,
     precedence: u64,
     protocols: Box<[Box<str>]>,
     snis: Names,
@@ -62,7 +66,13 @@ pub(super) struct Streams {
 
 impl StreamRoute {
     /// Every field that cannot be compiled is added to `errors`.
-    pub(super) fn new(key: u32, spec: &RouteSpec, patterns: &Patterns, errors: &mut Vec<ConfigError>) -> Self {
+    pub(super) fn new(
+        key: u32,
+        spec: &RouteSpec,
+        flavor: Flavor,
+        patterns: &Patterns,
+        errors: &mut Vec<ConfigError>,
+    ) -> Self {
         let mut places = |specs: &Option<Vec<AddressSpec>>, field: &str| {
             let mut places = Vec::new();
             for (index, one) in specs.iter().flatten().enumerate() {
@@ -82,21 +92,22 @@ impl StreamRoute {
         });
         let precedence = match expression {
             Some(_) => rank::of_expression(spec.priority.unwrap_or(0)),
-            None => precedence(!snis.is_empty(), &sources, &destinations),
+            None => precedence(flavor, !snis.is_empty(), &sources, &destinations),
         };
         let protocols = spec.protocols.iter().map(|protocol| protocol.as_str().into()).collect();
-        let id = spec.id.to_ascii_lowercase().into();
-        Self { key, id, precedence, protocols, snis, sources, destinations, expression }
+        let tie = rank::tie(spec, flavor);
+        Self { key, tie, precedence, protocols, snis, sources, destinations, expression }
     }
 
-    fn accepts(&self, input: &StreamInput<'_>) -> bool {
-        self.protocols.iter().any(|own| **own == *input.protocol)
+    fn accepts(&self, input: &StreamInput<'_>, work: &Work) -> bool {
+        work.take(CONNECTION + self.snis.wild().len() + self.sources.len() + self.destinations.len())
+            && self.protocols.iter().any(|own| **own == *input.protocol)
             && (self.snis.is_empty() || input.sni.is_some_and(|sni| self.snis.accept(sni, 0)))
             && (self.sources.is_empty() || self.sources.iter().any(|place| place.holds(input.source)))
             && (self.destinations.is_empty() || self.destinations.iter().any(|place| place.holds(input.destination)))
             && self.expression.as_ref().is_none_or(|expression| {
                 let StreamInput { protocol, sni, source, destination } = *input;
-                expression.accepts(&Subject { protocol, sni, source, destination, request: None })
+                expression.accepts(&Subject { protocol, sni, source, destination, request: None, work })
             })
     }
 }
@@ -124,8 +135,14 @@ impl Place {
     }
 }
 
-/// Bigger wins: both sources and destinations, a server name, then addresses before ports before networks.
-fn precedence(has_names: bool, sources: &[Place], destinations: &[Place]) -> u64 {
+/// Bigger wins: both sources and destinations, a server name, then addresses before ports before networks. In the
+/// traditional flavour more kinds of conditions, then server names before sources before destinations.
+fn precedence(flavor: Flavor, has_names: bool, sources: &[Place], destinations: &[Place]) -> u64 {
+    if flavor == Flavor::Traditional {
+        let kinds = [has_names, !sources.is_empty(), !destinations.is_empty()];
+        let bits = kinds.iter().fold(0, |bits, &has| bits << 1 | u64::from(has));
+        return u64::from(bits.count_ones()) << 3 | bits;
+    }
     let count = |has: fn(&Place) -> bool| u64::from(sources.iter().any(has)) + u64::from(destinations.iter().any(has));
     let both = !sources.is_empty() && !destinations.is_empty();
     u64::from(both) << 7
@@ -137,7 +154,7 @@ fn precedence(has_names: bool, sources: &[Place], destinations: &[Place]) -> u64
 
 impl Streams {
     fn build(mut routes: Vec<Arc<StreamRoute>>) -> Self {
-        routes.sort_unstable_by(|a, b| b.precedence.cmp(&a.precedence).then_with(|| b.id.cmp(&a.id)));
+        routes.sort_unstable_by(|a, b| b.precedence.cmp(&a.precedence).then_with(|| b.tie.cmp(&a.tie)));
         let mut streams = Self::default();
         for (rank, route) in routes.iter().enumerate() {
             let rank = offset(rank);
@@ -168,11 +185,12 @@ impl Streams {
     }
 
     /// The key of the route that wins.
-    pub(super) fn find(&self, input: &StreamInput<'_>) -> Option<u32> {
+    pub(super) fn find(&self, input: &StreamInput<'_>, work: &Work) -> Result<Option<u32>, TooCostly> {
         let named = input.sni.and_then(|sni| self.by_server_name.get(sni)).map_or(&[][..], Vec::as_slice);
         let reached = self.by_port.get(&input.destination.port()).map_or(&[][..], Vec::as_slice);
-        let accepts = |rank: &&u32| self.ranked[**rank as usize].accepts(input);
-        let best = [named, reached, &self.rest].iter().filter_map(|ranks| ranks.iter().find(accepts)).min()?;
-        Some(self.ranked[*best as usize].key)
+        // The first that would accept, or the one at which the search ends without a result.
+        let accepts = |rank: &&u32| self.ranked[**rank as usize].accepts(input, work) || work.is_spent();
+        let best = [named, reached, &self.rest].iter().filter_map(|ranks| ranks.iter().find(accepts)).min();
+        work.judge(best.map(|&best| self.ranked[best as usize].key))
     }
 }

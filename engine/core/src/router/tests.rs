@@ -7,14 +7,16 @@ mod oracle;
 mod paths;
 mod precedence;
 mod streams;
+mod traditional;
 mod updates;
+mod work;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{Match, MatchInput, RouteSpec, Router, normalise};
+use super::{Flavor, Match, MatchInput, RouteSpec, Router, normalise};
 use crate::error::ConfigError;
 use crate::message::{Headers, Scheme};
 pub(super) use equivalence::Random;
@@ -39,7 +41,7 @@ pub(super) fn routes(fields: &[Value]) -> Vec<Arc<RouteSpec>> {
 }
 
 pub(super) fn compiled(fields: &[Value]) -> Router {
-    Router::compile(&routes(fields)).unwrap()
+    Router::compile(Flavor::default(), &routes(fields)).unwrap()
 }
 
 /// A request to be matched, as a client would send it.
@@ -100,7 +102,7 @@ impl Sent {
     }
 
     pub(super) fn find(&self, router: &Router) -> Option<Match> {
-        self.ask(|input| router.find(input))
+        self.ask(|input| router.find(input)).unwrap()
     }
 
     pub(super) fn winner(&self, router: &Router) -> Option<usize> {
@@ -109,7 +111,7 @@ impl Sent {
 }
 
 fn refusals(fields: &[Value]) -> Vec<ConfigError> {
-    Router::compile(&routes(fields)).unwrap_err()
+    Router::compile(Flavor::default(), &routes(fields)).unwrap_err()
 }
 
 #[test]

@@ -1,24 +1,44 @@
 //! The path a request has at the upstream: the service's path joined with what the route leaves of the request's.
 
+use super::spec::PathHandling;
+
+/// How a route joins the two.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Join {
+    /// Whether what the route's path matched is left out.
+    pub strip: bool,
+    /// What happens at the seam.
+    pub handling: PathHandling,
+}
+
 /// Writes the upstream path to `out` (cleared first), escaped as it is sent.
 ///
 /// `service_path` is `None` for a service without one; `matched` is how many bytes of `normalised` the route's path
-/// matched, `None` for a route without paths. They are left out if `strip_path`. There is exactly one slash at the seam.
+/// matched, `None` for a route without paths.
 pub fn upstream_path(
     out: &mut Vec<u8>,
     service_path: Option<&str>,
     normalised: &[u8],
     matched: Option<usize>,
-    strip_path: bool,
+    join: Join,
 ) {
     out.clear();
     let service = service_path.filter(|path| !path.is_empty()).unwrap_or("/").as_bytes();
-    let bare = service.strip_suffix(b"/").unwrap_or(service);
-    let whole = normalised.strip_prefix(b"/").unwrap_or(normalised);
     let rest = match matched {
-        Some(length) if strip_path => after_prefix(normalised.get(length..).unwrap_or_default()),
-        _ => whole,
+        Some(length) if join.strip => after_prefix(normalised.get(length..).unwrap_or_default()),
+        _ => normalised.strip_prefix(b"/").unwrap_or(normalised),
     };
+    match join.handling {
+        PathHandling::V0 => with_one_slash(out, service, rest, normalised),
+        PathHandling::V1 => {
+            escape_path(out, service);
+            escape_path(out, if service.ends_with(b"/") { rest.strip_prefix(b"/").unwrap_or(rest) } else { rest });
+        }
+    }
+}
+
+fn with_one_slash(out: &mut Vec<u8>, service: &[u8], rest: &[u8], normalised: &[u8]) {
+    let bare = service.strip_suffix(b"/").unwrap_or(service);
     escape_path(out, bare);
     if !rest.is_empty() {
         out.push(b'/');
@@ -69,13 +89,17 @@ mod tests {
     use super::*;
 
     fn joined(service: &str, route: Option<&str>, strip: bool, path: &str) -> String {
+        joined_by(PathHandling::V0, service, route, strip, path)
+    }
+
+    fn joined_by(handling: PathHandling, service: &str, route: Option<&str>, strip: bool, path: &str) -> String {
         let path = super::super::normalise(path.as_bytes()).unwrap();
         let matched = route.map(|route| {
             assert!(path.starts_with(route.as_bytes()), "the case is about a path that matches");
             route.len()
         });
         let mut out = b"left over".to_vec();
-        upstream_path(&mut out, Some(service), &path, matched, strip);
+        upstream_path(&mut out, Some(service), &path, matched, Join { strip, handling });
         String::from_utf8(out).unwrap()
     }
 
@@ -200,11 +224,71 @@ mod tests {
         }
     }
 
+    /// The rows in which v1 differs; in all others it joins as v0 does.
+    const DIFFERENT: &[Row] = &[
+        ("/srv", Some("/rou"), &[false], &[("/roureq", "/srvroureq")]),
+        ("/srv", Some("/rou"), &[true], &[("/roureq", "/srvreq")]),
+        ("/srv/", Some("/rou"), &[true], &[("/rou", "/srv/")]),
+        (
+            "/service",
+            Some("/"),
+            &EITHER,
+            &[("/route", "/serviceroute"), ("/route/", "/serviceroute/"), ("/route/req", "/serviceroute/req")],
+        ),
+        (
+            "/service",
+            Some("/route"),
+            &[false],
+            &[("/route", "/serviceroute"), ("/route/", "/serviceroute/"), ("/routereq", "/serviceroutereq")],
+        ),
+        ("/service", Some("/route"), &[true], &[("/routereq", "/servicereq")]),
+        ("/service", Some("/route/"), &[false], &[("/route/", "/serviceroute/"), ("/route/req", "/serviceroute/req")]),
+        ("/service", Some("/route/"), &[true], &[("/route/", "/service"), ("/route/req", "/servicereq")]),
+        ("/service/", Some("/route"), &[true], &[("/route", "/service/")]),
+        ("/service", None, &EITHER, &[("/route", "/serviceroute"), ("/route/", "/serviceroute/")]),
+        (
+            "/service",
+            Some("/route"),
+            &[true],
+            &[
+                ("/route./req", "/servicereq"),
+                ("/route%2E/req", "/servicereq"),
+                ("/route../req", "/servicereq"),
+                ("/route%2e%2E/req", "/servicereq"),
+                ("/route.../req", "/service.../req"),
+            ],
+        ),
+        (
+            "/service",
+            Some("/route"),
+            &[false],
+            &[("/route./req", "/serviceroute./req"), ("/route../req", "/serviceroute../req")],
+        ),
+        ("/api", Some("/v2/u/"), &[true], &[("/v2/u/7", "/api7")]),
+    ];
+
+    #[test]
+    fn v1_puts_one_behind_the_other() {
+        let same = |service: &str, route: Option<&str>, strip: bool, request: &str| {
+            let rows = DIFFERENT.iter().filter(|row| (row.0, row.1) == (service, route) && row.2.contains(&strip));
+            rows.flat_map(|row| row.3).find(|(own, _)| *own == request).map(|(_, expected)| *expected)
+        };
+        for (service, route, strips, requests) in TABLE.iter().chain(DIFFERENT) {
+            for &strip in *strips {
+                for (request, plain) in *requests {
+                    let expected = same(service, *route, strip, request).unwrap_or(plain);
+                    let found = joined_by(PathHandling::V1, service, *route, strip, request);
+                    assert_eq!(found, expected, "{service} {route:?} {strip} {request}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_service_without_path_has_the_root() {
         for service in [None, Some(""), Some("/")] {
             let mut out = Vec::new();
-            upstream_path(&mut out, service, b"/a/b", Some(2), true);
+            upstream_path(&mut out, service, b"/a/b", Some(2), Join { strip: true, ..Join::default() });
             assert_eq!(out, b"/b");
         }
     }

@@ -112,19 +112,20 @@ async fn find_route(
     let client = tenant.trust.client_of_stream(peer.ip(), proxied);
     let source = SocketAddr::new(client, peer.port());
     let find = |protocol: &str, sni: Option<&str>| {
-        tenant.router.find_stream(&StreamInput { protocol, sni, source, destination })
+        let found = tenant.router.find_stream(&StreamInput { protocol, sni, source, destination });
+        found.inspect_err(|_| tenant.counters.unroutable(worker.index))
     };
     if !entrance.tls {
-        let route = find("tcp", None)?;
+        let route = find("tcp", None).ok()??;
         return Some(Routed { stream: Stream::Plain(tcp), sent: Vec::new(), source: client, route });
     }
     let Hello { accepted, bytes, nothing_after } = hello::read(&mut tcp).await.ok()?;
     let name = named(&accepted.client_hello());
-    if let Some(route) = find("tls_passthrough", name.as_deref()) {
+    if let Some(route) = find("tls_passthrough", name.as_deref()).ok()? {
         return Some(Routed { stream: Stream::Plain(tcp), sent: bytes, source: client, route });
     }
     // Nobody has reason to send more before the answer, and it would be lost.
-    let route = find("tls", name.as_deref()).filter(|_| nothing_after)?;
+    let route = find("tls", name.as_deref()).ok()?.filter(|_| nothing_after)?;
     let (config, _) = worker.shared.tls.answer(Some(tenant), &accepted.client_hello(), false);
     let stream = StartHandshake::from_parts(accepted, tcp).into_stream(config).await.ok()?;
     Some(Routed { stream: Stream::Tls(Box::new(stream.into())), sent: Vec::new(), source: client, route })

@@ -22,6 +22,7 @@ mod lifecycle;
 mod names;
 mod probes;
 mod pulse;
+mod routing;
 mod slow;
 mod streaming;
 mod streams;

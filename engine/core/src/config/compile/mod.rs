@@ -57,7 +57,6 @@ impl Parts {
     pub fn updated(&self, input: &Input<'_>) -> Result<Self, Vec<ConfigError>> {
         let mut parts = self.clone();
         let mut errors = broken_references(input.entities, input.changes);
-        check_flavor(input.settings, &mut errors);
         errors.extend(input.upstreams.errors.iter().cloned());
         let services = parts.services.update(input, &mut errors);
         let chains = parts.plugins.update(&input.changes.plugins, &mut errors);
@@ -96,19 +95,6 @@ impl Parts {
             windows: self.windows.clone(),
             counters,
         }
-    }
-}
-
-fn check_flavor(settings: &Settings, errors: &mut Vec<ConfigError>) {
-    // Expressions are matched under both; otherwise the two are the same.
-    if !["traditional_compatible", "expressions"].contains(&settings.router_flavor.as_str()) {
-        errors.push(ConfigError {
-            entity: "control_plane".into(),
-            id: String::new(),
-            name: None,
-            field: Some("settings.router_flavor".into()),
-            message: format!("this engine has no router flavour '{}'", settings.router_flavor),
-        });
     }
 }
 

@@ -10,11 +10,11 @@ use super::services::Services;
 use crate::config::entities::{EntitySet, Id, Kind};
 use crate::config::plugins::{Plugins, StaleChains};
 use crate::config::slots::Slots;
-use crate::config::tenant::{Grpc, Route};
+use crate::config::tenant::{Route, Transport};
 use crate::error::ConfigError;
 use crate::message::Scheme;
 use crate::phases::chain::Protocols;
-use crate::router::{RouteSpec, Router};
+use crate::router::{Flavor, Join, RouteSpec, Router};
 
 /// Protocols of routes that requests can match.
 const HTTP_PROTOCOLS: [&str; 4] = ["http", "https", "grpc", "grpcs"];
@@ -34,7 +34,8 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// Compiles what changed: routes, those of `services`, and those with `chains` to be put together again.
+    /// Compiles what changed: routes, those of `services`, and those with `chains` to be put together again. All of them
+    /// in another flavour.
     pub fn update(
         &mut self,
         input: &Input<'_>,
@@ -48,7 +49,12 @@ impl Routes {
         for service in changed.union(&chains.services) {
             stale.extend(entities.referrers.of(Kind::Service, service, Kind::Route).cloned());
         }
-        if chains.all {
+        let flavor = input.settings.router_flavor;
+        let anew = self.router.flavor() != flavor;
+        if anew {
+            self.router = Router::of(flavor);
+        }
+        if chains.all || anew {
             stale.extend(entities.routes.keys().cloned());
         }
         let spare = Arc::new(Route::spare());
@@ -58,8 +64,8 @@ impl Routes {
             let known = self.numbers.get(&id).copied();
             if let Some(spec) = entities.routes.get(&id).filter(|spec| is_routable(spec, entities)) {
                 let number = known.unwrap_or_else(|| self.take_number(&id));
-                routes.insert(number, Arc::new(compile(&id, spec, entities, services, plugins)));
-                if known.is_none() || input.changes.routes.contains_key(&id) {
+                routes.insert(number, Arc::new(compile(&id, spec, flavor, (entities, services), plugins)));
+                if anew || known.is_none() || input.changes.routes.contains_key(&id) {
                     put.push((number, spec.clone()));
                 }
             } else if let Some(number) = known {
@@ -96,23 +102,31 @@ fn speaks_any(spec: &RouteSpec, protocols: &[&str]) -> bool {
     spec.protocols.iter().any(|protocol| protocols.contains(&protocol.as_str()))
 }
 
-fn compile(id: &Id, spec: &RouteSpec, entities: &EntitySet, services: &Services, plugins: &mut Plugins) -> Route {
+fn compile(
+    id: &Id,
+    spec: &RouteSpec,
+    flavor: Flavor,
+    (entities, services): (&EntitySet, &Services),
+    plugins: &mut Plugins,
+) -> Route {
     let speaks = |protocol: &str| spec.protocols.iter().any(|own| own == protocol);
     let service = spec.service.as_ref().and_then(|service| services.get(&service.id));
     let service_id = spec.service.as_ref().and_then(|service| entities.services.get_key_value(service.id.as_str()));
     let service_id = service_id.map(|(id, _)| id.clone());
+    let transport = |plain: &str, secure: &str| match (speaks(plain), speaks(secure)) {
+        (true, _) => Some(Transport::Any),
+        (false, true) => Some(Transport::SecureOnly),
+        (false, false) => None,
+    };
+    let handling = spec.path_handling.filter(|_| flavor == Flavor::Traditional);
     let is_stream = speaks_any(spec, &STREAM_PROTOCOLS);
     let mut chain = |scheme| plugins.chain(Some((id, service_id.as_deref())), request_protocols(spec, scheme));
     Route {
         http: speaks("http"),
         https: speaks("https"),
-        grpc: match (speaks("grpc"), speaks("grpcs")) {
-            (true, _) => Some(Grpc::Any),
-            (false, true) => Some(Grpc::SecureOnly),
-            (false, false) => None,
-        },
+        grpc: transport("grpc", "grpcs"),
         redirect_status: spec.https_redirect_status_code,
-        strip_path: spec.strip_path.unwrap_or(true),
+        join: Join { strip: spec.strip_path.unwrap_or(true), handling: handling.unwrap_or_default() },
         preserve_host: spec.preserve_host,
         request_buffering: spec.request_buffering,
         response_buffering: spec.response_buffering,

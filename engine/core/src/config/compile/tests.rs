@@ -138,11 +138,11 @@ fn behaviour(parts: &Parts) -> Vec<String> {
             source: ([10, 0, 0, 1], 40_000).into(),
             destination: ([127, 0, 0, 1], 80).into(),
         });
-        seen.push(found.map_or_else(String::new, |found| {
+        seen.push(found.unwrap().map_or_else(String::new, |found| {
             let route = &parts.routes.by_number[found.route];
             let place = Some((route.id.as_ref(), route.service_id.as_deref()));
             let chains: Vec<_> = route.chains.iter().map(|made| chain(made, place)).collect();
-            format!("{} {} {:?} {chains:?}", ids[&found.route], route.strip_path, route.service)
+            format!("{} {:?} {:?} {chains:?}", ids[&found.route], route.join, route.service)
         }));
     }
     seen

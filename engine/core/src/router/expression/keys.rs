@@ -36,6 +36,7 @@ impl TextTest {
     fn key(&self, kind: Kind) -> Option<Vec<Key>> {
         match (kind, &self.field) {
             (Kind::Path, TextField::Path) | (Kind::Method, TextField::Method) if !self.lower => self.starts(),
+            (Kind::Ending, TextField::Path) if !self.lower => self.ends(),
             (Kind::Segment(position), TextField::Path) if !self.lower => match &self.operator {
                 TextOperator::Equal(value) => shape_key(&Shape::of_whole(value), position),
                 TextOperator::Start(value) => shape_key(&Shape::of_prefix(value), position),
@@ -71,6 +72,17 @@ impl TextTest {
         }
     }
 
+    /// What the text has to end with.
+    fn ends(&self) -> Option<Vec<Key>> {
+        let key = |end: &[u8]| Key::Backward(end.iter().rev().copied().collect());
+        let keys: Vec<Key> = match &self.operator {
+            TextOperator::Equal(value) | TextOperator::End(value) => vec![key(value)],
+            TextOperator::Match(pattern) => pattern.endings.iter().map(|end| key(end)).collect(),
+            _ => return None,
+        };
+        (!keys.is_empty()).then_some(keys)
+    }
+
     /// What the text has to start with.
     fn starts(&self) -> Option<Vec<Key>> {
         let keys: Vec<Key> = match &self.operator {
@@ -97,11 +109,14 @@ fn lines_of_node(node: &Node) -> Vec<Vec<Vec<u8>>> {
             all.map(|all| vec![all.into_iter().flatten().collect()]).unwrap_or_default()
         }
         Node::Text(TextTest { field: TextField::Header(name), operator, .. }) => {
-            let value: &[u8] = match operator {
-                TextOperator::Equal(value) | TextOperator::Start(value) => value,
-                _ => b"",
-            };
-            vec![vec![[name.as_bytes(), b":", &value.to_ascii_lowercase()].concat()]]
+            let line = |value: &[u8]| [name.as_bytes(), b":", &value.to_ascii_lowercase()].concat();
+            vec![match operator {
+                TextOperator::Equal(value) | TextOperator::Start(value) => vec![line(value)],
+                TextOperator::Match(pattern) if !pattern.beginnings.is_empty() => {
+                    pattern.beginnings.iter().map(|start| line(start)).collect()
+                }
+                _ => vec![line(b"")],
+            }]
         }
         _ => Vec::new(),
     }

@@ -15,11 +15,13 @@ mod parse;
 mod subject;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::pattern::Matcher;
-use super::segments::Shape;
+use super::pattern::TextPattern;
+use super::programs::Program;
+use super::work::Work;
 use crate::message::Captures;
 
 use fields::{AddressField, NumberField, TextField};
@@ -31,6 +33,10 @@ pub(super) use subject::Subject;
 pub(super) const MAX_BYTES: usize = 16 << 10;
 /// Deepest nesting of parentheses.
 pub(super) const MAX_DEPTH: usize = 64;
+/// What looking at a part of an expression costs, in units of work.
+const PART: usize = 4;
+/// Bytes that are compared in the time of one unit of work.
+const BYTES_PER_UNIT: usize = 8;
 
 /// A checked expression.
 #[derive(Debug)]
@@ -67,15 +73,8 @@ enum TextOperator {
     Start(Box<[u8]>),
     End(Box<[u8]>),
     Contain(Box<[u8]>),
-    Match(Box<Pattern>),
-}
-
-#[derive(Debug)]
-struct Pattern {
-    matcher: Matcher,
-    /// For a regex that only matches at the start of a text: as for a path of a classic route.
-    beginnings: Box<[Box<[u8]>]>,
-    shape: Shape,
+    /// Of the pattern's shape only that for paths is kept.
+    Match(Box<TextPattern>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,11 +108,19 @@ impl Expression {
         self.root.holds(subject, &mut evidence);
         evidence.unwrap_or_default()
     }
+
+    /// Hands every program to `each`.
+    pub(super) fn programs<'a>(&'a self, each: &mut impl FnMut(&'a Arc<Program>)) {
+        self.root.programs(each);
+    }
 }
 
 impl Node {
     /// `evidence` is added to by what holds; it is left as it is by what does not.
     fn holds(&self, subject: &Subject<'_>, evidence: &mut Option<Evidence>) -> bool {
+        if !subject.work.take(PART) {
+            return false;
+        }
         match self {
             Self::All(parts) => {
                 let before = evidence.clone();
@@ -131,6 +138,17 @@ impl Node {
             }
             Self::Address { field, address } => subject.address(*field) == *address,
             Self::Network { field, network, inside } => network.contains(&subject.address(*field)) == *inside,
+        }
+    }
+
+    fn programs<'a>(&'a self, each: &mut impl FnMut(&'a Arc<Program>)) {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.programs(each)),
+            Self::Not(part) => part.programs(each),
+            Self::Text(TextTest { operator: TextOperator::Match(pattern), .. }) => {
+                pattern.matcher.program().into_iter().for_each(each);
+            }
+            Self::Text(_) | Self::Number { .. } | Self::Address { .. } | Self::Network { .. } => {}
         }
     }
 }
@@ -158,7 +176,8 @@ impl TextTest {
             } else {
                 None
             };
-            let holds = self.operator.holds(lower.as_deref().unwrap_or(text), self.field == TextField::Path, evidence);
+            let text = lower.as_deref().unwrap_or(text);
+            let holds = self.operator.holds(text, self.field == TextField::Path, evidence, subject.work);
             some |= holds;
             all &= holds;
             if self.any { !holds } else { holds }
@@ -168,7 +187,10 @@ impl TextTest {
 }
 
 impl TextOperator {
-    fn holds(&self, text: &[u8], is_path: bool, evidence: &mut Option<Evidence>) -> bool {
+    fn holds(&self, text: &[u8], is_path: bool, evidence: &mut Option<Evidence>, work: &Work) -> bool {
+        if !work.take(text.len() / BYTES_PER_UNIT) {
+            return false;
+        }
         match self {
             Self::Equal(value) => *text == **value,
             Self::NotEqual(value) => *text != **value,
@@ -182,17 +204,17 @@ impl TextOperator {
                 holds
             }
             Self::Match(pattern) => match std::str::from_utf8(text) {
-                Ok(text) => pattern.holds(text, is_path, evidence),
+                Ok(text) => pattern.holds(text, is_path, evidence, work),
                 Err(_) => false,
             },
         }
     }
 }
 
-impl Pattern {
-    fn holds(&self, text: &str, is_path: bool, evidence: &mut Option<Evidence>) -> bool {
-        let Some(evidence) = evidence else { return self.matcher.is_match(text) };
-        let Some((span, captures)) = self.matcher.captures(text) else { return false };
+impl TextPattern {
+    fn holds(&self, text: &str, is_path: bool, evidence: &mut Option<Evidence>, work: &Work) -> bool {
+        let Some(evidence) = evidence else { return self.matcher.is_match(text, work) };
+        let Some((span, captures)) = self.matcher.captures(text, work) else { return false };
         if is_path || !evidence.of_path {
             evidence.captures = captures;
             evidence.of_path = is_path;

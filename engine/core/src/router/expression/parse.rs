@@ -1,10 +1,10 @@
 //! From text to a tree; every field, type and regex is checked.
 
-use super::super::pattern::{Patterns, TextPattern};
+use super::super::pattern::Patterns;
 use super::super::segments::Shape;
 use super::fields::{Field, TextField};
 use super::lexer::{Token, tokens};
-use super::{Comparison, Expression, MAX_BYTES, MAX_DEPTH, Node, Pattern, TextOperator, TextTest};
+use super::{Comparison, Expression, MAX_BYTES, MAX_DEPTH, Node, TextOperator, TextTest};
 
 /// Reads an expression. `stream` is for routes of connections that are not HTTP, which have fewer fields.
 ///
@@ -169,9 +169,11 @@ impl Parser<'_> {
             "=^" => TextOperator::End(bytes(value)),
             "contains" => TextOperator::Contain(bytes(value)),
             "~" => {
-                let TextPattern { matcher, beginnings, shape } = self.patterns.text(&value)?;
-                let shape = if *field == TextField::Path { shape } else { Shape::default() };
-                TextOperator::Match(Box::new(Pattern { matcher, beginnings, shape }))
+                let mut pattern = self.patterns.text(&value)?;
+                if *field != TextField::Path {
+                    pattern.shape = Shape::default();
+                }
+                TextOperator::Match(Box::new(pattern))
             }
             _ => return Ok(None),
         }))

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::super::MatchInput;
 use super::super::segments::count;
+use super::super::work::Work;
 use super::fields::{AddressField, NumberField, TextField};
 
 /// What an expression is asked about.
@@ -15,16 +16,19 @@ pub(in super::super) struct Subject<'a> {
     pub(in super::super) destination: SocketAddr,
     /// The request, if it is one.
     pub(in super::super) request: Option<&'a MatchInput<'a>>,
+    /// What may still be done to find out.
+    pub(in super::super) work: &'a Work,
 }
 
 impl<'a> Subject<'a> {
-    pub(in super::super) fn of_request(request: &'a MatchInput<'a>) -> Self {
+    pub(in super::super) fn of_request(request: &'a MatchInput<'a>, work: &'a Work) -> Self {
         Self {
             protocol: request.scheme.as_str(),
             sni: request.sni,
             source: request.source,
             destination: request.destination,
             request: Some(request),
+            work,
         }
     }
 
@@ -46,6 +50,15 @@ impl<'a> Subject<'a> {
     /// Hands every text of a field to `ask` until that says that it has heard enough. A field that is missing has none.
     pub(super) fn texts(&self, field: &TextField, mut ask: impl FnMut(&[u8]) -> bool) {
         let request = self.request;
+        let steps = request.map_or(0, |request| match field {
+            TextField::Segment(_) | TextField::Segments(..) => request.path.len() / 8,
+            TextField::Header(_) => request.headers.len(),
+            TextField::Query(_) => request.query.map_or(0, |query| 2 * query.len()),
+            _ => 0,
+        });
+        if !self.work.take(steps) {
+            return;
+        }
         let text: Option<&[u8]> = match field {
             TextField::Protocol => Some(self.protocol.as_bytes()),
             TextField::ServerName => self.sni.map(str::as_bytes),

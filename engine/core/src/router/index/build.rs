@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::super::candidates::Candidates;
-use super::super::rule::Rule;
+use super::super::rule::{HeaderRule, Rule};
 use super::super::tree::{NONE, PrefixTree, offset};
 use super::keys::{self, KINDS, Key, Kind};
 use super::{Index, NameTable, Node, Split, Table};
@@ -96,15 +96,17 @@ impl Builder<'_> {
         };
         let forward = tree(partition.forward);
         let backward = tree(partition.backward);
-        let names = |forward| NameTable { forward, backward };
         let table = match kind {
             Kind::Path => Table::Path(forward),
+            Kind::Ending => Table::Ending(backward),
             Kind::Segment(position) => Table::Segment(position, forward),
             Kind::Depth => Table::Depth(forward),
             Kind::Method => Table::Method(forward),
             Kind::Header => Table::Header(forward),
-            Kind::Host => Table::Host(names(forward)),
-            Kind::ServerName => Table::ServerName { names: names(forward), plain: self.node(ranks, kinds) },
+            Kind::Host => Table::Host(NameTable { forward, backward }),
+            Kind::ServerName => {
+                Table::ServerName { names: NameTable { forward, backward }, plain: self.node(ranks, kinds) }
+            }
         };
         let rest = if partition.rest.is_empty() { NONE } else { self.node(partition.rest, kinds) };
         Node::Split(Box::new(Split { best, table, rest }))
@@ -182,6 +184,8 @@ impl Partition {
 
 /// How many keys a rule has to offer.
 fn keys_of(rule: &Rule) -> usize {
-    let values: usize = rule.headers.iter().map(|header| header.values.len().max(1)).sum();
+    let of_patterns =
+        |header: &HeaderRule| -> usize { header.patterns.iter().map(|pattern| pattern.beginnings.len().max(1)).sum() };
+    let values: usize = rule.headers.iter().map(|header| header.values.len() + of_patterns(header)).sum();
     rule.methods.len() + rule.hosts.iter().count() + rule.snis.iter().count() + values
 }

@@ -11,6 +11,8 @@ use super::super::segments;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Kind {
     Path,
+    /// The end of the path.
+    Ending,
     Host,
     Method,
     Header,
@@ -22,7 +24,7 @@ pub(in super::super) enum Kind {
 }
 
 /// Those that tell most at the least cost come first.
-pub(super) const KINDS: [Kind; 14] = [
+pub(super) const KINDS: [Kind; 15] = [
     Kind::Path,
     Kind::Host,
     Kind::Method,
@@ -37,6 +39,7 @@ pub(super) const KINDS: [Kind; 14] = [
     Kind::Segment(5),
     Kind::Segment(6),
     Kind::Segment(7),
+    Kind::Ending,
 ];
 
 pub(in super::super) enum Key {
@@ -54,6 +57,7 @@ pub(super) fn of(candidates: &Candidates, rank: u32, kind: Kind) -> Vec<Key> {
     let of_rule = |keys: fn(&Rule) -> Vec<Key>| -> Vec<Key> { candidates.rule(rank).map(keys).unwrap_or_default() };
     match kind {
         Kind::Path => path(&candidates.way(rank).path),
+        Kind::Ending => ending(&candidates.way(rank).path),
         Kind::Segment(position) => {
             shape(&candidates.way(rank).path, |shape| shape.key(position).map(|key| Key::Forward(key.to_vec())))
         }
@@ -83,6 +87,14 @@ fn path(test: &PathTest) -> Vec<Key> {
     }
 }
 
+fn ending(test: &PathTest) -> Vec<Key> {
+    let key = |end: &Box<[u8]>| Key::Backward(end.iter().rev().copied().collect());
+    match test {
+        PathTest::Any | PathTest::Prefix(_) | PathTest::Expression(_) => Vec::new(),
+        PathTest::Pattern(pattern) => pattern.endings.iter().map(key).collect(),
+    }
+}
+
 fn shape(test: &PathTest, key: impl Fn(&segments::Shape) -> Option<Key>) -> Vec<Key> {
     let found = match test {
         PathTest::Any | PathTest::Expression(_) => None,
@@ -103,5 +115,9 @@ fn names(names: &Names) -> Vec<Key> {
 fn lines(header: &HeaderRule) -> Vec<Vec<u8>> {
     let name = header.name.replace('_', "-");
     let line = |value: &[u8]| [name.as_bytes(), b":", value].concat();
-    if header.patterns.is_empty() { header.values.iter().map(|value| line(value)).collect() } else { vec![line(b"")] }
+    let patterns = || header.patterns.iter().map(|pattern| &pattern.beginnings);
+    if patterns().any(|beginnings| beginnings.is_empty()) {
+        return vec![line(b"")];
+    }
+    header.values.iter().chain(patterns().flatten()).map(|value| line(value)).collect()
 }

@@ -11,8 +11,10 @@ mod keys;
 use super::MatchInput;
 use super::candidates::Candidates;
 use super::levels::Gone;
+use super::programs::Program;
 use super::segments::Segments;
 use super::tree::{NONE, PrefixTree};
+use super::work::{TooCostly, Work};
 use crate::message::Scheme;
 pub(super) use keys::{Key, Kind};
 
@@ -24,6 +26,13 @@ pub(super) struct Index {
     ranks: Box<[u32]>,
     root: u32,
 }
+
+/// What a step through the tree, and asking a candidate, cost in units of work.
+const STEP: usize = 8;
+/// Bytes of a request that are read in the time of one unit of work.
+const BYTES_PER_UNIT: usize = 2;
+/// Programs of a leaf from which on they are compiled before a request comes.
+const MANY_PROGRAMS: usize = 16;
 
 #[derive(Debug)]
 enum Node {
@@ -48,6 +57,8 @@ struct Split {
 #[derive(Debug)]
 enum Table {
     Path(PrefixTree),
+    /// The end of the path, from its last byte on.
+    Ending(PrefixTree),
     /// The start of the segment at a position; a whole segment ends with `/`.
     Segment(u8, PrefixTree),
     /// The number of segments, in two bytes.
@@ -89,14 +100,28 @@ impl Index {
         &self,
         candidates: &Candidates,
         gone: Option<&Gone>,
-        input: &MatchInput<'_>,
-        path: &str,
+        (input, path): (&MatchInput<'_>, &str),
         least: u64,
-    ) -> Option<Found> {
+        work: &Work,
+    ) -> Result<Option<Found>, TooCostly> {
         let best = Found { rank: NONE, end: 0 };
-        let mut search = Search { index: self, candidates, gone, input, path, least, segments: None, best };
+        let mut search = Search { index: self, candidates, gone, input, path, least, work, segments: None, best };
         search.descend(self.root);
-        (search.best.rank != NONE).then_some(search.best)
+        work.judge((search.best.rank != NONE).then_some(search.best))
+    }
+
+    /// Compiles the programs of leaves that have many, so that no single request has to.
+    pub(super) fn warm(&self, candidates: &Candidates) {
+        for node in &self.nodes {
+            let Node::Leaf { start, count } = node else { continue };
+            let mut programs = Vec::new();
+            for &rank in &self.ranks[*start as usize..][..*count as usize] {
+                candidates.programs(rank, &mut |program| programs.push(program));
+            }
+            if programs.len() > MANY_PROGRAMS {
+                programs.into_iter().for_each(Program::warm);
+            }
+        }
     }
 }
 
@@ -122,6 +147,7 @@ struct Search<'a> {
     input: &'a MatchInput<'a>,
     path: &'a str,
     least: u64,
+    work: &'a Work,
     /// Of the path, once a split has asked for them.
     segments: Option<Segments>,
     /// The best so far.
@@ -130,6 +156,9 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn descend(&mut self, node: u32) {
+        if !self.work.take(STEP) {
+            return;
+        }
         // Also the way out for `NONE`, which is no node.
         let index = self.index;
         match index.nodes.get(node as usize) {
@@ -148,10 +177,13 @@ impl Search<'_> {
             if rank >= self.best.rank || candidate.precedence < self.least {
                 return;
             }
+            if !self.work.take(STEP) {
+                return;
+            }
             if self.gone.is_some_and(|gone| gone.contains(candidate.route)) {
                 continue;
             }
-            if let Some(end) = self.candidates.accepts(rank, self.input, self.path) {
+            if let Some(end) = self.candidates.accepts(rank, self.input, self.path, self.work) {
                 self.best = Found { rank, end };
                 return;
             }
@@ -164,8 +196,20 @@ impl Search<'_> {
 
     fn follow(&mut self, table: &Table) {
         let input = self.input;
+        let length = match table {
+            Table::Path(_) | Table::Ending(_) | Table::Segment(..) => input.path.len(),
+            Table::Depth(_) => 0,
+            Table::Method(_) => input.method.len(),
+            Table::Host(_) => 2 * input.host.len(),
+            Table::ServerName { .. } => 2 * input.sni.map_or(0, str::len),
+            Table::Header(_) => input.headers.bytes_held(),
+        };
+        if !self.work.take(length / BYTES_PER_UNIT) {
+            return;
+        }
         match table {
             Table::Path(tree) => tree.visit(input.path.iter().copied(), |child| self.descend(child)),
+            Table::Ending(tree) => tree.visit(input.path.iter().rev().copied(), |child| self.descend(child)),
             Table::Segment(position, tree) => {
                 if let Some(segment) = self.segments().get(input.path, *position) {
                     tree.visit(segment.iter().copied().chain([b'/']), |child| self.descend(child));

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Sent, compiled, oracle, routes};
 use crate::router::index::Index;
-use crate::router::{Match, Router};
+use crate::router::{Flavor, Match, Router};
 
 /// Xorshift: enough for picking values, and the same everywhere.
 pub(in crate::router) struct Random(pub(in crate::router) u64);
@@ -35,10 +35,24 @@ const HOSTS: [&str; 12] =
     ["a.com", "b.com", "x.a.com", "*.a.com", "*.com", "a.*", "x.*", "a.com:81", "*.a.com:81", "b.*:81", "com", "x.a.*"];
 const SNIS: [&str; 5] = ["a.com", "b.com.", "*.a.com", "b.*", "x.a.com"];
 const HEADERS: [&str; 3] = ["x-a", "x-b", "x-abc"];
-const VALUES: [&str; 7] = ["1", "12", "One", "~*^1", "~*o", "", "~*2$"];
+const VALUES: [&str; 11] =
+    ["1", "12", "One", "~*^1", "~*o", "", "~*2$", "~*^(on|T)", "~*^k", "~*^[12]{2}", "~*^One$|^1$"];
 const PIECES: [&str; 6] = ["/", "/a", "/ab", "/a/b", "b", "é"];
-const REGEXES: [&str; 9] =
-    ["~/a", r"~/(a|b)/\w", "~/a/?b", "~/.*", "~/(?i)A", "~/(?<x>[^/]+)/b$", "~/a|/b", "~/ab", "~/[ab]{2}"];
+const REGEXES: [&str; 13] = [
+    "~/a",
+    r"~/(a|b)/\w",
+    "~/a/?b",
+    "~/.*",
+    "~/(?i)A",
+    "~/(?<x>[^/]+)/b$",
+    "~/a|/b",
+    "~/ab",
+    "~/[ab]{2}",
+    "~/.*/b$",
+    "~/.*(?:a|b)$",
+    "~/.*é$|/a$",
+    "~/.*ab",
+];
 
 fn path(random: &mut Random) -> String {
     let pieces: String = (0..=random.below(4)).map(|_| random.pick(&PIECES)).collect();
@@ -69,6 +83,9 @@ pub(super) fn random_route(random: &mut Random) -> Value {
         fields.insert("paths".to_owned(), json!(paths));
         fields.insert("regex_priority".to_owned(), json!(random.below(3)));
     }
+    if random.one_in(2) {
+        fields.insert("created_at".to_owned(), json!(random.below(3)));
+    }
     fields.into()
 }
 
@@ -79,7 +96,7 @@ pub(super) fn random_request(random: &mut Random) -> Sent {
         sent.port = 81;
     }
     for _ in 0..random.below(4) {
-        sent = sent.with(random.pick(&HEADERS), random.pick(&["1", "12", "ONE", "two", "2", ""]));
+        sent = sent.with(random.pick(&HEADERS), random.pick(&["1", "12", "ONE", "two", "2", "", "K", "\u{212a}"]));
     }
     if random.one_in(2) {
         let sni = if random.one_in(4) { None } else { Some(random.pick(&["a.com", "b.com", "x.a.com", "b.org"])) };
@@ -97,12 +114,13 @@ fn index_and_scan_agree_on_random_routes() {
     let mut random = Random(0x5EED_2026);
     let mut hits = 0;
     for round in 0..100 {
+        let flavor = if round % 2 == 0 { Flavor::TraditionalCompatible } else { Flavor::Traditional };
         let given: Vec<Value> = (0..=random.below(150)).map(|_| random_route(&mut random)).collect();
         let given = routes(&given);
-        let router = Router::compile(&given).unwrap();
+        let router = Router::compile(flavor, &given).unwrap();
         for _ in 0..40 {
             let sent = random_request(&mut random);
-            let expected = oracle::winner(&given, &sent);
+            let expected = oracle::winner(flavor, &given, &sent);
             assert_eq!(sent.find(&router).as_ref().map(summary), expected, "round {round}: {sent:?}");
             hits += usize::from(expected.is_some());
         }
@@ -114,13 +132,17 @@ fn index_and_scan_agree_on_random_routes() {
 #[test]
 fn any_kind_of_condition_can_tell_many_routes_apart() {
     type Kind = (&'static str, fn(usize) -> Value);
-    let kinds: [Kind; 7] = [
+    let kinds: [Kind; 11] = [
         ("paths", |n| json!({"paths": [format!("/service-{n}/")]})),
         ("regexes", |n| json!({"paths": [format!(r"~/service-{n}/(?<id>\d+)")]})),
         ("hosts", |n| json!({"hosts": [format!("h{n}.com")], "paths": ["/"]})),
         ("wildcard hosts", |n| json!({"hosts": [format!("*.h{n}.com")], "paths": ["/"]})),
         ("host prefixes", |n| json!({"hosts": [format!("h{n}.*")], "paths": ["/"]})),
         ("headers", |n| json!({"paths": ["/"], "headers": {"x-all": ["1"], "x-n": [format!("{n}-")]}})),
+        ("header regexes", |n| json!({"paths": ["/"], "headers": {"x-n": [format!("~*^tasks-{n}-")]}})),
+        ("sets of header regexes", |n| json!({"headers": {"x-n": [format!("~*^(?:k{n}-|S{n}-)"), format!("{n}")]}})),
+        ("regexes without a literal start", |n| json!({"paths": [format!("~/.*/service-{n}$")]})),
+        ("regexes with several ends", |n| json!({"paths": [format!("~/.*/(?:a{n}|b{n})$")]})),
         ("hosts and paths", |n| json!({"hosts": [format!("h{}.com", n / 50)], "paths": [format!("/p{}/", n % 50)]})),
     ];
     for (kind, fields) in kinds {

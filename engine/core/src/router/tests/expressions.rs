@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::equivalence::Random;
 use super::{Sent, compiled, refusals, routes};
-use crate::router::Router;
+use crate::router::{Flavor, Router};
 
 fn corpus() -> Vec<Value> {
     serde_json::from_str(include_str!("../../../../../tests/corpus/route_expressions.json")).unwrap()
@@ -42,7 +42,8 @@ fn request(entry: &Value) -> Sent {
 fn the_corpus_is_judged_as_it_says() {
     for entry in corpus() {
         let given = routes(&[spec(&entry)]);
-        let judged = Router::compile(&given).map_err(|errors| (errors[0].field.clone(), errors[0].message.clone()));
+        let judged = Router::compile(Flavor::default(), &given)
+            .map_err(|errors| (errors[0].field.clone(), errors[0].message.clone()));
         match judged {
             Ok(_) => assert_eq!(entry["valid"], true, "{entry}"),
             Err((field, message)) => {
@@ -123,7 +124,7 @@ fn every_bad_expression_is_reported() {
 #[test]
 fn many_expressions_are_told_apart() {
     type Text = fn(usize) -> String;
-    let kinds: [(&str, Text); 9] = [
+    let kinds: [(&str, Text); 12] = [
         ("paths", |n| format!(r#"http.path == "/p{n}""#)),
         ("prefixes", |n| format!(r#"http.path ^= "/p{n}/" && http.method == "GET""#)),
         ("regexes", |n| format!(r#"http.path ~ "^/p{n}/[0-9]+$""#)),
@@ -132,6 +133,9 @@ fn many_expressions_are_told_apart() {
         ("headers", |n| format!(r#"http.headers.x_tenant == "t{n}""#)),
         ("lower headers", |n| format!(r#"any(lower(http.headers.x_tenant)) == "t{n}""#)),
         ("segments", |n| format!(r#"http.path ^= "/repos/" && http.path.segments.3 == "s{n}""#)),
+        ("header regexes", |n| format!(r#"http.headers.x_tenant ~ "^t{n}-""#)),
+        ("endings", |n| format!(r#"http.path =^ "/p{n}""#)),
+        ("regexes at the end", |n| format!(r#"http.path ~ "/p{n}$""#)),
         ("server names", |n| format!(r#"tls.sni == "h{n}.com""#)),
     ];
     for (kind, text) in kinds {
@@ -148,13 +152,16 @@ fn many_expressions_are_told_apart() {
 /// The index never hides an expression that a scan finds.
 #[test]
 fn index_and_scan_agree_on_random_expressions() {
-    const TESTS: [&str; 20] = [
+    const TESTS: [&str; 23] = [
         r#"http.path ^= "/a""#,
         r#"http.path == "/a/b""#,
         r#"http.path == "/a/b/""#,
         r#"http.path ~ "^/a/[^/]+$""#,
         r#"http.path ~ "/b""#,
         r#"http.path =^ "b""#,
+        r#"http.path ~ "(?:b|b/)$""#,
+        r#"lower(http.path) =^ "B""#,
+        r#"http.headers.x_b ~ "^(?:1|On)""#,
         r#"lower(http.path) ^= "/A""#,
         r#"http.path.segments.0 == "a""#,
         r#"http.path.segments.1 ^= "b""#,

@@ -6,17 +6,20 @@ use std::sync::{LazyLock, Mutex};
 use regex::Regex;
 
 use super::Sent;
-use crate::router::{RouteSpec, normalise};
+use crate::router::{Flavor, RouteSpec, normalise};
 
-/// Bigger wins: kinds of conditions, only plain hosts, headers, regex, regex priority, length of the prefix, id; of
-/// one route's regexes the first.
-type Rank<'a> = (usize, bool, usize, bool, i64, usize, &'a str, std::cmp::Reverse<usize>);
+/// Bigger wins: what the flavour looks at, id; of one route's regexes the first.
+type Rank<'a> = ([i64; 8], &'a str, std::cmp::Reverse<usize>);
 
 /// The winning route and how much of the path matched.
-pub(super) fn winner(routes: &[std::sync::Arc<RouteSpec>], sent: &Sent) -> Option<(usize, Option<usize>)> {
+pub(super) fn winner(
+    flavor: Flavor,
+    routes: &[std::sync::Arc<RouteSpec>],
+    sent: &Sent,
+) -> Option<(usize, Option<usize>)> {
     let mut best: Option<(Rank<'_>, (usize, Option<usize>))> = None;
     for (index, route) in routes.iter().enumerate().filter(|(_, route)| accepts(route, sent)) {
-        for (rank, matched) in ranks(route, sent) {
+        for (rank, matched) in ranks(flavor, route, sent) {
             if best.as_ref().is_none_or(|(other, _)| rank > *other) {
                 best = Some((rank, (index, matched)));
             }
@@ -25,17 +28,26 @@ pub(super) fn winner(routes: &[std::sync::Arc<RouteSpec>], sent: &Sent) -> Optio
     best.map(|(_, found)| found)
 }
 
-fn ranks<'a>(route: &'a RouteSpec, sent: &Sent) -> Vec<(Rank<'a>, Option<usize>)> {
+fn ranks<'a>(flavor: Flavor, route: &'a RouteSpec, sent: &Sent) -> Vec<(Rank<'a>, Option<usize>)> {
     let hosts: Vec<&String> = route.hosts.iter().flatten().collect();
-    let headers = route.headers.as_ref().map_or(0, std::collections::BTreeMap::len);
-    let kinds = usize::from(route.methods.is_some())
-        + usize::from(!hosts.is_empty())
-        + usize::from(headers > 0)
-        + usize::from(route.snis.is_some())
-        + usize::from(route.paths.is_some());
-    let plain = !hosts.is_empty() && hosts.iter().all(|host| !host.contains('*'));
-    let rank = |regex, priority, length, order| {
-        (kinds, plain, headers, regex, priority, length, route.id.as_str(), std::cmp::Reverse(order))
+    let headers = i64::try_from(route.headers.as_ref().map_or(0, std::collections::BTreeMap::len)).unwrap();
+    let kinds = [!hosts.is_empty(), headers > 0, route.paths.is_some(), route.methods.is_some(), route.snis.is_some()]
+        .map(i64::from);
+    let number = kinds.iter().sum();
+    let wild: Vec<&&String> = hosts.iter().filter(|host| host.contains('*')).collect();
+    let plain = i64::from(!hosts.is_empty() && wild.is_empty());
+    let with_port = i64::from(wild.iter().any(|host| host.contains(':')));
+    let rank = |regex: bool, priority: i64, length: usize, order| {
+        let (regex, length) = (i64::from(regex), i64::try_from(length).unwrap());
+        let looked_at = match flavor {
+            Flavor::TraditionalCompatible => [number, plain, headers, regex, priority, length, 0, 0],
+            Flavor::Traditional => {
+                let places = kinds.iter().fold(0, |sum, kind| sum * 2 + kind);
+                let age = -route.created_at.map_or(i64::MAX, |created_at| format!("{created_at}").parse().unwrap());
+                [number, places, regex, 2 * plain + with_port, headers, priority, length, age]
+            }
+        };
+        (looked_at, route.id.as_str(), std::cmp::Reverse(order))
     };
     let Some(paths) = &route.paths else { return vec![(rank(false, 0, 0, 0), None)] };
     let path = String::from_utf8(normalise(sent.path.as_bytes()).unwrap().into_owned()).unwrap();

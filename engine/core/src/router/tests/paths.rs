@@ -1,7 +1,7 @@
 //! What was matched is what is sent: no reading of an upstream path leads elsewhere than the gateway's own.
 
 use super::{Random, Sent, compiled};
-use crate::router::{escape_path, normalise, upstream_path};
+use crate::router::{Join, escape_path, normalise, upstream_path};
 use serde_json::json;
 
 /// What attackers put into paths: escapes of dots and slashes once and twice, overlong and broken UTF-8, parameters.
@@ -85,7 +85,7 @@ fn upstreams_read_what_was_matched() {
         assert_eq!(normalise(&path).as_deref(), Ok(&*path), "{raw}");
         valid += 1;
         for service in SERVICES {
-            upstream_path(&mut out, service, &path, None, false);
+            upstream_path(&mut out, service, &path, None, Join::default());
             let own = read_by_upstream(&out, service, &raw);
             assert!(own == *path || (own.is_empty() && *path == *b"/"), "{raw} {service:?}");
         }
@@ -103,7 +103,7 @@ fn stripping_leaves_an_end_of_what_was_matched_wherever_the_match_ends() {
         for matched in 0..=path.len() {
             for service in SERVICES {
                 let context = format!("{raw} {matched} {service:?}");
-                upstream_path(&mut out, service, &path, Some(matched), true);
+                upstream_path(&mut out, service, &path, Some(matched), Join { strip: true, ..Join::default() });
                 let own = read_by_upstream(&out, service, &context);
                 let rest = own.strip_prefix(b"/").unwrap_or(&own);
                 assert!(path.ends_with(rest) && rest.len() <= path.len() - matched, "{context}");

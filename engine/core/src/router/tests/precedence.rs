@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Sent, compiled, route};
-use crate::router::Router;
+use crate::router::{Flavor, Router};
 
 /// The winner must not depend on the order in which routes are given, nor on their ids.
 fn assert_beats(better: &Value, worse: &Value, sent: &Sent) {
@@ -87,7 +87,7 @@ fn equal_rank_goes_to_the_higher_id() {
     let low = with_id("0aaaaaaa-0000-4000-8000-000000000000", json!(["/a", "/b"]));
     let high = with_id("0BBBBBBB-0000-4000-8000-000000000000", json!(["/a", "/c"]));
     for (pair, winner) in [([low.clone(), high.clone()], 1), ([high, low], 0)] {
-        let router = Router::compile(&pair).unwrap();
+        let router = Router::compile(Flavor::default(), &pair).unwrap();
         assert_eq!(Sent::get("h", "/a").winner(&router), Some(winner));
     }
     let regexes = [json!({"paths": ["~/longer/path"]}), json!({"paths": ["~/l"]})];

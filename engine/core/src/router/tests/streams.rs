@@ -9,7 +9,9 @@ use crate::router::{Router, StreamInput};
 
 fn winner(router: &Router, protocol: &str, sni: Option<&str>, source: &str, destination: &str) -> Option<usize> {
     let address = |text: &str| text.parse::<SocketAddr>().unwrap();
-    router.find_stream(&StreamInput { protocol, sni, source: address(source), destination: address(destination) })
+    router
+        .find_stream(&StreamInput { protocol, sni, source: address(source), destination: address(destination) })
+        .unwrap()
 }
 
 fn tcp(fields: &Value) -> Value {

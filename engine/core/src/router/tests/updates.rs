@@ -7,16 +7,17 @@ use serde_json::json;
 
 use super::equivalence::{Random, random_request, random_route};
 use super::{Sent, compiled, oracle, route, routes};
-use crate::router::{RouteSpec, Router};
+use crate::router::{Flavor, RouteSpec, Router};
 
 #[test]
 fn updates_agree_with_a_scan_of_what_is_there() {
     let mut random = Random(0xC0FF_EE01);
     let mut most_levels = 0;
     for round in 0..8 {
+        let flavor = if round % 2 == 0 { Flavor::TraditionalCompatible } else { Flavor::Traditional };
         let given: Vec<Arc<RouteSpec>> =
             (0..random.below(400)).map(|order| route(order, &random_route(&mut random))).collect();
-        let mut router = Router::compile(&given).unwrap();
+        let mut router = Router::compile(flavor, &given).unwrap();
         let mut living: BTreeMap<usize, Arc<RouteSpec>> = given.into_iter().enumerate().collect();
         for step in 0..60 {
             let most = if random.one_in(8) { 60 } else { 3 };
@@ -39,7 +40,7 @@ fn updates_agree_with_a_scan_of_what_is_there() {
             let (keys, specs): (Vec<usize>, Vec<Arc<RouteSpec>>) = living.clone().into_iter().unzip();
             for _ in 0..6 {
                 let sent = random_request(&mut random);
-                let expected = oracle::winner(&specs, &sent).map(|(index, matched)| (keys[index], matched));
+                let expected = oracle::winner(flavor, &specs, &sent).map(|(index, matched)| (keys[index], matched));
                 let found = sent.find(&router).map(|found| (found.route, found.matched));
                 assert_eq!(found, expected, "round {round}, step {step}: {sent:?}");
             }
@@ -68,7 +69,7 @@ fn of_two_routes_put_by_one_key_the_last_counts() {
 #[test]
 fn equal_ranks_are_told_apart_by_id_across_levels() {
     let many: Vec<_> = (0..200).map(|n| json!({"paths": [format!("/other-{n}")]})).collect();
-    let router = Router::compile(&routes(&many)).unwrap();
+    let router = Router::compile(Flavor::default(), &routes(&many)).unwrap();
     for (id, winner) in [(300, 301), (302, 302)] {
         let router = router.updated(&[(301, route(301, &json!({"paths": ["/same"]})))], &[]).unwrap();
         let router = router.updated(&[(id, route(id, &json!({"paths": ["/same"]})))], &[]).unwrap();

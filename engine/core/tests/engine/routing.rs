@@ -1,0 +1,102 @@
+//! Routes that cost too much to find, and flavours that change.
+
+use serde_json::{Value, json};
+
+use crate::support::{Gateway, Upstream, route, service, snapshot};
+
+fn named(id: &str, fields: &Value) -> Value {
+    let mut route = route("/");
+    route["id"] = json!(id);
+    route["name"] = json!(id);
+    route["strip_path"] = json!(false);
+    for (name, value) in fields.as_object().unwrap() {
+        route[name] = value.clone();
+    }
+    route
+}
+
+/// A service that answers everybody, and many routes that only asking each of them can tell apart. They rank above it.
+fn hostile(upstream: &Upstream, count: usize) -> Value {
+    let mut routes = vec![named("open", &json!({}))];
+    routes.extend((0..count).map(|n| {
+        let headers = json!({"x-tenant": [format!("~*tenant-{n}-[a-z]")]});
+        named(&format!("guard-{n}"), &json!({"headers": headers, "service": null}))
+    }));
+    snapshot(1, &[service(upstream.address)], &routes)
+}
+
+const HARMLESS: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+fn asking_as(tenant: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: a\r\nX-Tenant: {tenant}\r\nConnection: close\r\n\r\n")
+}
+
+#[test]
+fn a_request_whose_route_costs_too_much_to_find_has_none() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::with(&hostile(&upstream, 200));
+    assert_eq!(gateway.ask(HARMLESS).status, 200);
+    let costly = asking_as(&"tenant-".repeat(500));
+    for _ in 0..3 {
+        let response = gateway.ask(&costly);
+        assert_eq!(response.status, 503);
+        assert!(response.text().contains("too many routes of this gateway"), "{}", response.text());
+    }
+    assert_eq!(gateway.counter("requests_unroutable_total"), 3);
+    // The rest of it goes on as before.
+    assert_eq!(gateway.ask(HARMLESS).status, 200);
+    assert_eq!(gateway.counter("requests_unroutable_total"), 3);
+}
+
+#[test]
+fn such_routes_are_no_trouble_to_ordinary_requests() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::with(&hostile(&upstream, 200));
+    assert_eq!(gateway.ask(&asking_as("tenant-none")).status, 200);
+    assert_eq!(gateway.ask(&asking_as("tenant-7-x")).status, 503, "the route without a service");
+    assert_eq!(gateway.counter("requests_unroutable_total"), 0);
+}
+
+#[test]
+fn another_flavour_ranks_all_routes_anew() {
+    let (one, two) = (Upstream::answering("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"), Upstream::echo());
+    let mut second = service(two.address);
+    second["id"] = json!("t");
+    second["name"] = json!("t");
+    second["path"] = json!("/base");
+    let routes = [
+        named("host", &json!({"hosts": ["*.test"], "paths": null})),
+        named(
+            "header",
+            &json!({"headers": {"x-a": ["1"]}, "paths": null, "path_handling": "v1", "service": {"id": "t"}}),
+        ),
+    ];
+    let update = |version: u64, flavor: &str| {
+        let mut update = snapshot(version, &[service(one.address), second.clone()], &routes);
+        update["settings"]["router_flavor"] = json!(flavor);
+        update
+    };
+    let gateway = Gateway::with(&update(1, "traditional_compatible"));
+    let ask = |host: &str| {
+        let request = format!("GET /x HTTP/1.1\r\nHost: {host}\r\nX-A: 1\r\nConnection: close\r\n\r\n");
+        let response = gateway.ask(&request);
+        (response.status, response.text().contains("/basex"))
+    };
+    assert_eq!((ask("a.test"), ask("other")), ((200, false), (200, false)));
+    assert_eq!(gateway.apply(&update(2, "traditional"))["accepted"], true);
+    assert_eq!((ask("a.test"), ask("other")), ((201, false), (200, true)));
+    assert_eq!(gateway.apply(&update(3, "expressions"))["accepted"], true);
+    assert_eq!((ask("a.test"), ask("other")), ((200, false), (200, false)));
+}
+
+#[test]
+fn a_flavour_that_nobody_knows_is_refused() {
+    let upstream = Upstream::echo();
+    let gateway = Gateway::to(upstream.address);
+    let mut update = snapshot(2, &[service(upstream.address)], &[route("/")]);
+    update["settings"]["router_flavor"] = json!("modern");
+    let report = gateway.apply(&update);
+    assert_eq!(report["accepted"], false);
+    assert!(report["errors"][0]["message"].as_str().unwrap().contains("modern"), "{report}");
+    assert_eq!(gateway.ask(HARMLESS).status, 200);
+}
