@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, Pydanti
 
 from core.errors import SettingsError
 from schema.environment import is_published
+from schema.snapshot import RouterFlavor
 
 ENV_PREFIX: Final = "SLUICE_"
 
@@ -154,6 +155,10 @@ class Settings(BaseSettings):
     )
     real_ip_recursive: bool = Field(
         default=False, description="Whether their own addresses are passed over where they put several."
+    )
+    router_flavor: RouterFlavor = Field(
+        default="traditional_compatible",
+        description="How gateways rank routes; traditional also honours path_handling v1.",
     )
     tenant_max_requests_per_second: int | None = Field(
         default=None,

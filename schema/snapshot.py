@@ -18,6 +18,9 @@ FORMAT: Final = 1
 ANY_HOST: Final = "*"
 """Selects the tenant for every host that no other tenant has."""
 
+RouterFlavor = Literal["traditional_compatible", "expressions", "traditional"]
+"""The first two are one here: any route may have an expression. The last ranks by its own rules."""
+
 
 class SnapshotError(ValueError):
     """Bytes that are no update of this format; the message says where."""
@@ -30,8 +33,8 @@ class _Part(BaseModel):
 class GatewaySettings(_Part):
     """Settings of the gateway that serves one control plane."""
 
-    router_flavor: Literal["traditional_compatible", "expressions"] = "traditional_compatible"
-    """How routes are matched."""
+    router_flavor: RouterFlavor = "traditional_compatible"
+    """How routes are matched and ranked."""
     trusted_ips: tuple[Cidr, ...] = ()
     """Peers whose forwarding headers are believed."""
     real_ip_header: HeaderName = "X-Real-IP"

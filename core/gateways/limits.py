@@ -29,8 +29,9 @@ def of_installation(settings: Settings) -> Limits:
 
 
 def settings_of_installation(settings: Settings) -> GatewaySettings:
-    """How gateways take what stands between them and the clients."""
+    """How gateways rank routes, and take what stands between them and the clients."""
     return GatewaySettings(
+        router_flavor=settings.router_flavor,
         trusted_ips=settings.trusted_ips,
         real_ip_header=settings.real_ip_header,
         real_ip_recursive=settings.real_ip_recursive,

@@ -93,7 +93,7 @@ HeaderExpectation = HeaderLine | list[HeaderLine]
 class Options(Strict):
     """Gateway settings of a case; what is unset keeps the gateway's default."""
 
-    router_flavor: Literal["traditional_compatible", "expressions"] | None = None
+    router_flavor: Literal["traditional_compatible", "expressions", "traditional"] | None = None
     trusted_ips: list[str] | None = None
     real_ip_header: str | None = None
     real_ip_recursive: bool | None = None

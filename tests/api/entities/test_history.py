@@ -20,7 +20,7 @@ from core.models.entities import ENTITY_ROWS
 from core.snapshot import build
 from core.snapshot.build import UpdateBuilder
 from schema.registry import registry
-from schema.snapshot import Delta, Limits, Snapshot, apply_delta, parse_update
+from schema.snapshot import Delta, GatewaySettings, Limits, Snapshot, apply_delta, parse_update
 from tests.support.entities import Entities
 
 REGION = "us"
@@ -65,6 +65,14 @@ def version(database, tenant, entities):
 
 def plugin_with_secret(entities):
     return entities.create("plugins", {"name": "request-transformer", "config": {"add": {"headers": [SECRET]}}})
+
+
+def test_the_installation_says_how_routes_are_ranked(database, keyring, tenant, entities: Entities, builder):
+    serve(database, tenant.organization_id, entities.id)
+    traditional = UpdateBuilder(database, keyring, Limits(), GatewaySettings(router_flavor="traditional"))
+    flavors = [made.build(REGION, entities.id).settings.router_flavor for made in (builder, traditional)]
+    assert flavors == ["traditional_compatible", "traditional"]
+    assert traditional.terms != UpdateBuilder(database, keyring, Limits()).terms
 
 
 def test_each_write_is_one_version_with_its_changes(database, tenant, entities: Entities):
