@@ -77,6 +77,8 @@ pub struct Route {
     pub https: bool,
     /// Whether the route is for gRPC.
     pub grpc: Option<Transport>,
+    /// Whether the route is for WebSockets.
+    pub websocket: Option<Transport>,
     /// Answer to plain HTTP if only HTTPS is served.
     pub redirect_status: u16,
     /// How upstream paths are made.
@@ -97,7 +99,7 @@ pub struct Route {
     pub chains: [Arc<Chain>; 2],
 }
 
-/// How a route takes gRPC.
+/// How a route takes gRPC, or WebSockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// With TLS or without.
@@ -113,6 +115,7 @@ impl Route {
             http: false,
             https: false,
             grpc: None,
+            websocket: None,
             redirect_status: 426,
             join: Join::default(),
             preserve_host: false,

@@ -119,7 +119,7 @@ pub fn route(
     };
     let route = &tenant.routes[found.route];
     let secure = peer.scheme == Scheme::Https || (trusted && forwarded_https(&request.head));
-    if let Some(response) = refusal(route, secure, trusted, request) {
+    if let Some(response) = refusal(route, secure, trusted, framing.websocket, request) {
         return Err(response);
     }
     let service_path = route.service.as_ref().and_then(|service| service.path.as_deref());
@@ -140,9 +140,14 @@ pub fn route(
 }
 
 /// The answer to a request that came by another protocol than its route takes.
-fn refusal(route: &Route, secure: bool, trusted: bool, request: &Request) -> Option<Response> {
-    if route.https && !route.http && !secure {
+fn refusal(route: &Route, secure: bool, trusted: bool, websocket: bool, request: &Request) -> Option<Response> {
+    let secure_only = (route.https && !route.http) || route.websocket == Some(Transport::SecureOnly);
+    if secure_only && !secure {
         return Some(to_https(route.redirect_status, trusted, request));
+    }
+    if route.websocket.is_some() && !websocket {
+        let response = Response::message(426, "Please use WebSocket protocol");
+        return Some(response.with_header("Connection", "Upgrade").with_header("Upgrade", "websocket"));
     }
     route.grpc.and_then(|grpc| not_grpc(grpc, secure, &request.head))
 }

@@ -143,14 +143,14 @@ pub(super) fn error(spec: &RouteSpec, (field, message): FieldFault) -> ConfigErr
     ConfigError { entity: "route".to_owned(), id, name, field: Some(field), message }
 }
 
-/// The only scheme that the protocols of an expression's route allow. One that takes HTTPS alone also matches plain
-/// HTTP, to be answered with 426 or a redirect.
+/// The only scheme that the protocols of an expression's route allow. One that takes HTTPS alone, or WebSockets over it,
+/// also matches plain HTTP, to be answered with 426 or a redirect.
 fn scheme_of(protocols: &[String]) -> Option<Scheme> {
-    if protocols == ["https"] {
+    if protocols == ["https"] || protocols == ["wss"] {
         return None;
     }
-    let has = |names: [&str; 2]| protocols.iter().any(|own| names.contains(&own.as_str()));
-    match (has(["http", "grpc"]), has(["https", "grpcs"])) {
+    let has = |names: [&str; 3]| protocols.iter().any(|own| names.contains(&own.as_str()));
+    match (has(["http", "grpc", "ws"]), has(["https", "grpcs", "wss"])) {
         (true, false) => Some(Scheme::Http),
         (false, true) => Some(Scheme::Https),
         _ => None,

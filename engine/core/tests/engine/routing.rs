@@ -1,4 +1,4 @@
-//! Routes that cost too much to find, and flavours that change.
+//! Routes that cost too much to find, flavours that change, and routes for WebSockets.
 
 use serde_json::{Value, json};
 
@@ -99,4 +99,26 @@ fn a_flavour_that_nobody_knows_is_refused() {
     assert_eq!(report["accepted"], false);
     assert!(report["errors"][0]["message"].as_str().unwrap().contains("modern"), "{report}");
     assert_eq!(gateway.ask(HARMLESS).status, 200);
+}
+
+#[test]
+fn routes_for_websockets_take_handshakes_only() {
+    let upstream = Upstream::new(|mut client, _| {
+        let head = client.head().unwrap();
+        assert!(head.starts_with("GET /chat HTTP/1.1\r\n") && head.contains("Upgrade: websocket\r\n"), "{head}");
+        client.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
+        let said = client.exactly(4);
+        client.send(said);
+    });
+    let mut service = service(upstream.address);
+    service["protocol"] = json!("ws");
+    let gateway = Gateway::with(&snapshot(1, &[service], &[named("r", &json!({"protocols": ["ws", "wss"]}))]));
+    let response = gateway.ask("GET /chat HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!((response.status, response.header("upgrade")), (426, Some("websocket")));
+    assert_eq!(upstream.connections(), 0);
+
+    let mut client = gateway.client();
+    client.send("GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nping");
+    assert!(client.head().unwrap().starts_with("HTTP/1.1 101 "));
+    assert_eq!(client.exactly(4), b"ping");
 }

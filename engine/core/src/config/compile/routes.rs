@@ -17,7 +17,7 @@ use crate::phases::chain::Protocols;
 use crate::router::{Flavor, Join, RouteSpec, Router};
 
 /// Protocols of routes that requests can match.
-const HTTP_PROTOCOLS: [&str; 4] = ["http", "https", "grpc", "grpcs"];
+const HTTP_PROTOCOLS: [&str; 6] = ["http", "https", "grpc", "grpcs", "ws", "wss"];
 /// Protocols of routes that other connections can match.
 const STREAM_PROTOCOLS: [&str; 3] = ["tcp", "tls", "tls_passthrough"];
 
@@ -125,6 +125,7 @@ fn compile(
         http: speaks("http"),
         https: speaks("https"),
         grpc: transport("grpc", "grpcs"),
+        websocket: transport("ws", "wss"),
         redirect_status: spec.https_redirect_status_code,
         join: Join { strip: spec.strip_path.unwrap_or(true), handling: handling.unwrap_or_default() },
         preserve_host: spec.preserve_host,
