@@ -1,5 +1,5 @@
 //! What a balancer says of a client before the client's own bytes: the PROXY protocol, versions 1 and 2.
-//! Source: the HAProxy project's "The PROXY protocol".
+//! Source: "The PROXY protocol", by the authors of `HAProxy`.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -28,20 +28,23 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Ip
         head[length] = stream.read_u8().await?;
         length += 1;
     }
-    text(&head[..length]).ok_or_else(|| io::ErrorKind::InvalidData.into())
+    text(&head[..length])
 }
 
-/// Version 1: a line. `None` if it is none.
-fn text(line: &[u8]) -> Option<Option<IpAddr>> {
-    let line = std::str::from_utf8(line.strip_suffix(b"\r\n")?).ok()?;
-    let mut words = line.split(' ');
-    if words.next()? != "PROXY" {
-        return None;
+/// Version 1: a line.
+fn text(line: &[u8]) -> io::Result<Option<IpAddr>> {
+    let line = line.strip_suffix(b"\r\n").and_then(|line| std::str::from_utf8(line).ok());
+    match line.and_then(|line| line.strip_prefix("PROXY ")) {
+        Some(rest) if rest.split(' ').next() == Some("UNKNOWN") => Ok(None),
+        Some(rest) => source(rest).map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into()),
+        None => Err(io::ErrorKind::InvalidData.into()),
     }
+}
+
+/// The first address of family, addresses and ports.
+fn source(text: &str) -> Option<IpAddr> {
+    let mut words = text.split(' ');
     let family = words.next()?;
-    if family == "UNKNOWN" {
-        return Some(None);
-    }
     let (source, destination): (IpAddr, IpAddr) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     let (_, _): (u16, u16) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     let fits = match family {
@@ -49,7 +52,7 @@ fn text(line: &[u8]) -> Option<Option<IpAddr>> {
         "TCP6" => source.is_ipv6() && destination.is_ipv6(),
         _ => false,
     };
-    (fits && words.next().is_none()).then_some(Some(source))
+    (fits && words.next().is_none()).then_some(source)
 }
 
 /// Version 2, of which version and command, family and the first byte of the length have come.
