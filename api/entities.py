@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from api import entity_documents as documents
 from api.deps import Caller, ServicesDep, TenantDb, token_router
 from api.json_bodies import JsonBody
+from core.control_planes.configuration import Caps
 from core.crud import paging
 from core.crud.store import EntityStore, Parent
 from core.errors import NotFound
@@ -27,8 +28,8 @@ async def _store(request: Request, session: TenantDb, services: ServicesDep, act
     identifier: str = request.path_params["controlPlaneId"]
     if not is_uuid(identifier):
         raise NotFound("control plane", identifier)
-    most = services.settings.max_entities
-    return EntityStore(session, services.keyring, services.clock, actor, UUID(identifier), most_entities=most)
+    caps = Caps.of(services.settings)
+    return EntityStore(session, services.keyring, services.clock, actor, UUID(identifier), caps=caps)
 
 
 Store = Annotated[EntityStore, Depends(_store)]

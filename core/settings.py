@@ -18,7 +18,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, Pydanti
 
 from core.errors import SettingsError
 from schema.environment import is_published
-from schema.snapshot import RouterFlavor
+from schema.snapshot import MOST_CONFIG_BYTES, RouterFlavor
 
 ENV_PREFIX: Final = "SLUICE_"
 
@@ -174,7 +174,21 @@ class Settings(BaseSettings):
     tenant_max_body_bytes: int = Field(
         default=128 * 1024 * 1024, ge=0, description="Largest request body that gateways pass on."
     )
-    max_entities: int = Field(default=100_000, ge=1, description="Entities that one control plane may hold.")
+    max_control_planes: int = Field(
+        default=1000, ge=1, description="Control planes that one organization may have, groups among them."
+    )
+    max_entities: int = Field(
+        default=100_000, ge=1, description="Entities that one control plane, or the members of a group, may hold."
+    )
+    max_config_bytes: int = Field(
+        default=128 * 1024 * 1024,
+        ge=64 * 1024,
+        le=MOST_CONFIG_BYTES,
+        description="Bytes that the entities of one control plane, or of the members of a group, may be stored in.",
+    )
+    max_group_members: int = Field(
+        default=256, ge=1, le=1000, description="Control planes that one control plane group may have as members."
+    )
     node_ca_cert_file: Path | None = Field(
         default=None, description="Certificate (PEM) that signs runtimes' node certificates."
     )

@@ -27,8 +27,8 @@ class AckBox:
         self._filled = asyncio.Event()
         self._backoff = Backoff(0.1, 5.0)
 
-    def put(self, report: ApplyReport, content_hash: str) -> None:
-        """Queue a result; replaces an older one of the same control plane."""
+    def put(self, report: ApplyReport, config_hash: str) -> None:
+        """Queue a result, with the hash of what runs after it; replaces an older one of the same control plane."""
         errors = [
             error.model_dump() | {"message": error.message[:LONGEST_MESSAGE]} for error in report.errors[:MOST_ERRORS]
         ]
@@ -37,7 +37,7 @@ class AckBox:
             "version": report.version,
             "accepted": report.accepted,
             "errors": errors,
-            "config_hash": content_hash,
+            "config_hash": config_hash,
         }
         self._filled.set()
 

@@ -1,6 +1,5 @@
 """The runtime's side of the control plane's runtime API."""
 
-import hashlib
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
@@ -13,6 +12,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gateway_runtime.identity import IdentityError
+from schema.snapshot import MOST_UPDATE_BYTES
 from schema.terms import terms_hash
 
 # The control plane pings every 5 s; three missed ones mean that the line is dead.
@@ -121,6 +121,7 @@ class UpdateHead(BaseModel):
     from_version: int = 0
     version: int
     hosts: tuple[str, ...] = ()
+    config_hash: str = ""
     settings: dict[str, Any] = {}
     limits: dict[str, Any] = {}
 
@@ -132,10 +133,10 @@ class UpdateHead(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ConfigUpdate:
-    """A snapshot or delta as fetched: `document` is the JSON for the engine, `content_hash` its SHA-256 in hex."""
+    """A snapshot or delta as fetched: `document` is the JSON for the engine; `config_hash` names what it leads to."""
 
     document: bytes
-    content_hash: str
+    config_hash: str
     is_snapshot: bool
     from_version: int
     version: int
@@ -150,7 +151,7 @@ class ConfigUpdate:
         is_snapshot = head.kind == "snapshot"
         return cls(
             document=document,
-            content_hash=hashlib.sha256(document).hexdigest(),
+            config_hash=head.config_hash,
             is_snapshot=is_snapshot,
             from_version=0 if is_snapshot else head.from_version,
             version=head.version,
@@ -241,11 +242,13 @@ class HttpControlPlane:
     async def fetch(self, control_plane_id: str, from_version: int | None) -> ConfigUpdate:
         params = {} if from_version is None else {"from_version": str(from_version)}
         with _unavailable():
-            response = await self._http.get(f"/control-planes/{control_plane_id}/config", params=params)
-            if response.status_code == 404:
-                raise NotAssigned(control_plane_id)
-            _expect(response, 200)
-            return ConfigUpdate.read(response.content)
+            async with self._http.stream(
+                "GET", f"/control-planes/{control_plane_id}/config", params=params
+            ) as response:
+                if response.status_code == 404:
+                    raise NotAssigned(control_plane_id)
+                _expect(response, 200)
+                return ConfigUpdate.read(await _bounded(response))
 
     async def acknowledge(self, node_id: str, items: Sequence[dict[str, Any]]) -> None:
         await self._post("/acks", {"node_id": node_id, "items": list(items)})
@@ -285,6 +288,16 @@ class _unavailable:  # noqa: N801 - reads as a statement where it is used
         if isinstance(error, IdentityError):
             # The gateway goes on with what it has; whoever replaces the files may be in the middle of it.
             raise ControlPlaneUnavailable(str(error)) from error
+
+
+async def _bounded(response: httpx.Response) -> bytes:
+    """The body, decompressed, unless it is larger than any configuration may be."""
+    content = bytearray()
+    async for part in response.aiter_bytes():
+        content += part
+        if len(content) > MOST_UPDATE_BYTES:
+            raise ControlPlaneUnavailable(f"an update of more than {MOST_UPDATE_BYTES} bytes")
+    return bytes(content)
 
 
 def _expect(response: httpx.Response, status: int) -> None:

@@ -30,6 +30,7 @@ from gateway_runtime.client import (
     Version,
 )
 from gateway_runtime.reports import ApplyError, ApplyReport, EngineFault, TenantEngine
+from schema.snapshot import EMPTY_CONFIG_HASH
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -51,7 +52,7 @@ class Tenant:
         wanted, held, refused: versions: the newest that was announced, the one that runs, the newest that the engine refused.
         outdated: what runs differs from what is to run although its version does not say so: other hosts, other terms, or
             a control plane that went back to a backup.
-        hosts, terms: those of what runs.
+        hosts, terms, config_hash: those of what runs.
         cache_wanted: the journal on disk has to begin anew with a snapshot.
     """
 
@@ -63,7 +64,7 @@ class Tenant:
     outdated: bool = False
     hosts: tuple[str, ...] = ()
     terms: str = ""
-    content_hash: str = ""
+    config_hash: str = EMPTY_CONFIG_HASH
     cache_wanted: bool = False
     retry: Backoff = field(default_factory=lambda: Backoff(0.05, 4.0))
 
@@ -78,7 +79,7 @@ class Tenant:
         self.held, self.refused = update.version, None
         self.wanted = max(self.wanted, update.version)
         self.hosts, self.terms = update.hosts, update.terms
-        self.content_hash = update.content_hash
+        self.config_hash = update.config_hash
 
 
 class Sync:
@@ -316,7 +317,7 @@ class Sync:
         except BaseException:
             tenant.outdated |= outdated
             raise
-        self._acks.put(report, update.content_hash)
+        self._acks.put(report, update.config_hash if report.accepted else tenant.config_hash)
         if not report.accepted:
             # Kept: the last good one. Asked for again: when something newer than this is announced.
             tenant.refused = max(wanted, report.version)
@@ -354,6 +355,7 @@ class Sync:
         if tenant is not None and tenant.assigned:
             # Assigned again while it was being removed: nothing is held now.
             tenant.held, tenant.refused = None, None
+            tenant.config_hash = EMPTY_CONFIG_HASH
             return
         self.tenants.pop(control_plane_id, None)
         log.info("config.removed", control_plane_id=control_plane_id)
@@ -365,7 +367,7 @@ class Sync:
             self._enqueue(control_plane_id)
         elif tenant.held is not None:
             report = ApplyReport(control_plane_id=control_plane_id, version=tenant.held, accepted=True)
-            self._acks.put(report, tenant.content_hash)
+            self._acks.put(report, tenant.config_hash)
 
     async def sweep(self) -> None:
         """Take up again what was lost on the way, and what this process or an earlier one left undone on disk."""

@@ -17,6 +17,12 @@ from schema.types import Cidr, HeaderName
 FORMAT: Final = 1
 ANY_HOST: Final = "*"
 """Selects the tenant for every host that no other tenant has."""
+EMPTY_CONFIG_HASH: Final = 32 * "0"
+"""The configuration hash of a control plane without entities. Source: Kong Gateway, which says the same of an empty one."""
+MOST_CONFIG_BYTES: Final = 256 * 1024 * 1024
+"""No installation lets a control plane hold more than this, as stored."""
+MOST_UPDATE_BYTES: Final = 2 * MOST_CONFIG_BYTES
+"""Runtimes read no larger update; twice as much, for fields that were declared after an entity was written."""
 
 RouterFlavor = Literal["traditional_compatible", "expressions", "traditional"]
 """The first two are one here: any route may have an expression. The last ranks by its own rules."""
@@ -69,6 +75,8 @@ class _Update(_Part):
     version: int = Field(ge=0)
     hosts: tuple[str, ...]
     """Lower case, without port; `*` for every host not otherwise known."""
+    config_hash: str = EMPTY_CONFIG_HASH
+    """The control plane's name for its entities at this version; runtimes say it when they report what they run."""
     settings: GatewaySettings = GatewaySettings()
     limits: Limits = Limits()
 
@@ -77,8 +85,8 @@ class _Update(_Part):
         return self.model_dump_json().encode()
 
     def content_hash(self) -> str:
-        """SHA-256 in hex over everything but the version: equal content, equal hash."""
-        content = self.model_dump(mode="json", exclude={"version", "from_version"})
+        """SHA-256 in hex over everything but what names the version: equal content, equal hash."""
+        content = self.model_dump(mode="json", exclude={"version", "from_version", "config_hash"})
         return hashlib.sha256(_canonical(content)).hexdigest()
 
 
@@ -159,6 +167,7 @@ def apply_delta(snapshot: Snapshot, delta: Delta) -> Snapshot:
         control_plane_id=snapshot.control_plane_id,
         version=delta.version,
         hosts=delta.hosts,
+        config_hash=delta.config_hash,
         settings=delta.settings,
         limits=delta.limits,
         entities=sorted_entities({plural: kind.values() for plural, kind in kinds.items()}),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select, text
 
 from core.db.sessions import TenantSession
 from core.listing import Columns, Listing, Page, conditions, fetch, label_conditions
@@ -19,6 +19,9 @@ COLUMNS: Final[Columns] = {
     "cloud_gateway": ControlPlane.cloud_gateway,
     "created_at": ControlPlane.created_at,
 }
+
+
+_TAKE_TURNS = text("select pg_advisory_xact_lock(hashtextextended('control_planes ' || :org_id, 0))")
 
 
 class ControlPlaneRepository:
@@ -43,6 +46,11 @@ class ControlPlaneRepository:
             *conditions(listing.filters, COLUMNS), *label_conditions(listing.labels, ControlPlane.labels)
         )
         return fetch(self._session, statement, listing, COLUMNS)
+
+    def count_for_one_more(self) -> int:
+        """How many there are; nobody else makes one of this organization's until the transaction ends."""
+        self._session.execute(_TAKE_TURNS, {"org_id": str(self._session.org_id)})
+        return self._session.scalar(select(func.count()).select_from(ControlPlane)) or 0
 
     def add(self, control_plane: ControlPlane) -> None:
         self._session.add(control_plane)

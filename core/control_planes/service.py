@@ -16,8 +16,9 @@ from core.control_planes.repository import ControlPlaneRepository
 from core.db.notices import publish_assignment
 from core.db.outbox import Outbox
 from core.db.sessions import TenantSession
-from core.errors import InvalidInput, NameTaken, NotFound
+from core.errors import InvalidInput, LimitReached, NameTaken, NotFound
 from core.gateways.topics import RECONCILE_CONFIGURATION
+from core.groups.members import lock_groups_of, renew
 from core.labels import MOST_LABELS
 from core.listing import Listing, Page
 from core.models.base import Document
@@ -85,8 +86,11 @@ class ControlPlaneService:
         return self._repository.page(listing)
 
     def create(self, new: NewControlPlane) -> ControlPlane:
-        """Make a control plane with an empty configuration. Raises NameTaken."""
+        """Make a control plane with an empty configuration. Raises NameTaken, LimitReached."""
         now = self._clock.now()
+        most = self._settings.max_control_planes
+        if self._repository.count_for_one_more() >= most:
+            raise LimitReached("control planes", most)
         for attempt in range(_PREFIX_ATTEMPTS):
             control_plane = ControlPlane(
                 name=new.name,
@@ -97,6 +101,7 @@ class ControlPlaneService:
                 cloud_gateway=new.cloud_gateway,
                 proxy_urls=list(new.proxy_urls),
                 endpoint_prefix=secrets.token_hex(_PREFIX_BYTES),
+                config_changed_at=now,
                 created_at=now,
                 updated_at=now,
             )
@@ -140,7 +145,10 @@ class ControlPlaneService:
         control_plane = self._locked(control_plane_id)
         configurations = self._repository.lock_configurations(control_plane_id)
         regions = self._repository.regions(control_plane_id)
+        groups = lock_groups_of(self._session, control_plane) if control_plane.grouped else ()
         self._repository.delete(control_plane)
+        for group in groups:
+            renew(self._session, group, self._clock.now())
         outbox = Outbox(self._session)
         for configuration_id in configurations:
             outbox.put(RECONCILE_CONFIGURATION, self._session.org_id, configuration_id)

@@ -1,49 +1,65 @@
-"""The tail of every write: history, version, audit and the notice, in the transaction of the write itself."""
+"""The tail of every write: history, version, size, audit and the notice, in the transaction of the write itself."""
 
+import hashlib
 from uuid import UUID
 
 from core import audit
 from core.actor import Actor
 from core.clock import Clock
+from core.control_planes.configuration import Caps, advance
 from core.crud.errors import UsageConstraint
-from core.db.notices import CONFIG_CHANNEL, publish
+from core.crud.rows import Picture
+from core.crud.sealing import Sealer
+from core.db.notices import publish_version
 from core.db.sessions import TenantSession
+from core.groups import propagation
 from core.models.config_change import ConfigChange
 from core.models.control_plane import ControlPlane
-from schema.base import Document, Entity
+from schema.base import Entity
 
 
 class ChangeLog:
     """Collects what one operation (or several) did to a locked control plane, and seals it as one version."""
 
     def __init__(
-        self, session: TenantSession, actor: Actor, clock: Clock, control_plane: ControlPlane, most_entities: int
+        self,
+        session: TenantSession,
+        actor: Actor,
+        clock: Clock,
+        control_plane: ControlPlane,
+        caps: Caps,
+        sealer: Sealer,
     ) -> None:
         self._session = session
-        self._most_entities = most_entities
-        self._growth = 0
+        self._caps = caps
+        self._sealer = sealer
         self._actor = actor
         self._clock = clock
         self._control_plane = control_plane
         self._changes: list[ConfigChange] = []
+        self._growth = propagation.Growth()
+        self._content = hashlib.sha256()
 
-    def record(self, entity: type[Entity], before: Document | None, after: Document | None) -> None:
-        """Note one entity's change, both sides as stored (secrets sealed). None: it was not there, or is no more."""
-        known = after if after is not None else before
-        assert known is not None
+    def record(self, entity: type[Entity], before: Picture | None, after: Picture | None) -> None:
+        """Note one entity's change. None: it was not there, or is no more."""
+        picture = after or before
+        assert picture is not None
+        known = picture.document
         change = ConfigChange(
             control_plane_id=self._control_plane.id,
             entity_type=entity.spec.plural,
             entity_id=UUID(known["id"]),
             operation="delete" if after is None else "put",
-            before=before,
-            after=after,
+            before=before and before.document,
+            after=after and after.document,
             actor=self._actor.label,
             created_at=self._clock.now(),
             seq=len(self._changes),
         )
         self._changes.append(change)
-        self._growth += (after is not None) - (before is not None)
+        self._growth.add(before and before.stored, after and after.stored)
+        self._content.update(f"{change.operation} {change.entity_type} {change.entity_id}\n".encode())
+        self._content.update(hashlib.sha256(b"" if after is None else after.stored).digest())
         deed = "deleted" if after is None else "created" if before is None else "updated"
         natural = entity.spec.natural_key
         audit.record(
@@ -60,19 +76,25 @@ class ChangeLog:
         """Make the noted changes the next version, tell listeners at commit, and return the version's number.
 
         Nothing noted: the version stays, for each one has a change of its own.
-        Raises: UsageConstraint: there would be more entities than a control plane may have.
+        Raises: UsageConstraint: the control plane, or a group that it is a member of, would be larger than allowed.
         """
+        control_plane = self._control_plane
         if not self._changes:
-            return self._control_plane.config_version
-        self._control_plane.entity_count += self._growth
-        if self._growth > 0 and self._control_plane.entity_count > self._most_entities:
-            raise UsageConstraint(f"a control plane holds at most {self._most_entities} entities")
-        self._control_plane.config_version += 1
-        version = self._control_plane.config_version
+            return control_plane.config_version
+        self._growth.apply(control_plane)
+        exceeded = self._caps.exceeded(control_plane)
+        if exceeded is not None and self._growth.more:
+            raise UsageConstraint(f"a control plane holds at most {exceeded}")
+        now = self._clock.now()
+        version = advance(control_plane, self._content.digest(), now)
         for change in self._changes:
             change.version = version
             self._session.add(change)
         self._session.flush()
-        payload = f"{self._session.org_id} {self._control_plane.id} {version}"
-        publish(self._session, CONFIG_CHANNEL, payload)
+        publish_version(self._session, self._session.org_id, control_plane.id, version)
+        if control_plane.grouped:
+            member = propagation.Member(self._session, self._sealer, control_plane)
+            exceeded = member.pass_on(self._changes, self._growth, self._caps, now)
+            if exceeded is not None:
+                raise UsageConstraint(f"the members of a control plane group hold at most {exceeded} together")
         return version

@@ -1,6 +1,8 @@
 """Between a stored row and the document that clients and runtimes know."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -8,6 +10,17 @@ from uuid import UUID
 
 from core.models.entities import EntityRow, hash_column, reference_column
 from schema.base import SYSTEM_FIELDS, Document, Entity
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A row at one moment: its document with secrets sealed, and what is stored of it beside ids and times, as JSON.
+
+    The stored form has no field that was declared later, so a row counts for the same bytes when it goes as when it came.
+    """
+
+    document: Document
+    stored: bytes
 
 
 def seconds(moment: datetime) -> int:
@@ -39,6 +52,14 @@ def document_of(row: EntityRow) -> Document:
         referent: UUID | None = getattr(row, reference_column(reference.name))
         stored[reference.name] = None if referent is None else {"id": str(referent)}
     return {name: stored[name] if name in stored else _default(row.entity, name) for name in _fields(row.entity)}
+
+
+def picture_of(row: EntityRow) -> Picture:
+    """The row as it is now."""
+    names = (*row.key_fields, *(reference_column(reference.name) for reference in row.reference_fields))
+    columns = [None if (value := getattr(row, name)) is None else str(value) for name in names]
+    stored = json.dumps([row.doc, row.tags, columns], ensure_ascii=False, separators=(",", ":"))
+    return Picture(document_of(row), stored.encode())
 
 
 def write(row: EntityRow, document: Mapping[str, Any], digests: Mapping[str, bytes]) -> None:

@@ -27,6 +27,10 @@ class Sealer:
         self._control_plane_id = control_plane_id
         self._key: OrganizationKey | None = None
 
+    def beside(self, control_plane_id: UUID) -> "Sealer":
+        """The same for another control plane of the organization."""
+        return Sealer(self._session, self._keyring, self._declarations, self._org_id, control_plane_id)
+
     def seal(self, entity: type[Entity], document: Document) -> Document:
         """A copy with every marked leaf encrypted, bound to its place."""
 

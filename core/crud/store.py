@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from core.actor import Actor
 from core.clock import Clock
+from core.control_planes.configuration import GROUP, Caps
 from core.crud import paging, rows
 from core.crud.changes import ChangeLog
 from core.crud.errors import InvalidEntity, InvalidRequest, KeyTaken, MissingTarget, ReferenceMissing, UsageConstraint
@@ -32,11 +33,8 @@ T = TypeVar("T")
 # Their configuration comes from elsewhere: from a cluster's resources, or from the members of the group.
 _CLOSED_KINDS: Final = {
     "CLUSTER_TYPE_K8S_INGRESS_CONTROLLER": "entities of this control plane are managed by its ingress controller",
-    "CLUSTER_TYPE_CONTROL_PLANE_GROUP": "a control plane group holds no entities of its own",
+    GROUP: "a control plane group holds no entities of its own",
 }
-
-MOST_ENTITIES: Final = 100_000
-"""Entities of one control plane, unless a setting says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +62,10 @@ class EntityStore:
         actor: Actor,
         control_plane_id: UUID,
         declarations: Registry | None = None,
-        most_entities: int = MOST_ENTITIES,
+        caps: Caps | None = None,
     ) -> None:
         self._session = session
-        self._most_entities = most_entities
+        self._caps = caps or Caps()
         self._clock = clock
         self._actor = actor
         self._control_plane_id = control_plane_id
@@ -187,14 +185,14 @@ class EntityStore:
     # --- steps -----------------------------------------------------------------------------------------------------
 
     def _write(self, operation: Callable[[ChangeLog], T]) -> T:
-        log = ChangeLog(self._session, self._actor, self._clock, self._lock(), self._most_entities)
+        log = ChangeLog(self._session, self._actor, self._clock, self._lock(), self._caps, self._sealer)
         result = operation(log)
         log.finish()
         return result
 
     def _remove(self, row: EntityRow, log: ChangeLog) -> None:
         for doomed in self._references.doomed(row):
-            log.record(doomed.entity, rows.document_of(doomed), None)
+            log.record(doomed.entity, rows.picture_of(doomed), None)
             self._session.delete(doomed)
             self._session.flush()  # one by one: children must be gone before their parents
 
@@ -257,11 +255,11 @@ class EntityStore:
         return self._save(row, document, None, log)
 
     def _update(self, row: EntityRow, document: Document, log: ChangeLog) -> Document:
-        before = rows.document_of(row)
+        before = rows.picture_of(row)
         row.updated_at = self._clock.now()
         return self._save(row, document, before, log)
 
-    def _save(self, row: EntityRow, document: Document, before: Document | None, log: ChangeLog) -> Document:
+    def _save(self, row: EntityRow, document: Document, before: rows.Picture | None, log: ChangeLog) -> Document:
         entity = row.entity
         children = {name: document[name] for name in entity.child_names()}
         document = {name: value for name, value in document.items() if name not in children} | {"id": str(row.id)}
@@ -277,7 +275,7 @@ class EntityStore:
             self._session.flush()
         except IntegrityError as error:
             raise _refusal(error, row.entity, document) from None
-        log.record(entity, before, rows.document_of(row))
+        log.record(entity, before, rows.picture_of(row))
         for name, wanted in children.items():
             if wanted is not None:
                 self._name_children(row, name, wanted, log)
@@ -289,7 +287,7 @@ class EntityStore:
         plural = child.spec.plural
         there = {getattr(found, natural): found for found in self._references.referring(plural, reference, row.id)}
         for name in sorted(there.keys() - set(wanted)):
-            log.record(child, rows.document_of(there[name]), None)
+            log.record(child, rows.picture_of(there[name]), None)
             self._session.delete(there[name])
         self._session.flush()
         for index, name in enumerate(wanted):

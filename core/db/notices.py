@@ -62,6 +62,11 @@ def publish(session: Session, channel: str, payload: str) -> None:
     session.execute(_NOTIFY, {"channel": channel, "payload": payload})
 
 
+def publish_version(session: Session, org_id: UUID, control_plane_id: UUID, version: int) -> None:
+    """Tell runtimes, once the transaction has committed, that a control plane's configuration has a new version."""
+    publish(session, CONFIG_CHANNEL, f"{org_id} {control_plane_id} {version}")
+
+
 def publish_assignment(session: Session, region: str, control_plane_id: UUID) -> None:
     """Tell runtimes of `region`, once the transaction has committed, to look at one control plane's assignment."""
     publish(session, ASSIGNMENTS_CHANNEL, f"{region} {control_plane_id}")

@@ -6,8 +6,10 @@ from core.models.base import Base, Document
 from core.models.config_change import ConfigChange
 from core.models.control_plane import ControlPlane
 from core.models.dataplane_group import DataplaneGroup
+from core.models.dp_client_certificate import DpClientCertificate
 from core.models.entities import ENTITY_ROWS, EntityRow
 from core.models.gateway_configuration import GatewayConfiguration
+from core.models.group_membership import GroupMembership
 from core.models.lease import Lease
 from core.models.organization import Organization
 from core.models.organization_limits import OrganizationLimits
@@ -27,8 +29,10 @@ __all__ = [
     "ControlPlane",
     "DataplaneGroup",
     "Document",
+    "DpClientCertificate",
     "EntityRow",
     "GatewayConfiguration",
+    "GroupMembership",
     "Lease",
     "Organization",
     "OrganizationLimits",

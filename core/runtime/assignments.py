@@ -8,14 +8,17 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from schema.snapshot import EMPTY_CONFIG_HASH
+
 _SELECT = """
     select grp.org_id, grp.control_plane_id, array_agg(grp.hostname order by grp.hostname) as hosts,
-           max(control_plane.config_version) as version, own.limits
+           control_plane.config_version, own.limits, control_plane.config_hash,
+           control_plane.cluster_type = 'CLUSTER_TYPE_CONTROL_PLANE_GROUP'
     from dataplane_groups grp
     left join organization_limits own on own.organization_id = grp.org_id
     join control_planes control_plane on control_plane.org_id = grp.org_id and control_plane.id = grp.control_plane_id
     where grp.region = :region and grp.assigned_version is not null and grp.hostname is not null {more}
-    group by grp.org_id, grp.control_plane_id, own.limits
+    group by grp.org_id, grp.control_plane_id, own.limits, control_plane.org_id, control_plane.id
 """
 _OF_REGION = text(_SELECT.format(more=""))
 _OF_SOME = text(_SELECT.format(more="and grp.control_plane_id = any(:control_plane_ids)"))
@@ -27,6 +30,8 @@ class Assignment:
 
     Attributes:
         hosts: lower case, without port, sorted.
+        config_hash: see core/control_planes/configuration.py.
+        is_group: what is served are the entities of its members.
         own_limits: what an operator set for the organization, None for nothing.
         terms: hash of the terms of its updates (schema/terms.py), where they are not everybody's.
     """
@@ -37,6 +42,8 @@ class Assignment:
     version: int
     own_limits: Mapping[str, Any] | None = None
     terms: str = ""
+    config_hash: str = EMPTY_CONFIG_HASH
+    is_group: bool = False
 
 
 def of_region(session: Session, region: str) -> Sequence[Assignment]:
@@ -56,5 +63,13 @@ def of_control_plane(session: Session, region: str, control_plane_id: UUID) -> A
 
 
 def _assignment(row: object) -> Assignment:
-    organization_id, control_plane_id, hosts, version, own_limits = row  # type: ignore[misc]
-    return Assignment(organization_id, control_plane_id, tuple(hosts), version, own_limits)
+    organization_id, control_plane_id, hosts, version, own_limits, config_hash, is_group = row  # type: ignore[misc]
+    return Assignment(
+        organization_id,
+        control_plane_id,
+        tuple(hosts),
+        version,
+        own_limits,
+        config_hash=config_hash,
+        is_group=is_group,
+    )

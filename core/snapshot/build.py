@@ -1,11 +1,14 @@
-"""Builds the update that brings a runtime to a control plane's newest version."""
+"""Builds the update that brings a runtime to a control plane's newest version.
+
+A control plane group's is made of its members' entities: all of them but those that lose a collision (core/groups/).
+"""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import bindparam, literal, select, union_all
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from core.crud import rows
@@ -14,6 +17,8 @@ from core.crypto import KeyRing
 from core.db.engine import Database
 from core.errors import NotFound
 from core.gateways import limits
+from core.groups.collisions import Members, Place, refers_to
+from core.groups.members import members_of
 from core.models.config_change import ConfigChange
 from core.models.entities import ENTITY_ROWS, EntityRow
 from core.runtime import assignments
@@ -29,7 +34,9 @@ _KINDS_IN_USE: Final = union_all(
     *(
         select(literal(plural)).where(
             select(row.id)
-            .where(row.org_id == bindparam("org_id"), row.control_plane_id == bindparam("control_plane_id"))
+            .where(
+                row.org_id == bindparam("org_id"), row.control_plane_id == any_(bindparam("sources", type_=ARRAY(Uuid)))
+            )
             .exists()
         )
         for plural, row in _ROWS.items()
@@ -96,6 +103,7 @@ class UpdateBuilder:
                     control_plane_id=str(control_plane_id),
                     version=assignment.version,
                     hosts=assignment.hosts,
+                    config_hash=assignment.config_hash,
                     settings=reader.settings(self._settings),
                     limits=self._limits_of(assignment),
                     entities=reader.entities(),
@@ -106,6 +114,7 @@ class UpdateBuilder:
                 from_version=from_version,
                 version=assignment.version,
                 hosts=assignment.hosts,
+                config_hash=assignment.config_hash,
                 settings=reader.settings(self._settings),
                 limits=self._limits_of(assignment),
                 changes=tuple(changes),
@@ -113,12 +122,19 @@ class UpdateBuilder:
 
 
 class _Reader:
+    """Reads what the runtimes of one assignment get. `_sources`: the control planes whose entities that are."""
+
     def __init__(self, session: Session, keyring: KeyRing, declarations: Registry, assignment: Assignment) -> None:
         self._session = session
         self._org_id = assignment.organization_id
         self._control_plane_id = assignment.control_plane_id
         self._version = assignment.version
+        self._sources = [assignment.control_plane_id]
+        if assignment.is_group:
+            self._sources = members_of(session, assignment.organization_id, assignment.control_plane_id)
         self._sealer = Sealer(session, keyring, declarations, self._org_id, self._control_plane_id)
+        self._sealers = {source: self._sealer.beside(source) for source in self._sources}
+        # one for all that a gateway serves together: a caller's key is hashed once
         self._credential_key = self._sealer.credential_key()
 
     def settings(self, common: GatewaySettings) -> GatewaySettings:
@@ -126,11 +142,22 @@ class _Reader:
         return common.model_copy(update={"credential_key": base64.b64encode(self._credential_key).decode()})
 
     def entities(self) -> dict[str, list[Document]]:
-        whose = {"org_id": self._org_id, "control_plane_id": self._control_plane_id}
+        whose = {"org_id": self._org_id, "sources": self._sources}
         used = set(self._session.scalars(_KINDS_IN_USE, whose))
-        return sorted_entities(
-            {plural: list(self._documents(row).values()) if plural in used else [] for plural, row in _ROWS.items()}
-        )
+        left_out = Members(self._session, self._sealer, self._org_id, self._sources).left_out()
+        found: dict[str, list[Document]] = {plural: [] for plural in _ROWS}
+        for plural, row in _ROWS.items():  # parents first: what refers to something that is left out is left out too
+            if plural in used:
+                found[plural] = [self._for_gateways(item) for item in self._rows(row) if self._is_in(item, left_out)]
+        return sorted_entities(found)
+
+    def _is_in(self, row: EntityRow, left_out: set[Place]) -> bool:
+        if not left_out:
+            return True
+        plural, source = row.entity.spec.plural, row.control_plane_id
+        if refers_to(plural, rows.document_of(row), source, left_out):
+            left_out.add((source, plural, row.id))
+        return (source, plural, row.id) not in left_out
 
     def changes(self, from_version: int) -> list[Change] | None:
         """The last change of each entity after a version, in order; None if the step cannot be made from history.
@@ -161,7 +188,10 @@ class _Reader:
 
     def _as_they_are(self, changed: Sequence[tuple[str, UUID]]) -> list[Change]:
         found = {
-            plural: self._documents(ENTITY_ROWS[plural], [key for kind, key in changed if kind == plural])
+            plural: {
+                row.id: self._for_gateways(row)
+                for row in self._rows(ENTITY_ROWS[plural], [key for kind, key in changed if kind == plural])
+            }
             for plural in {kind for kind, _ in changed}
         }
         return [
@@ -171,15 +201,14 @@ class _Reader:
             for kind, identifier in changed
         ]
 
-    def _documents(self, row: type[EntityRow], only: Sequence[UUID] | None = None) -> dict[UUID, Document]:
-        statement = select(row).where(row.org_id == self._org_id, row.control_plane_id == self._control_plane_id)
+    def _rows(self, row: type[EntityRow], only: Sequence[UUID] | None = None) -> Iterable[EntityRow]:
+        statement = select(row).where(row.org_id == self._org_id, row.control_plane_id.in_(self._sources))
         if only is not None:
             statement = statement.where(row.id.in_(only))
-        items = self._session.scalars(statement)
-        return {item.id: self._for_gateways(item) for item in items}
+        return self._session.scalars(statement)
 
     def _for_gateways(self, row: EntityRow) -> Document:
-        document = self._sealer.open(row.entity, rows.document_of(row))
+        document = self._sealers[row.control_plane_id].open(row.entity, rows.document_of(row))
         return row.entity.for_gateways(document, self._credential_key)
 
 

@@ -120,6 +120,7 @@ class FakeControlPlane:
                 **({} if snapshot else {"from_version": start}),
                 "version": version,
                 "hosts": self.hosts_of(control_plane_id),
+                "config_hash": f"{version:032x}",
                 "settings": {},
                 "limits": self.own_limits.get(control_plane_id, self.limits),
             }

@@ -1,12 +1,16 @@
 """Creating control planes."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
 import pytest
 from starlette.testclient import TestClient
 
+from api.app import create_app
+from core.db.engine import Database
+from core.settings import Settings
 from tests.support.problems import assert_problem, violations
 from tests.support.tenants import Tenant
 
@@ -155,3 +159,27 @@ def test_text_that_postgresql_cannot_hold(client: TestClient, name: bytes) -> No
     response = client.post(_PATH, content=content, headers={"Content-Type": "application/json"})
 
     assert violations(response) == {("name", "matches_regex")}
+
+
+def test_so_many_and_no_more(
+    client: TestClient, database: Database, tenant: Tenant, settings: Settings, other_tenant: Tenant
+) -> None:
+    limited = settings.with_changes(max_control_planes=3)
+    with TestClient(create_app(limited, database)) as narrow:
+
+        def create(number: int) -> int:
+            answer = narrow.post(_PATH, json={"name": f"cp-{number}"}, headers=tenant.headers)
+            return answer.status_code
+
+        with ThreadPoolExecutor(4) as pool:
+            assert sorted(pool.map(create, range(6))) == [201, 201, 201, 400, 400, 400]
+        response = narrow.post(_PATH, json={"name": "more"}, headers=tenant.headers)
+        body = assert_problem(response, 400)
+        assert body["detail"] == "No more than 3 control planes are allowed"
+        assert [(item["field"], item["reason"]) for item in body["invalid_parameters"]] == [
+            ("object", "usage limits reached")
+        ]
+        assert narrow.post(_PATH, json={"name": "cp"}, headers=other_tenant.headers).status_code == 201
+        oldest = client.get(_PATH).json()["data"][0]["id"]
+        assert client.delete(f"{_PATH}/{oldest}").status_code == 204
+        assert create(7) == 201

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select, text
 
 from core.clock import SystemClock
+from core.control_planes.configuration import Caps
 from core.crud.errors import KeyTaken, ReferenceMissing, UsageConstraint
 from core.crud.store import EntityStore
 from core.db.engine import driver_url
@@ -265,7 +266,7 @@ def test_a_control_plane_holds_so_many_entities_and_no_more(database, keyring, t
     def write(operation):
         with database.tenant(tenant.organization_id) as session:
             place = (session, keyring, SystemClock(), tenant.actor, entities.id)
-            return operation(EntityStore(*place, most_entities=2))
+            return operation(EntityStore(*place, caps=Caps(entities=2)))
 
     first, _ = (write(lambda store: store.create(service, {"host": "h"})) for _ in range(2))
     with pytest.raises(UsageConstraint, match="usage constraint error") as raised:
@@ -275,6 +276,56 @@ def test_a_control_plane_holds_so_many_entities_and_no_more(database, keyring, t
     write(lambda store: store.change(service, first["id"], {"retries": 1}))
     write(lambda store: store.delete(service, first["id"]))
     write(lambda store: store.create(service, {"host": "h"}))
+
+
+def test_a_control_plane_holds_so_many_bytes_and_no_more(database, keyring, tenant, entities: Entities):
+    consumer = registry().entities["consumers"]
+
+    def write(operation, size_bytes=1000):
+        with database.tenant(tenant.organization_id) as session:
+            place = (session, keyring, SystemClock(), tenant.actor, entities.id)
+            return operation(EntityStore(*place, caps=Caps(size_bytes=size_bytes)))
+
+    def size():
+        with database.tenant(tenant.organization_id) as session:
+            return session.scalars(select(ControlPlane.config_bytes).where(ControlPlane.id == entities.id)).one()
+
+    made = write(lambda store: store.create(consumer, {"username": "u" * 500}))
+    assert 500 < size() < 600
+    with pytest.raises(UsageConstraint) as raised:
+        write(lambda store: store.create(consumer, {"username": "v" * 500}))
+    assert raised.value.reason == "a control plane holds at most 1000 bytes of configuration"
+    write(lambda store: store.change(consumer, made["id"], {"custom_id": "c" * 300}))
+    with pytest.raises(UsageConstraint):
+        write(lambda store: store.change(consumer, made["id"], {"custom_id": "c" * 500}))
+    # under a smaller bound than it has already it may only shrink
+    write(lambda store: store.change(consumer, made["id"], {"custom_id": "c"}), size_bytes=100)
+    assert size() < 600
+    entities.create("services", {"host": "h", "name": "other"})
+    with_other = size()
+    write(lambda store: store.delete(consumer, made["id"]), size_bytes=100)
+    assert 0 < size() < with_other - 500
+    entities.call("DELETE", "services/other")
+    assert size() == 0
+
+
+def test_the_hash_names_the_configuration(update, entities: Entities, database, tenant):
+    def expected():
+        with database.tenant(tenant.organization_id) as session:
+            return session.scalars(select(ControlPlane.config_hash).where(ControlPlane.id == entities.id)).one()
+
+    seen = [update().config_hash]
+    assert seen == [expected()] == ["0" * 32]
+    entities.create("services", {"name": "s", "host": "h"})
+    for retries in (1, 2, 1):
+        seen.append(update().config_hash)
+        entities.call("PATCH", "services/s", json={"retries": retries})
+        held = update(len(seen) - 1)
+        assert held.config_hash == expected() == update().config_hash
+    assert len(set(seen)) == len(seen)
+    assert all(len(item) == 32 for item in seen)
+    entities.call("DELETE", "services/s")
+    assert expected() == update().config_hash == "0" * 32
 
 
 class TestConcurrency:

@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import json
 from collections.abc import Callable
 
@@ -54,6 +55,14 @@ def test_fetch_names_node_and_version() -> None:
 def test_fetch_failures(response: httpx.Response, error: type[Exception]) -> None:
     with pytest.raises(error):
         ask(lambda _request: response, lambda client: client.fetch(A, None))
+
+
+def test_no_update_is_read_that_is_larger_than_any_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = json.dumps({"kind": "snapshot", "version": 1, "entities": {"services": ["x" * 1000]}}).encode()
+    compressed = httpx.Response(200, content=gzip.compress(document), headers={"Content-Encoding": "gzip"})
+    monkeypatch.setattr("gateway_runtime.client.MOST_UPDATE_BYTES", len(document) - 1)
+    with pytest.raises(ControlPlaneUnavailable, match="an update of more than"):
+        ask(lambda _request: compressed, lambda client: client.fetch(A, None))
 
 
 def test_transport_failure_is_unavailable() -> None:

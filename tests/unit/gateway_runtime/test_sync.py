@@ -79,7 +79,7 @@ def test_first_contact_fetches_snapshots_and_acknowledges(world: World) -> None:
     world.play(scenario)
     assert sorted(world.control_plane.fetches) == [(A, None), (B, None)]
     assert world.control_plane.acks[B]["accepted"] is True
-    assert len(world.control_plane.acks[B]["config_hash"]) == 64
+    assert world.control_plane.acks[B]["config_hash"] == f"{7:032x}"
 
 
 def test_no_assignments_is_in_sync(world: World) -> None:

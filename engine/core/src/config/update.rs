@@ -63,6 +63,9 @@ pub struct Snapshot {
     pub version: u64,
     /// Hosts that select the tenant; `*` stands for all that select no other.
     pub hosts: Vec<String>,
+    /// The control plane's name for the entities at this version; the agent reports it.
+    #[serde(default)]
+    pub config_hash: String,
     /// Gateway settings.
     pub settings: Settings,
     /// Bounds.
@@ -90,6 +93,9 @@ pub struct Delta {
     pub version: u64,
     /// Hosts, complete.
     pub hosts: Vec<String>,
+    /// The control plane's name for the entities at this version; the agent reports it.
+    #[serde(default)]
+    pub config_hash: String,
     /// Settings, if they changed.
     #[serde(default)]
     pub settings: Option<Settings>,
