@@ -95,6 +95,11 @@ class ResponseBody(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
+def seconds(moment: datetime) -> int:
+    """Whole seconds since 1970, as the older interfaces write moments."""
+    return int(moment.timestamp())
+
+
 class PageMeta(BaseModel):
     """Which part of a list this is."""
 
@@ -107,3 +112,17 @@ class PaginatedMeta(BaseModel):
     """Paging of lists with numbered pages."""
 
     page: PageMeta
+
+
+class CursorPage(BaseModel):
+    """Which part of a list this is."""
+
+    next: str | None = Field(description="Path of the part that follows; null on the last one.")
+    size: int = Field(description="Items per page, as asked for.")
+    total: int = Field(description="Items in the whole list.")
+
+
+class CursorMeta(BaseModel):
+    """Paging of lists that go on by cursor."""
+
+    page: CursorPage

@@ -11,17 +11,25 @@ from typing import Any, Final, cast
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
+from api import messages
 from api.deps import TokenRoute
 
 Json = dict[str, Any]
 
 PROBLEM: Final = "Problem"
+_MESSAGE: Final = "Message"
 _INVALID_PARAMETER: Final = "InvalidParameter"
 _SECURITY: Final = "personalAccessToken"
 # The framework's own error form, which is never sent.
 _UNUSED: Final = ("HTTPValidationError", "ValidationError")
 
 _COMPONENTS: Final[Json] = {
+    _MESSAGE: {
+        "title": _MESSAGE,
+        "type": "object",
+        "required": ["message"],
+        "properties": {"message": {"type": "string", "description": "What is wrong."}},
+    },
     _INVALID_PARAMETER: {
         "title": _INVALID_PARAMETER,
         "type": "object",
@@ -110,7 +118,8 @@ def _add_problems(document: Json) -> None:
     for name in _UNUSED:
         schemas.pop(name, None)
     schemas.update(copy.deepcopy(_COMPONENTS))
-    content = {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{PROBLEM}"}}}
+    problem = {"application/problem+json": {"schema": {"$ref": f"#/components/schemas/{PROBLEM}"}}}
+    message = {"application/json": {"schema": {"$ref": f"#/components/schemas/{_MESSAGE}"}}}
     for path, method, operation in _operations(document):
         responses: Json = operation["responses"]
         responses.pop("422", None)
@@ -123,6 +132,7 @@ def _add_problems(document: Json) -> None:
             possible.append("404")
         if method in {"post", "put", "patch"}:
             possible.append("409")
+        content = message if messages.applies_to(path) else problem
         for status in possible:
             responses.setdefault(status, {"description": _MEANINGS[status], "content": content})
 

@@ -1,7 +1,8 @@
 """Errors on the wire. The only place that knows which error is which HTTP status.
 
-Two forms, as Konnect's clients decode them: problem details (RFC 9457, `application/problem+json`) everywhere, except
-below `core-entities`, where errors are gRPC statuses in JSON (api/statuses.py).
+Three forms, as Konnect's clients decode them: problem details (RFC 9457, `application/problem+json`) everywhere, except
+below `core-entities`, where errors are gRPC statuses in JSON (api/statuses.py), and the oldest interfaces, where they are a
+message (api/messages.py).
 Source: RFC 9457; the error components of the published Konnect API documents.
 """
 
@@ -16,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Match, Route
 
-from api import core_entity_errors, statuses
+from api import core_entity_errors, messages, statuses
 from api.violations import from_pydantic
 from core import errors
 from core.crud.errors import EntityError
@@ -119,6 +120,8 @@ def render(request: Request, error: errors.DomainError) -> Response:
         log.info("request.refused", code=error.code, **error.context)
     if statuses.applies_to(request.url.path):
         return statuses.render(error, status, headers)
+    if messages.applies_to(request.url.path):
+        return messages.render(error, status, headers)
     invalid: list[dict[str, Any]] = []
     if isinstance(error, errors.InvalidInput):
         invalid = [invalid_parameter(violation) for violation in error.violations]
@@ -132,6 +135,8 @@ def internal_error(request: Request) -> Response:
     """The answer for a bug of ours: nothing of it is shown, the trace number finds it in the log."""
     if statuses.applies_to(request.url.path):
         return statuses.status_response(500, "An internal error occurred")
+    if messages.applies_to(request.url.path):
+        return messages.message_response(500, "An internal error occurred")
     return problem(request, 500, "An internal error occurred")
 
 
@@ -142,6 +147,8 @@ def http_error(request: Request, error: HTTPException) -> Response:
     detail = {404: "Not found", 405: "This method is not supported here"}.get(error.status_code, error.detail)
     if statuses.applies_to(request.url.path):
         return statuses.status_response(error.status_code, detail, headers=error.headers)
+    if messages.applies_to(request.url.path):
+        return messages.message_response(error.status_code, detail, error.headers)
     return problem(request, error.status_code, detail, headers=error.headers)
 
 
@@ -166,7 +173,8 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         media_type = request.headers.get("content-type", "application/json")
         if "json" not in media_type.lower() and any(finding["loc"] == ("body",) for finding in error.errors()):
-            return problem(request, 415, "The body must be JSON: send it with Content-Type: application/json")
+            detail = "The body must be JSON: send it with Content-Type: application/json"
+            return http_error(request, HTTPException(415, detail))
         return render(request, from_pydantic(error.errors()))
 
     async def on_http_error(request: Request, error: Exception) -> Response:

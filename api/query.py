@@ -1,13 +1,16 @@
-"""Query strings of hand-written lists: `page[size]`, `filter[name][contains]`, `labels`, `sort`.
+"""Query strings of hand-written lists: `page[size]`, `page[after]`, `filter[name][contains]`, `labels`, `sort`.
 
 Brackets may come literally or percent-encoded; an empty value is as good as none.
 Source: OpenAPI style deepObject; the list parameters of the published Konnect API documents.
 """
 
+import base64
+import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlencode
 from uuid import UUID
 
 from starlette.datastructures import QueryParams
@@ -17,6 +20,8 @@ from core.listing import Filter, LabelCondition, Listing, Operator, Sort
 
 DEFAULT_SIZE: Final = 10
 MAX_SIZE: Final = 1000
+CURSOR_SIZE: Final = 100
+"""Items per page of lists that go on by cursor."""
 _MAX_NUMBER: Final = 1_000_000
 _FILTER: Final = re.compile(r"filter\[([^\[\]]+)\](?:\[([^\[\]]*)\])?")
 
@@ -35,9 +40,9 @@ def uuid_filter(*operators: Operator) -> Filterable:
     return Filterable(frozenset(operators), UUID, "is_uuid")
 
 
-def text_filter(*operators: Operator) -> Filterable:
-    """A field that holds text."""
-    return Filterable(frozenset(operators))
+def text_filter(*operators: Operator, parse: Callable[[str], str] = str) -> Filterable:
+    """A field that holds text; `parse` brings it into the form that is stored."""
+    return Filterable(frozenset(operators), parse)
 
 
 def boolean_filter() -> Filterable:
@@ -51,8 +56,8 @@ def listing(query: QueryParams, filterable: Mapping[str, Filterable], sortable: 
         if "\0" in name + value:
             raise InvalidInput.of(name.replace("\0", ""), "must not contain NUL", rule="matches_regex", source="query")
     return Listing(
-        number=_integer(query, "page[number]", 1, _MAX_NUMBER),
-        size=_integer(query, "page[size]", DEFAULT_SIZE, MAX_SIZE),
+        number=integer(query, "page[number]", 1, _MAX_NUMBER),
+        size=integer(query, "page[size]", DEFAULT_SIZE, MAX_SIZE),
         filters=tuple(
             _filter(name, value, filterable)
             for name, value in query.multi_items()
@@ -61,6 +66,45 @@ def listing(query: QueryParams, filterable: Mapping[str, Filterable], sortable: 
         labels=_labels(query.get("labels", "")),
         sort=_sort(query.get("sort", ""), sortable),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class CursorListing:
+    """A part of a list that goes on by cursor: how many items, after which one ("" for the first)."""
+
+    size: int
+    after: str
+
+
+def cursor_listing(query: QueryParams) -> CursorListing:
+    """What part of such a list the query asks for. Raises InvalidInput."""
+    text = query.get("page[after]", "")
+    try:
+        after = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        raise bad_cursor() from None
+    return CursorListing(integer(query, "page[size]", CURSOR_SIZE, MAX_SIZE), after)
+
+
+def bad_cursor() -> InvalidInput:
+    """The refusal of a cursor that this list never gave."""
+    return InvalidInput.of("page[after]", "is not a cursor of this list", source="query")
+
+
+def next_page(path: str, query: QueryParams, after: str) -> str:
+    """The address of the part that follows."""
+    cursor = base64.urlsafe_b64encode(after.encode()).decode().rstrip("=")
+    kept = [(name, value) for name, value in query.multi_items() if name != "page[after]"]
+    return f"{path}?{urlencode([*kept, ('page[after]', cursor)], safe='[]')}"
+
+
+def cursor_parameters() -> list[dict[str, Any]]:
+    """What `cursor_listing` understands, for the OpenAPI document."""
+    size = {"type": "integer", "minimum": 1, "maximum": MAX_SIZE, "default": CURSOR_SIZE}
+    return [
+        _parameter("page[size]", "Items per page.", size),
+        _parameter("page[after]", "The cursor of the page before, from its `next`.", {"type": "string"}),
+    ]
 
 
 def list_parameters(
@@ -95,7 +139,8 @@ def _parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str,
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
 
 
-def _integer(query: QueryParams, name: str, default: int, maximum: int) -> int:
+def integer(query: QueryParams, name: str, default: int, maximum: int) -> int:
+    """A number from 1 in the query. Raises InvalidInput."""
     text = query.get(name, "")
     if not text:
         return default

@@ -6,10 +6,12 @@ from api import entities
 from api.routes import (
     cloud_gateways,
     control_planes,
+    dp_client_certificates,
     health,
     identity,
     memberships,
     runtime,
+    runtime_groups,
     serverless,
     upstream_health,
 )
@@ -19,6 +21,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     identity.router,
     control_planes.router,
+    dp_client_certificates.router,
+    runtime_groups.router,
     cloud_gateways.public_router,
     cloud_gateways.router,
     serverless.router,

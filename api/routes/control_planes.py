@@ -3,7 +3,8 @@
 Source: Konnect Control Planes API v2 (shapes and statuses).
 """
 
-from typing import Annotated, Any, Final
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Request
@@ -26,11 +27,12 @@ from core.settings import Settings
 
 router = token_router(prefix="/v2/control-planes", tag="control-planes")
 
+T = TypeVar("T")
 Name = Annotated[str, Field(min_length=2, max_length=256)]
 Description = Annotated[str, Field(max_length=2048)]
 
 
-def _present_name(cluster_type: object) -> object:
+def _present_name(cluster_type: T) -> T | str:
     """Renamed long ago; released Terraform providers still send the old name."""
     return "CLUSTER_TYPE_CONTROL_PLANE" if cluster_type == "CLUSTER_TYPE_HYBRID" else cluster_type
 
@@ -40,7 +42,7 @@ ClusterTypeInput = Annotated[ClusterType, BeforeValidator(_present_name)]
 _FILTERABLE: Final[dict[str, Filterable]] = {
     "id": uuid_filter(Operator.EQ, Operator.OEQ),
     "name": text_filter(Operator.EQ, Operator.NEQ, Operator.CONTAINS),
-    "cluster_type": text_filter(Operator.EQ, Operator.NEQ, Operator.OEQ),
+    "cluster_type": text_filter(Operator.EQ, Operator.NEQ, Operator.OEQ, parse=_present_name),
     "cloud_gateway": boolean_filter(),
 }
 _SORTABLE: Final = frozenset({"created_at", "name"})
@@ -145,8 +147,7 @@ Service = Annotated[ControlPlaneService, Depends(_service, scope="function")]
 def list_control_planes(request: Request, service: Service, services: ServicesDep) -> Any:
     """Control planes of the organization, by page, filter, label and order."""
     page = service.page(listing(request.query_params, _FILTERABLE, _SORTABLE))
-    urls = service.proxy_urls(page.items)
-    data = [_shown(row, urls[row.id], services.settings) for row in page.items]
+    data = shown(page.items, service, services.settings)
     meta = PaginatedMeta(page=PageMeta(number=page.number, size=page.size, total=page.total))
     return {"meta": meta, "data": data}
 
@@ -154,15 +155,13 @@ def list_control_planes(request: Request, service: Service, services: ServicesDe
 @router.post("", operation_id="create-control-plane", status_code=201, response_model=ControlPlane)
 def create_control_plane(body: CreateControlPlaneRequest, service: Service, services: ServicesDep) -> Any:
     """Make a control plane with an empty configuration."""
-    row = service.create(body.wish())
-    return _shown(row, row.proxy_urls, services.settings)
+    return shown([service.create(body.wish())], service, services.settings)[0]
 
 
 @router.get("/{control_plane_id}", operation_id="get-control-plane", response_model=ControlPlane)
 def get_control_plane(control_plane_id: UUID, service: Service, services: ServicesDep) -> Any:
     """One control plane."""
-    row = service.get(control_plane_id)
-    return _shown(row, service.proxy_urls([row])[row.id], services.settings)
+    return shown([service.get(control_plane_id)], service, services.settings)[0]
 
 
 @router.patch("/{control_plane_id}", operation_id="update-control-plane", response_model=ControlPlane)
@@ -171,13 +170,19 @@ def update_control_plane(
 ) -> Any:
     """Change a control plane. Its cluster type and whether it is a cloud gateway stay as they were created."""
     row = service.update(control_plane_id, body.wish(service.get(control_plane_id)))
-    return _shown(row, service.proxy_urls([row])[row.id], services.settings)
+    return shown([row], service, services.settings)[0]
 
 
 @router.delete("/{control_plane_id}", operation_id="delete-control-plane", status_code=204)
 def delete_control_plane(control_plane_id: UUID, service: Service) -> None:
     """Remove a control plane, its configuration and its gateways."""
     service.delete(control_plane_id)
+
+
+def shown(rows: Sequence[ControlPlaneRow], service: ControlPlaneService, settings: Settings) -> list[dict[str, Any]]:
+    """Control planes as clients see them."""
+    urls = service.proxy_urls(rows)
+    return [_shown(row, urls[row.id], settings) for row in rows]
 
 
 def _shown(row: ControlPlaneRow, proxy_urls: list[dict[str, Any]], settings: Settings) -> dict[str, Any]:

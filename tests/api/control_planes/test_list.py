@@ -62,6 +62,7 @@ def test_pages(client: TestClient, rows: list[dict[str, Any]]) -> None:
         ("filter[cluster_type][eq]=CLUSTER_TYPE_CONTROL_PLANE", ["alpha", "beta"]),
         ("filter[cluster_type][neq]=CLUSTER_TYPE_CONTROL_PLANE", ["Gamma 100%", "delta"]),
         ("filter[cluster_type][oeq]=CLUSTER_TYPE_SERVERLESS_V1,CLUSTER_TYPE_CONTROL_PLANE_GROUP", ["Gamma 100%", "delta"]),
+        ("filter[cluster_type][eq]=CLUSTER_TYPE_HYBRID", ["alpha", "beta"]),
         ("filter[cloud_gateway]=true", ["beta", "Gamma 100%"]),
         ("filter[cloud_gateway]=false", ["alpha", "delta"]),
         ("labels=env:prod", ["alpha"]),

@@ -8,9 +8,11 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
+from api import messages
 from core.db.engine import Database
 from core.iam import tokens
 from core.models import GatewayConfiguration
+from tests.support import pem
 from tests.support.entities import SAMPLES
 from tests.support.operations import Operation, operations
 from tests.support.problems import assert_problem
@@ -33,6 +35,8 @@ _BODIES: Mapping[str, Any] = {
     "create-personal-access-token": {"name": "theirs", **_EXPIRES},
     "update-personal-access-token-details": {"name": "theirs"},
     "update-control-plane": {"name": "theirs"},
+    "create-dataplane-certificate": {"cert": pem.pair(0)[0]},
+    "update-dataplane-certificate": {"cert": pem.pair(0)[0]},
 }
 
 
@@ -45,6 +49,9 @@ def assert_unauthorized(operation: Operation, response: Any) -> None:
         assert response.status_code == 401
         assert response.headers["content-type"] == "application/json"
         assert response.json() == {"message": "Unauthorized", "status": 401}
+    elif messages.applies_to(operation.path):
+        assert response.status_code == 401
+        assert response.json() == {"message": "Unauthorized"}
     else:
         assert_problem(response, 401)
 
@@ -126,6 +133,10 @@ class Belongings:
         key = self._create(f"{entities}/consumers/mine/key-auth", {"key": "mine"})
         password = self._create(f"{entities}/consumers/mine/basic-auth", {"username": "mine", "password": "mine"})
         acl = self._create(f"{entities}/consumers/mine/acls", {"group": "mine"})
+        pinned = {"cert": pem.pair(1)[0]}
+        pinning = client.post(
+            f"/v2/control-planes/{control_plane}/dp-client-certificates", json=pinned, headers=tenant.headers
+        )
         with database.tenant(tenant.organization_id) as session:
             configuration = GatewayConfiguration(
                 id=uuid4(), control_plane_id=control_plane, control_plane_geo="us", kind="serverless.v1"
@@ -149,6 +160,7 @@ class Belongings:
             "CertificateId": certificate,
             "SniId": sni,
             "CaCertificateId": authority,
+            "certificate_id": pinning.json()["item"]["id"],
             "configuration_id": str(configuration.id),
             "user_id": str(tenant.user_id),
             "token_id": token["id"],
@@ -192,6 +204,8 @@ def test_foreign_things_are_not_found(
         assert not any(identifier in response.text for identifier in belongings.ids.values()), operation
         if in_core_entities(operation):
             assert response.json()["code"] == 5
+        elif messages.applies_to(operation.path):
+            assert list(response.json()) == ["message"]
         else:
             assert_problem(response, 404)
     assert state() == before
@@ -217,6 +231,7 @@ def test_the_belongings_exist(anonymous: TestClient, belongings: Belongings, ten
     entities = f"/v2/control-planes/{ids['controlPlaneId']}/core-entities"
     for path in (
         f"/v2/control-planes/{ids['control_plane_id']}",
+        f"/v2/control-planes/{ids['control_plane_id']}/dp-client-certificates/{ids['certificate_id']}",
         f"{entities}/services/{ids['ServiceId']}",
         f"{entities}/routes/{ids['RouteId']}",
         f"{entities}/consumers/{ids['ConsumerId']}",
