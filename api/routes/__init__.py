@@ -5,6 +5,7 @@ from fastapi import APIRouter
 from api import entities
 from api.routes import (
     cloud_gateways,
+    control_plane_groups,
     control_planes,
     dp_client_certificates,
     health,
@@ -21,6 +22,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     identity.router,
     control_planes.router,
+    control_plane_groups.router,
     dp_client_certificates.router,
     runtime_groups.router,
     cloud_gateways.public_router,

@@ -35,6 +35,9 @@ _BODIES: Mapping[str, Any] = {
     "create-personal-access-token": {"name": "theirs", **_EXPIRES},
     "update-personal-access-token-details": {"name": "theirs"},
     "update-control-plane": {"name": "theirs"},
+    "put-control-planes-id-group-memberships": {"members": []},
+    "post-control-planes-id-group-memberships-add": {"members": []},
+    "post-control-planes-id-group-memberships-remove": {"members": []},
     "create-dataplane-certificate": {"cert": pem.pair(0)[0]},
     "update-dataplane-certificate": {"cert": pem.pair(0)[0]},
 }
