@@ -1,6 +1,7 @@
 """Standing guards over every operation, taken from the application's own routes: a new endpoint is covered at once."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +12,7 @@ from starlette.testclient import TestClient
 from api import messages
 from core.db.engine import Database
 from core.iam import tokens
-from core.models import GatewayConfiguration
+from core.models import GatewayConfiguration, RuntimeAck, RuntimeNode
 from tests.support import pem
 from tests.support.entities import SAMPLES
 from tests.support.operations import Operation, operations
@@ -140,6 +141,13 @@ class Belongings:
         pinning = client.post(
             f"/v2/control-planes/{control_plane}/dp-client-certificates", json=pinned, headers=tenant.headers
         )
+        node = str(uuid4())
+        now = datetime.now(UTC)
+        with database.system() as session:
+            session.add(RuntimeNode(id=node, region="us", version="", hostname="", started_at=now, last_seen_at=now))
+            session.flush()
+            place = {"org_id": tenant.organization_id, "control_plane_id": control_plane}
+            session.add(RuntimeAck(**place, node_id=node, version=1, accepted=True))
         with database.tenant(tenant.organization_id) as session:
             configuration = GatewayConfiguration(
                 id=uuid4(), control_plane_id=control_plane, control_plane_geo="us", kind="serverless.v1"
@@ -164,6 +172,7 @@ class Belongings:
             "SniId": sni,
             "CaCertificateId": authority,
             "certificate_id": pinning.json()["item"]["id"],
+            "node_id": node,
             "configuration_id": str(configuration.id),
             "user_id": str(tenant.user_id),
             "token_id": token["id"],
@@ -235,6 +244,7 @@ def test_the_belongings_exist(anonymous: TestClient, belongings: Belongings, ten
     for path in (
         f"/v2/control-planes/{ids['control_plane_id']}",
         f"/v2/control-planes/{ids['control_plane_id']}/dp-client-certificates/{ids['certificate_id']}",
+        f"/v2/control-planes/{ids['control_plane_id']}/nodes/{ids['node_id']}",
         f"{entities}/services/{ids['ServiceId']}",
         f"{entities}/routes/{ids['RouteId']}",
         f"{entities}/consumers/{ids['ConsumerId']}",
