@@ -2,6 +2,7 @@
 
 A runtime fetches the orders after the last one it has seen, at a hint of the stream and every few seconds. So each order
 arrives at least once, and those of one target in the order in which they were given: a newer one replaces an older one.
+Those who serve a group that the control plane is a member of know it by the group's name and version.
 An order is a deed, not a state. A runtime that was away for longer than `KEPT_SECONDS`, or that starts anew later, judges for
 itself, and so does every runtime whose health checks find otherwise afterwards.
 """
@@ -42,17 +43,25 @@ _PLACE = text(
     from control_planes where org_id = :org_id and id = :control_plane_id
     """
 )
+_GROUPS = text("select group_id from group_memberships where org_id = :org_id and member_id = :control_plane_id")
 _AFTER = text(
     """
-    select orders.seq, orders.control_plane_id, orders.version, orders.upstream_id, orders.target_id, orders.address,
+    select orders.seq, served.control_plane_id, served.version, orders.upstream_id, orders.target_id, orders.address,
            orders.healthy
     from target_orders orders
+    join lateral (
+        select orders.control_plane_id, orders.version
+        union all
+        select parent.id, parent.config_version
+        from group_memberships member
+        join control_planes parent on parent.org_id = member.org_id and parent.id = member.group_id
+        where member.org_id = orders.org_id and member.member_id = orders.control_plane_id) served on true
     where orders.seq > :after and orders.created_at > now() - make_interval(secs => :kept)
       and exists (
         select 1 from dataplane_groups grp
-        where grp.org_id = orders.org_id and grp.control_plane_id = orders.control_plane_id
+        where grp.org_id = orders.org_id and grp.control_plane_id = served.control_plane_id
           and grp.region = :region and grp.assigned_version is not null)
-    order by orders.seq limit :most
+    order by orders.seq fetch first :most rows with ties
     """
 )
 
@@ -102,7 +111,9 @@ def place(
         control_plane_id=control_plane_id,
         details={} if address is None else {"address": address},
     )
-    publish(session, ORDERS_CHANNEL, str(control_plane_id))
+    groups: Sequence[UUID] = session.scalars(_GROUPS, parameters).all()
+    for served in (control_plane_id, *groups):
+        publish(session, ORDERS_CHANNEL, str(served))
 
 
 def after(session: Session, region: str, seq: int) -> Sequence[Order]:

@@ -18,12 +18,17 @@ from sqlalchemy.orm import Session
 from core.runtime.node_ca import Node
 from core.runtime.nodes import LIVE_SECONDS
 
-# A node speaks for upstreams of control planes that its region serves.
+# A node speaks for upstreams of control planes that its region serves, or of the members where that is a group.
 _SERVED = """
     from given
     join dataplane_groups grp on grp.control_plane_id = given.control_plane_id
         and grp.region = :region and grp.assigned_version is not null
-    join upstreams upstream on upstream.org_id = grp.org_id and upstream.control_plane_id = grp.control_plane_id
+    join lateral (
+        select grp.control_plane_id as id
+        union all
+        select member.member_id from group_memberships member
+        where member.org_id = grp.org_id and member.group_id = grp.control_plane_id) source on true
+    join upstreams upstream on upstream.org_id = grp.org_id and upstream.control_plane_id = source.id
         and upstream.id = given.upstream_id
 """
 _RECORD = text(
@@ -43,9 +48,13 @@ _RECORD = text(
 )
 _REMOVE = text(
     """
-    delete from target_health using jsonb_to_recordset(cast(:items as jsonb)) as item(control_plane_id uuid, upstream_id uuid)
-    where target_health.node_id = :node_id and target_health.control_plane_id = item.control_plane_id
-      and target_health.upstream_id = item.upstream_id
+    delete from target_health health
+    using jsonb_to_recordset(cast(:items as jsonb)) as item(control_plane_id uuid, upstream_id uuid)
+    where health.node_id = :node_id and health.upstream_id = item.upstream_id
+      and (health.control_plane_id = item.control_plane_id or exists (
+        select 1 from group_memberships member
+        where member.org_id = health.org_id and member.group_id = item.control_plane_id
+          and member.member_id = health.control_plane_id))
     """
 )
 _OF_UPSTREAM = text(
@@ -57,8 +66,10 @@ _OF_UPSTREAM = text(
       and node.last_seen_at > now() - make_interval(secs => :live)
       and exists (
         select 1 from dataplane_groups grp
-        where grp.org_id = health.org_id and grp.control_plane_id = health.control_plane_id
-          and grp.region = node.region and grp.assigned_version is not null)
+        where grp.org_id = health.org_id and grp.region = node.region and grp.assigned_version is not null
+          and (grp.control_plane_id = health.control_plane_id or grp.control_plane_id in (
+            select member.group_id from group_memberships member
+            where member.org_id = health.org_id and member.member_id = health.control_plane_id)))
     order by node.id
     """
 )

@@ -75,7 +75,7 @@ def runtime_api(
 class Plane:
     """A control plane whose assignments the test itself decides."""
 
-    def __init__(self, database: Database, tenant: Tenant) -> None:
+    def __init__(self, database: Database, tenant: Tenant, cluster_type: str = "CLUSTER_TYPE_SERVERLESS_V1") -> None:
         self._database = database
         self._tenant = tenant
         self.id = uuid4()
@@ -85,7 +85,7 @@ class Plane:
             plane = ControlPlane(
                 id=self.id,
                 name=f"plane-{self.prefix}",
-                cluster_type="CLUSTER_TYPE_SERVERLESS_V1",
+                cluster_type=cluster_type,
                 auth_type="pinned_client_certs",
                 endpoint_prefix=self.prefix,
             )
@@ -123,10 +123,10 @@ class Plane:
 
 
 @pytest.fixture
-def new_plane(database: Database, tenant: Tenant) -> Callable[[], Plane]:
-    return lambda: Plane(database, tenant)
+def new_plane(database: Database, tenant: Tenant) -> Callable[..., Plane]:
+    return lambda *cluster_type: Plane(database, tenant, *cluster_type)
 
 
 @pytest.fixture
-def plane(new_plane: Callable[[], Plane]) -> Plane:
+def plane(new_plane: Callable[..., Plane]) -> Plane:
     return new_plane()

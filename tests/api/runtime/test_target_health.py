@@ -1,5 +1,6 @@
 """Health of targets: reports of runtimes, what they come to, and orders on their way to runtimes."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -173,3 +174,35 @@ class TestOrders:
         with database.system() as session:
             rows = session.execute(text("select control_plane_id from target_orders")).scalars().all()
         assert plane.id not in rows
+
+
+def test_runtimes_of_a_group_speak_for_its_members(
+    runtime_api: RuntimeApi, client: TestClient, tenant: Tenant, new_plane: Callable[..., Plane]
+) -> None:
+    group = new_plane("CLUSTER_TYPE_CONTROL_PLANE_GROUP")
+    group.assign("us")
+    member, stranger = (Entities.of(client, tenant, name) for name in ("member", "stranger"))
+    body = {"members": [{"id": member.control_plane_id}]}
+    assert client.post(f"/v2/control-planes/{group.id}/group-memberships/add", json=body).status_code == 204
+    upstream = member.create("upstreams", {"name": "u"})
+    target = member.create("upstreams/u/targets", {"target": "backend.test:80"})
+    foreign = stranger.create("upstreams", {"name": "u"})
+    with runtime_api.client("us") as node, runtime_api.client("eu") as elsewhere:
+        update = node.get(f"/control-planes/{group.id}/config").json()
+        assert [item["id"] for item in update["entities"]["targets"]] == [target["id"]]
+        bad = report(target["id"], "UNHEALTHY", available=0)
+        assert send(elsewhere, group, upstream["id"], bad).status_code == 204
+        assert send(node, group, foreign["id"], bad).status_code == 204
+        assert health(member)["data"][0]["health"] == "HEALTHCHECKS_OFF"
+        assert send(node, group, upstream["id"], bad).status_code == 204
+        assert health(member)["data"][0]["health"] == "UNHEALTHY"
+        with node.stream("GET", "/stream") as stream:
+            lines = stream.iter_lines()
+            assert '"assignments"' in next(lines)
+            assert member.call("PUT", f"upstreams/u/targets/{target['id']}/healthy").status_code == 204
+            assert any('"orders"' in line for line in lines)
+        (order,) = [item for item in node.get("/target-orders").json()["items"] if item["target_id"] == target["id"]]
+        assert (order["control_plane_id"], order["version"]) == (str(group.id), update["version"])
+        assert not any(item["target_id"] == target["id"] for item in elsewhere.get("/target-orders").json()["items"])
+        assert send(node, group, upstream["id"], None).status_code == 204
+        assert health(member)["data"][0]["nodes"] == []

@@ -123,6 +123,7 @@ def test_refused_version_is_reported_once_and_the_old_one_stays(world: World) ->
         world.control_plane.bump(A, 2)
         await until(lambda: (A, 2, False) in world.control_plane.acked)
         assert world.engine.held[A] == 1
+        assert world.control_plane.acks[A]["config_hash"] == f"{1:032x}"  # of what runs, not of what was refused
         fetched = len(world.control_plane.fetches)
         world.control_plane.bump(A, 2)
         await asyncio.sleep(0.05)
