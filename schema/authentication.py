@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from schema.base import Record
+from schema.marks import GatewayRule
 from schema.types import MAX_KEY_LENGTH, Rule, Text, has_control_characters, length
 
 Anonymous = Annotated[str, length(0, MAX_KEY_LENGTH)]
@@ -22,8 +23,8 @@ def _not_available(enabled: bool) -> str | None:
 class Principals(Record):
     """Identities outside of the control plane."""
 
-    enabled: Annotated[bool, Rule(_not_available)] = False
-    """Must be false: this gateway knows consumers only."""
+    enabled: Annotated[bool, GatewayRule(_not_available)] = False
+    """Whether they are asked; this product's own gateways know consumers only."""
     directory: Text = "default"
     """Where principals are looked up."""
     error_on_miss: bool = True

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Protocol, get_args, get_origin
+from typing import Any, ClassVar, Final, Literal, Protocol, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticUndefined
 
+from schema.aliases import Alias, AliasConflict, unfold
 from schema.errors import Violation
-from schema.types import Integer, Sealed, Tags, Uuid
+from schema.marks import GatewayRule, Referenceable, Sealed, is_reference
+from schema.types import Integer, Tags, Uuid, fault
+from schema.walk import Path, marked, records_within, values_at
 
 Document = dict[str, Any]
 """An entity as JSON: what clients send, what is stored, what runtimes receive."""
@@ -120,17 +123,28 @@ class EntitySpec:
 
 
 class Record(BaseModel):
-    """A closed set of fields. An explicit null means unset, so it gives way to the default."""
+    """A closed set of fields. An explicit null means unset, so it gives way to the default.
+
+    `aliases` are other names of its fields; `checks` are rules across them, for records within plugin configurations.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
+    aliases: ClassVar[tuple[Alias, ...]] = ()
+    checks: ClassVar[tuple[Check, ...]] = ()
+
     @model_validator(mode="before")
     @classmethod
-    def _drop_nulls(cls, value: Any) -> Any:
+    def _prepare(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
         known = cls.model_fields
         document: dict[Any, Any] = value
+        if cls.aliases:
+            try:
+                document = unfold(cls.aliases, document, frozenset(sealed_paths(cls)))
+            except AliasConflict as error:
+                raise fault(str(error)) from None
         return {name: item for name, item in document.items() if item is not None or name not in known}
 
 
@@ -186,6 +200,30 @@ class Entity(Record):
         return document
 
     @classmethod
+    def gateway_faults(cls, document: Document, catalog: Catalog) -> list[Violation]:
+        """What a complete document asks of this product's own gateways that they cannot do."""
+        del catalog
+        return gateway_faults(cls, document)
+
+    @classmethod
+    def lay_over(cls, stored: Document, change: Document, catalog: Catalog) -> Document:
+        """A PATCH: `change`, its shorthands expanded, laid over `stored`; null unsets, records merge one level deep."""
+        del catalog
+        records = cls.nested_records()
+        merged = dict(stored)
+        for name, value in change.items():
+            below: Any = stored.get(name)
+            both = name in records and isinstance(below, dict) and isinstance(value, dict)
+            merged[name] = {**below, **value} if both else value
+        return merged
+
+    @classmethod
+    def presented(cls, document: Document, catalog: Catalog) -> Document:
+        """What clients read of a complete document in clear."""
+        del catalog
+        return document
+
+    @classmethod
     def nested_records(cls) -> frozenset[str]:
         """Fields that PATCH merges one level deep instead of replacing."""
         return frozenset(name for name, info in cls.model_fields.items() if _record_type(info.annotation))
@@ -225,21 +263,34 @@ class Entity(Record):
         return self.model_dump()
 
 
+WEB: Final = ("grpc", "grpcs", "http", "https")
+WEB_AND_WEBSOCKET: Final = (*WEB, "ws", "wss")
+EVERY_PROTOCOL: Final = (*WEB, "tcp", "tls", "tls_passthrough", "udp", "ws", "wss")
+
+ANY_SCOPE: Final = frozenset({"service", "route", "consumer", "consumer_group"})
+NO_GROUP: Final = ANY_SCOPE - {"consumer_group"}
+NO_CONSUMER: Final = NO_GROUP - {"consumer"}
+"""For plugins that run before it is known who asks."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginSpec:
     """Facts about a plugin: where it runs in the chain, where it may be attached, since which runtime it exists.
 
     `priority`: higher runs earlier. `scopes`: the references that may be set on an instance. `since`: the first
-    runtime version that knows it.
+    runtime version that knows it; None as long as there is none, and only control planes whose nodes their owners run
+    themselves take it. `partials`: the types of partials that may stand for a part of the configuration, with the
+    part's dotted path.
     """
 
     name: str
     priority: int
-    since: str
-    protocols: tuple[str, ...] = ("grpc", "grpcs", "http", "https")
-    allowed_protocols: tuple[str, ...] = ("grpc", "grpcs", "http", "https")
-    scopes: frozenset[str] = frozenset({"service", "route", "consumer", "consumer_group"})
+    since: str | None = None
+    protocols: tuple[str, ...] = WEB
+    allowed_protocols: tuple[str, ...] = WEB
+    scopes: frozenset[str] = ANY_SCOPE
     checks: tuple[Check, ...] = ()
+    partials: tuple[tuple[str, str], ...] = ()
 
 
 class PluginConfig(Record):
@@ -249,23 +300,33 @@ class PluginConfig(Record):
 
 
 @cache
-def sealed_paths(record: type[BaseModel]) -> tuple[tuple[str, ...], ...]:
+def sealed_paths(record: type[BaseModel]) -> tuple[Path, ...]:
     """Paths of the leaves annotated `Sealed()` in a record, nested ones included."""
-    found: list[tuple[str, ...]] = []
-    for name, info in record.model_fields.items():
-        if any(isinstance(mark, Sealed) for mark in info.metadata):
-            found.append((name,))
-        found.extend((name, *rest) for rest in _sealed_below(info.annotation))
-    return tuple(found)
+    return tuple(path for path, _ in marked(record, Sealed))
 
 
-def _sealed_below(annotation: Any) -> list[tuple[str, ...]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return list(sealed_paths(annotation))
-    if any(isinstance(mark, Sealed) for mark in getattr(annotation, "__metadata__", ())):
-        return [()]
-    star = ("*",) if get_origin(annotation) in {list, dict} else ()
-    return [(*star, *path) for part in get_args(annotation) for path in _sealed_below(part)]
+@cache
+def alias_places(record: type[BaseModel]) -> tuple[tuple[Path, tuple[Alias, ...]], ...]:
+    """Where a record and the records within have aliases."""
+    everywhere: list[tuple[Path, type[BaseModel]]] = [((), record), *records_within(record)]
+    return tuple((path, part.aliases) for path, part in everywhere if issubclass(part, Record) and part.aliases)
+
+
+def gateway_faults(record: type[BaseModel], document: Mapping[str, Any]) -> list[Violation]:
+    """What a complete document asks of this product's own gateways that they cannot do."""
+    found = [
+        Violation(place, wrong)
+        for path, rule in marked(record, GatewayRule)
+        for place, value in values_at(document, path)
+        if (wrong := rule.check(value)) is not None
+    ]
+    found += [
+        Violation(place, "vault references are not available on this gateway yet")
+        for path, _ in marked(record, Referenceable)
+        for place, value in values_at(document, path)
+        if is_reference(value)
+    ]
+    return found
 
 
 def _record_type(annotation: Any) -> bool:

@@ -7,9 +7,22 @@ from typing import Any
 from schema.errors import Violation
 
 
+def _value(document: Mapping[str, Any], name: str) -> Any:
+    """The value of a field by its dotted name; None where something on the way to it is unset."""
+    value: Any = document
+    for step in name.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value
+
+
 def _given(document: Mapping[str, Any], name: str) -> bool:
     """Set, and neither empty (which matches nothing) nor a numeric default of 0."""
-    return document.get(name) not in (None, [], {}, "", 0)
+    return _value(document, name) not in (None, [], {}, "", 0)
+
+
+def _heads(names: Iterable[str]) -> frozenset[str]:
+    """The fields of the document itself that dotted names go through."""
+    return frozenset(name.partition(".")[0] for name in names)
 
 
 def _quoted(names: Iterable[str]) -> str:
@@ -18,7 +31,22 @@ def _quoted(names: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AtLeastOneOf:
-    """One of the named fields must be set."""
+    """One of the named fields, dotted where they are within a record, must be set."""
+
+    names: tuple[str, ...]
+
+    @property
+    def fields(self) -> frozenset[str]:
+        return _heads(self.names)
+
+    def violations(self, document: Mapping[str, Any]) -> Iterable[Violation]:
+        if not any(_given(document, name) for name in self.names):
+            yield Violation("", f"at least one of these fields must be non-empty: {_quoted(self.names)}")
+
+
+@dataclass(frozen=True, slots=True)
+class ExactlyOneOf:
+    """One of the named fields must be set, and only one."""
 
     names: tuple[str, ...]
 
@@ -27,8 +55,11 @@ class AtLeastOneOf:
         return frozenset(self.names)
 
     def violations(self, document: Mapping[str, Any]) -> Iterable[Violation]:
-        if not any(_given(document, name) for name in self.names):
+        given = sum(1 for name in self.names if _given(document, name))
+        if given == 0:
             yield Violation("", f"at least one of these fields must be non-empty: {_quoted(self.names)}")
+        elif given > 1:
+            yield Violation("", f"exactly one of these fields must be non-empty: {_quoted(self.names)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,20 +226,20 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class RequiredWhen:
-    """`names` must be set when the scalar `switch` is one of `values`."""
+    """`names`, dotted where they are within a record, must be set when the scalar `switch` is one of `values`."""
 
     names: tuple[str, ...]
     switch: str
-    values: tuple[str, ...]
+    values: tuple[Any, ...]
 
     @property
     def fields(self) -> frozenset[str]:
-        return frozenset({self.switch, *self.names})
+        return _heads((self.switch, *self.names))
 
     def violations(self, document: Mapping[str, Any]) -> Iterable[Violation]:
-        if document.get(self.switch) not in self.values:
+        if _value(document, self.switch) not in self.values:
             return
-        missing = [name for name in self.names if document.get(name) is None]
+        missing = [name for name in self.names if _value(document, name) is None]
         for name in missing:
             yield Violation(name, "required field missing")
         if missing:

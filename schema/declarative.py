@@ -1,4 +1,4 @@
-"""A declarative file (decK's format, already parsed) as flat, complete entities.
+"""A declarative file (decK's format, already parsed) for this product's own gateways, as flat, complete entities.
 
 Children may be nested below their parents; references may be ids or natural keys; missing ids are derived from the
 natural key, so loading the same file twice gives the same ids. Nothing stops at the first error.
@@ -191,6 +191,7 @@ class _Loader:
             complete = self._registry.parse(item.entity, item.document)
             names = item.entity.child_names()  # those children are items of their own
             item.complete = {name: value for name, value in complete.items() if name not in names}
+            item.violations.extend(item.entity.gateway_faults(complete, self._registry))
         except SchemaViolation as error:
             lost = {violation.field for violation in item.violations}
             item.violations.extend(violation for violation in error.violations if violation.field not in lost)

@@ -6,7 +6,6 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from schema.base import SYSTEM_FIELDS, Entity
-from schema.types import Sealed
 
 JsonSchema = dict[str, Any]
 
@@ -41,7 +40,6 @@ def _split(model: type[BaseModel]) -> tuple[JsonSchema, dict[str, JsonSchema]]:
     nested: dict[str, JsonSchema] = whole.pop("$defs", {})
     for part in (whole, *nested.values()):
         _without_field_titles(part)
-    _mark_sealed(whole, nested, model)
     return whole, nested
 
 
@@ -84,27 +82,6 @@ def _not_null(part: JsonSchema) -> JsonSchema:
 def _without_field_titles(schema: JsonSchema) -> None:
     for part in schema.get("properties", {}).values():
         part.pop("title", None)
-
-
-def _mark_sealed(whole: JsonSchema, nested: dict[str, JsonSchema], model: type[BaseModel]) -> None:
-    """`x-encrypted` on every leaf that is encrypted at rest."""
-    models: dict[str, tuple[JsonSchema, type[BaseModel]]] = {model.__name__: (whole, model)}
-    for info in model.model_fields.values():
-        part = info.annotation
-        if isinstance(part, type) and issubclass(part, BaseModel) and part.__name__ in nested:
-            models[part.__name__] = (nested[part.__name__], part)
-    for schema, record in models.values():
-        for name, info in record.model_fields.items():
-            if any(isinstance(mark, Sealed) for mark in info.metadata):
-                schema["properties"][name]["x-encrypted"] = True
-            items: JsonSchema | None = schema["properties"][name].get("items")
-            if items is not None and _has_sealed_items(info.annotation):
-                items["x-encrypted"] = True
-
-
-def _has_sealed_items(annotation: Any) -> bool:
-    arguments: tuple[Any, ...] = getattr(annotation, "__args__", ())
-    return any(isinstance(mark, Sealed) for part in arguments for mark in getattr(part, "__metadata__", ()))
 
 
 def _copy(value: Any) -> Any:

@@ -1,25 +1,57 @@
 """Where a plugin finds the Redis-compatible server that it shares state in."""
 
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
-from pydantic import Field
-
+from schema.aliases import Alias
 from schema.base import Record
-from schema.types import Integer, Port, Sealed, Text, between
+from schema.marks import Referenceable, Sealed
+from schema.plugin_types import AnyText, ReferableHost, ReferablePort, ReferableText, SecretText, Timeout
+from schema.types import Integer, Sni
+
+_SecretText = Annotated[AnyText, Referenceable(), Sealed()]
+
+
+class CloudAuthentication(Record):
+    """Signing in to a cloud's Redis with an identity of that cloud."""
+
+    auth_provider: Annotated[Literal["aws", "azure", "gcp"], Referenceable()] | None = None
+    """The cloud; it says which of the fields below count."""
+    aws_access_key_id: SecretText | None = None
+    """Key id; unset: the identity of the machine."""
+    aws_secret_access_key: SecretText | None = None
+    """Secret of the key."""
+    aws_region: ReferableText | None = None
+    """Region of the cache."""
+    aws_cache_name: ReferableText | None = None
+    """Name of the cache."""
+    aws_is_serverless: bool = True
+    """Whether the cache is a serverless one."""
+    aws_assume_role_arn: SecretText | None = None
+    """Role to take on."""
+    aws_role_session_name: SecretText | None = None
+    """Name of the session in that role."""
+    azure_client_id: SecretText | None = None
+    """Client id."""
+    azure_client_secret: SecretText | None = None
+    """Client secret."""
+    azure_tenant_id: SecretText | None = None
+    """Tenant."""
+    gcp_service_account_json: SecretText | None = None
+    """Service account, as its JSON file."""
 
 
 class Redis(Record):
     """A server and how to reach it."""
 
-    host: Text | None = None
+    host: ReferableHost | None = None
     """Name or address."""
-    port: Port = 6379
+    port: ReferablePort = 6379
     """Port."""
-    timeout: Annotated[Integer, between(0, 2_147_483_646, unit="milliseconds")] = 2000
+    timeout: Timeout = 2000
     """Bound of connecting, sending and receiving."""
-    username: Text | None = None
+    username: ReferableText | None = None
     """User name, where the server knows several users."""
-    password: Annotated[Text | None, Sealed()] = None
+    password: _SecretText | None = None
     """Password."""
     database: Integer = 0
     """Number of the database."""
@@ -27,7 +59,24 @@ class Redis(Record):
     """Whether TLS is spoken."""
     ssl_verify: bool = True
     """Whether the server's certificate is verified."""
-    server_name: Text | None = None
+    server_name: Annotated[Sni, Referenceable()] | None = None
     """Name in the server's certificate."""
-    cloud_authentication: None = Field(default=None)
-    """Reserved: must be null."""
+    cloud_authentication: CloudAuthentication | None = None
+    """Signing in with an identity of a cloud."""
+
+
+REDIS_ALIASES: Final = tuple(
+    Alias(f"redis_{name}", ("redis", name))
+    for name in (
+        "host",
+        "port",
+        "password",
+        "username",
+        "ssl",
+        "ssl_verify",
+        "server_name",
+        "timeout",
+        "database",
+    )
+)
+"""Names of the fields before they had a record of their own."""

@@ -51,7 +51,7 @@ class Registry:
 
         Raises: SchemaViolation: with everything that is wrong.
         """
-        return self.parse(entity, merge(entity, stored, change))
+        return self.parse(entity, merge(entity, stored, change, self))
 
     def sealed_paths(self, entity: type[Entity], document: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
         """Where this document holds leaves that are encrypted at rest; `*` stands for every item."""

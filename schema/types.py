@@ -19,6 +19,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from schema import addresses, paths, pem
 from schema.credentials import password_hash
+from schema.marks import Shown
 
 T = TypeVar("T")
 
@@ -44,11 +45,6 @@ class Secret(Generic[T]):
         return "Secret('***')"
 
     __str__ = __repr__
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """Marks a leaf that is encrypted at rest and in change records, and clear for its owner and for runtimes."""
 
 
 def fault(message: str) -> PydanticCustomError:
@@ -176,7 +172,7 @@ def _integral(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def between(low: int, high: int, unit: str | None = None) -> Rule:
+def between(low: float, high: float, unit: str | None = None) -> Rule:
     """An inclusive range; `unit` goes to the published schema."""
     facets: dict[str, Any] = {"minimum": low, "maximum": high}
     if unit is not None:
@@ -188,7 +184,7 @@ def between(low: int, high: int, unit: str | None = None) -> Rule:
 
 
 Integer = Annotated[int, BeforeValidator(_integral)]
-Number = Annotated[int | float, BeforeValidator(_integral)]
+Number = Annotated[int | float, BeforeValidator(_integral), Shown("number")]
 """Whole ones stay whole: clients read them into integers."""
 HttpStatus = Annotated[Integer, between(100, 999)]
 Port = Annotated[Integer, between(0, 65535)]

@@ -6,9 +6,10 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from schema.base import Catalog, Check, Document, Entity, default_of
+from schema.base import Catalog, Check, Document, Entity, Record, default_of
 from schema.bounds import MOST_VALUES, holds_more_than
 from schema.errors import SchemaViolation, Violation, violations_of
+from schema.walk import records_within, values_at
 
 E = TypeVar("E", bound=Entity)
 
@@ -51,7 +52,19 @@ def broken_rules(
     return [violation for check in checks if not check.fields & invalid for violation in check.violations(filled)]
 
 
-def merge(entity: type[Entity], stored: Document, change: object) -> Document:
+def nested_faults(record: type[Record], document: Mapping[str, Any]) -> list[Violation]:
+    """Violations of the cross-field rules of the records within a valid, complete document."""
+    return [
+        violation.below(place)
+        for path, inner in records_within(record)
+        if issubclass(inner, Record)
+        for place, part in (values_at(document, path) if inner.checks else ())
+        for check in inner.checks
+        for violation in check.violations(part)
+    ]
+
+
+def merge(entity: type[Entity], stored: Document, change: object, catalog: Catalog) -> Document:
     """The document a PATCH asks for: `change` laid over `stored`; null unsets, records merge one level deep.
 
     Raises: SchemaViolation: the change is no object or a shorthand in it is wrong.
@@ -62,13 +75,4 @@ def merge(entity: type[Entity], stored: Document, change: object) -> Document:
     patch, found = entity.expand(patch)
     if found:
         raise SchemaViolation(found)
-    records = entity.nested_records()
-    merged = dict(stored)
-    for name, value in patch.items():
-        below: Any = stored.get(name)
-        merged[name] = {**below, **value} if name in records and _both_maps(below, value) else value
-    return merged
-
-
-def _both_maps(one: object, other: object) -> bool:
-    return isinstance(one, dict) and isinstance(other, dict)
+    return entity.lay_over(stored, patch, catalog)

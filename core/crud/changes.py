@@ -35,7 +35,7 @@ class ChangeLog:
         self._sealer = sealer
         self._actor = actor
         self._clock = clock
-        self._control_plane = control_plane
+        self.control_plane = control_plane
         self._changes: list[ConfigChange] = []
         self._growth = propagation.Growth()
         self._content = hashlib.sha256()
@@ -46,7 +46,7 @@ class ChangeLog:
         assert picture is not None
         known = picture.document
         change = ConfigChange(
-            control_plane_id=self._control_plane.id,
+            control_plane_id=self.control_plane.id,
             entity_type=entity.spec.plural,
             entity_id=UUID(known["id"]),
             operation="delete" if after is None else "put",
@@ -68,7 +68,7 @@ class ChangeLog:
             f"{entity.spec.singular}.{deed}",
             entity.spec.singular,
             change.entity_id,
-            control_plane_id=self._control_plane.id,
+            control_plane_id=self.control_plane.id,
             details={} if natural is None or known[natural] is None else {natural: known[natural]},
         )
 
@@ -78,7 +78,7 @@ class ChangeLog:
         Nothing noted: the version stays, for each one has a change of its own.
         Raises: UsageConstraint: the control plane, or a group that it is a member of, would be larger than allowed.
         """
-        control_plane = self._control_plane
+        control_plane = self.control_plane
         if not self._changes:
             return control_plane.config_version
         self._growth.apply(control_plane)

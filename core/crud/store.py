@@ -264,7 +264,9 @@ class EntityStore:
         children = {name: document[name] for name in entity.child_names()}
         document = {name: value for name, value in document.items() if name not in children} | {"id": str(row.id)}
         document = self._references.resolve(entity, document)
-        violations = hooks_of(entity).check(document, self._references)
+        violations = [*hooks_of(entity).check(document, self._references)]
+        if log.control_plane.hosted:
+            violations += entity.gateway_faults(document, self._declarations)
         if violations:
             raise InvalidEntity(violations)
         digests = {name: self._sealer.digest(entity, name, document[name]) for name in row.hashed_fields}
@@ -320,7 +322,8 @@ class EntityStore:
         return documents
 
     def _presented(self, entity: type[Entity], document: Document) -> Document:
-        """Without the fields of the alternative that this entity does not use."""
+        """As clients read it, without the fields of the alternative that this entity does not use."""
+        document = entity.presented(document, self._declarations)
         variant = entity.spec.variant
         if variant is None:
             return document

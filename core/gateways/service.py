@@ -6,7 +6,6 @@ Source: Konnect Cloud Gateways API v2 (shapes, states and refusals).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 from uuid import UUID
 
 from core import audit
@@ -24,8 +23,6 @@ from core.models.control_plane import ControlPlane
 from core.models.dataplane_group import DataplaneGroup
 from core.models.gateway_configuration import GatewayConfiguration
 from core.settings import Settings
-
-SERVERLESS_TYPES: Final = frozenset({"CLUSTER_TYPE_SERVERLESS", "CLUSTER_TYPE_SERVERLESS_V1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,7 @@ class GatewayService:
 
     def check_kind(self, control_plane: ControlPlane, field: str) -> None:
         """Raise InvalidInput on `field` when the control plane is not of a kind that has hosted gateways."""
-        if not control_plane.cloud_gateway and control_plane.cluster_type not in SERVERLESS_TYPES:
+        if not control_plane.hosted:
             raise InvalidInput.of(field, "must be a control plane with cloud_gateway set or of a serverless type")
 
     def _check(self, statement: Statement) -> None:

@@ -1,6 +1,7 @@
 """Control planes: the containers of gateway configuration."""
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID, uuid4
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint
@@ -10,6 +11,8 @@ from core.clock import utc_now
 from core.db.tenancy import TenantOwned
 from core.models.base import Base, Document, Timestamps
 from schema.snapshot import EMPTY_CONFIG_HASH
+
+SERVERLESS_TYPES: Final = frozenset({"CLUSTER_TYPE_SERVERLESS", "CLUSTER_TYPE_SERVERLESS_V1"})
 
 
 class ControlPlane(Timestamps, TenantOwned, Base):
@@ -50,3 +53,8 @@ class ControlPlane(Timestamps, TenantOwned, Base):
     config_changed_at: Mapped[datetime] = mapped_column(default=utc_now)
     # It may be a member of groups, so that its writers have to look; said under the lock before it becomes one.
     grouped: Mapped[bool] = mapped_column(default=False, server_default="false")
+
+    @property
+    def hosted(self) -> bool:
+        """Whether it is for this product's own gateways, rather than for nodes that its owner runs."""
+        return self.cloud_gateway or self.cluster_type in SERVERLESS_TYPES

@@ -3,7 +3,8 @@
 from typing import Annotated, ClassVar
 
 from schema.base import Document, Entity, EntitySpec, Ref, Unique
-from schema.types import Password, Reference, Sealed, ShortText
+from schema.marks import Sealed
+from schema.types import Password, Reference, ShortText
 
 
 class BasicAuth(Entity):

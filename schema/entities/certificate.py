@@ -4,8 +4,9 @@ from typing import Annotated, ClassVar
 
 from schema.base import Entity, EntitySpec, Names
 from schema.checks import AllOrNoneOf
+from schema.marks import Sealed
 from schema.pem import OtherKeyType, Pair
-from schema.types import Certificates, PrivateKey, Sealed, ServerNames
+from schema.types import Certificates, PrivateKey, ServerNames
 
 
 class Certificate(Entity):

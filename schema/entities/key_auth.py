@@ -5,7 +5,8 @@ from typing import Annotated, Any, ClassVar
 from schema.base import Catalog, Document, Entity, EntitySpec, Ref, Unique
 from schema.credentials import key_hash, new_key
 from schema.errors import Violation
-from schema.types import CredentialKey, Integer, Reference, Sealed, between
+from schema.marks import Sealed
+from schema.types import CredentialKey, Integer, Reference, between
 
 
 class KeyAuth(Entity):

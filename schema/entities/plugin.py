@@ -5,13 +5,29 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field, ValidationError
 
-from schema.base import Catalog, Document, Entity, EntitySpec, PluginConfig, Record, Ref, Unique, sealed_paths
+from schema.aliases import AliasConflict, lay_over, shown, unfold
+from schema.base import (
+    Catalog,
+    Document,
+    Entity,
+    EntitySpec,
+    PluginConfig,
+    Record,
+    Ref,
+    Unique,
+    alias_places,
+    gateway_faults,
+    sealed_paths,
+)
 from schema.errors import Violation, violations_of
+from schema.marks import Auto
 from schema.protocols import GRPC, HTTP, Protocols
 from schema.types import Name, Reference, ShortText, items
-from schema.validation import broken_rules
+from schema.validation import broken_rules, nested_faults
+from schema.walk import marked
 
 _SCOPES: Final = ("service", "route", "consumer", "consumer_group")
+_NOT_HERE: Final = "plugin '{}' is not available on this gateway yet: only control planes of nodes of your own take it"
 
 
 class OrderedPhases(Record):
@@ -104,6 +120,30 @@ class Plugin(Entity):
         return whole, found
 
     @classmethod
+    def lay_over(cls, stored: Document, change: Document, catalog: Catalog) -> Document:
+        merged = super().lay_over(stored, change, catalog)
+        declared = catalog.plugin_config(str(merged["name"]))
+        given, below = change.get("config"), stored.get("config")
+        if declared is not None and isinstance(given, dict) and isinstance(below, dict):
+            merged["config"] = lay_over(declared.aliases, given, below)
+        return merged
+
+    @classmethod
+    def presented(cls, document: Document, catalog: Catalog) -> Document:
+        declared = catalog.plugin_config(document["name"])
+        places = () if declared is None else alias_places(declared)
+        return {**document, "config": shown(places, document["config"])} if places else document
+
+    @classmethod
+    def gateway_faults(cls, document: Document, catalog: Catalog) -> list[Violation]:
+        declared = catalog.plugin_config(document["name"])
+        if declared is None:
+            return []
+        if declared.spec.since is None:
+            return [Violation("name", _NOT_HERE.format(document["name"]))]
+        return [violation.below("config") for violation in gateway_faults(declared, document["config"])]
+
+    @classmethod
     def sealed_paths(cls, document: Mapping[str, Any], catalog: Catalog) -> tuple[tuple[str, ...], ...]:
         declared = catalog.plugin_config(document["name"])
         return () if declared is None else tuple(("config", *path) for path in sealed_paths(declared))
@@ -115,10 +155,21 @@ def _or_default(document: Document, name: str, default: Any) -> Any:
 
 
 def _complete_config(declared: type[PluginConfig], config: Document) -> tuple[Document, list[Violation]]:
-    wrong: list[Violation] = []
-    complete = config
+    given = dict(config)
+    for (name,), auto in marked(declared, Auto):
+        if given.get(name) is None:
+            given[name] = auto.make()
     try:
-        complete = declared.model_validate(config).model_dump()
+        complete = declared.model_validate(given).model_dump()
     except ValidationError as error:
         wrong = violations_of(error)
-    return complete, [*wrong, *broken_rules(declared.spec.checks, declared, complete, wrong)]
+        return config, [*wrong, *broken_rules(declared.spec.checks, declared, _without_aliases(declared, given), wrong)]
+    broken = broken_rules(declared.spec.checks, declared, complete, ())
+    return complete, [*broken, *nested_faults(declared, complete)]
+
+
+def _without_aliases(declared: type[PluginConfig], config: Document) -> Document:
+    try:
+        return unfold(declared.aliases, config, frozenset())
+    except AliasConflict:
+        return config

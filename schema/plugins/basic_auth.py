@@ -5,9 +5,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from schema.authentication import Anonymous, Principals, Realm
-from schema.base import PluginConfig, PluginSpec, Record
+from schema.base import NO_CONSUMER, WEB_AND_WEBSOCKET, PluginConfig, PluginSpec, Record
+from schema.checks import RequiredWhen
+from schema.marks import GatewayRule
 from schema.redis import Redis
-from schema.types import Rule
 
 
 def _off(strategy: str) -> str | None:
@@ -17,7 +18,7 @@ def _off(strategy: str) -> str | None:
 class BruteForceProtection(Record):
     """Slowing down who guesses passwords."""
 
-    strategy: Annotated[Literal["cluster", "memory", "off", "redis"], Rule(_off)] = "off"
+    strategy: Annotated[Literal["cluster", "memory", "off", "redis"], GatewayRule(_off)] = "off"
     """Where failures are counted."""
     redis: Redis = Field(default_factory=Redis)
     """Server for the strategy `redis`."""
@@ -30,9 +31,11 @@ class BasicAuth(PluginConfig):
         name="basic-auth",
         priority=1100,
         since="0.1.0",
-        protocols=("grpc", "grpcs", "http", "https", "ws", "wss"),
-        allowed_protocols=("grpc", "grpcs", "http", "https", "ws", "wss"),
-        scopes=frozenset({"service", "route"}),
+        protocols=WEB_AND_WEBSOCKET,
+        allowed_protocols=WEB_AND_WEBSOCKET,
+        scopes=NO_CONSUMER,
+        checks=(RequiredWhen(("brute_force_protection.redis.host",), "brute_force_protection.strategy", ("redis",)),),
+        partials=(("redis-ce", "config.brute_force_protection.redis"),),
     )
 
     anonymous: Anonymous | None = None

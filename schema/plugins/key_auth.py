@@ -5,8 +5,9 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from schema.authentication import Anonymous, Principals, Realm
-from schema.base import PluginConfig, PluginSpec, Record
-from schema.types import HeaderName, Rule, items
+from schema.base import NO_CONSUMER, WEB_AND_WEBSOCKET, PluginConfig, PluginSpec, Record
+from schema.marks import GatewayRule
+from schema.types import HeaderName, Text, Uuid, items
 
 
 def _only_here(scope: str) -> str | None:
@@ -16,12 +17,12 @@ def _only_here(scope: str) -> str | None:
 class IdentityRealm(Record):
     """A place where keys are looked up."""
 
-    scope: Annotated[Literal["cp", "realm"], Rule(_only_here)] = "cp"
-    """`cp`: the control plane's own credentials."""
-    id: None = None
-    """Reserved: must be null."""
-    region: None = None
-    """Reserved: must be null."""
+    scope: Annotated[Literal["cp", "realm"], GatewayRule(_only_here)] = "cp"
+    """`cp`: the control plane's own credentials; `realm`: those of a realm outside of it."""
+    id: Uuid | None = None
+    """Id of the realm."""
+    region: Text | None = None
+    """Region of the realm."""
 
 
 class KeyAuth(PluginConfig):
@@ -31,9 +32,9 @@ class KeyAuth(PluginConfig):
         name="key-auth",
         priority=1250,
         since="0.1.0",
-        protocols=("grpc", "grpcs", "http", "https", "ws", "wss"),
-        allowed_protocols=("grpc", "grpcs", "http", "https", "ws", "wss"),
-        scopes=frozenset({"service", "route"}),
+        protocols=WEB_AND_WEBSOCKET,
+        allowed_protocols=WEB_AND_WEBSOCKET,
+        scopes=NO_CONSUMER,
     )
 
     key_names: Annotated[list[HeaderName], items(minimum=1, maximum=64)] = Field(default=["apikey"])

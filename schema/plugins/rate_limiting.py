@@ -2,25 +2,21 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field
 
 from schema.base import PluginConfig, PluginSpec
-from schema.checks import AtLeastOneOf
+from schema.checks import AtLeastOneOf, RequiredWhen
 from schema.errors import Violation
-from schema.redis import Redis
-from schema.types import HeaderName, HttpPath, Integer, Number, Rule, Text, between
+from schema.marks import GatewayRule
+from schema.periods import PERIODS, Limit, LongerAllowsMore
+from schema.plugin_types import above
+from schema.redis import REDIS_ALIASES, Redis
+from schema.types import HeaderName, HttpPath, Number, Text
 
-_PERIODS: Final = ("second", "minute", "hour", "day", "month", "year")
-_MOST: Final = 2**53
-
-
-def _check_limit(value: float) -> str | None:
-    if value <= 0:
-        return "value must be greater than 0"
-    return None if value <= _MOST else f"value should be between 0 and {_MOST}"
+_REAL_TIME: Final = -1
+_SHORTEST_SYNC_SECONDS: Final = 0.02
 
 
 def _check_policy(policy: str) -> str | None:
@@ -29,43 +25,26 @@ def _check_policy(policy: str) -> str | None:
     return f"policy '{policy}' is not available on this gateway: use 'local', which counts per gateway process"
 
 
-def _check_sync_rate(rate: float) -> str | None:
-    return None if rate == -1 else "sync_rate needs a policy that is not available on this gateway: leave it at -1"
-
-
-Limit = Annotated[Number, Rule(_check_limit, {"exclusiveMinimum": 0})]
+def _check_status(status: float) -> str | None:
+    return None if isinstance(status, int) and 200 <= status <= 599 else "value should be between 200 and 599"
 
 
 @dataclass(frozen=True, slots=True)
-class LongerAllowsMore:
-    """The limit of a longer period is not lower than that of a shorter one."""
+class SyncRateFits:
+    """Only counters that are shared by way of Redis can be synchronised every so often."""
 
     @property
     def fields(self) -> frozenset[str]:
-        return frozenset(_PERIODS)
+        return frozenset({"policy", "sync_rate"})
 
     def violations(self, document: Mapping[str, Any]) -> Iterable[Violation]:
-        given = [(name, document[name]) for name in _PERIODS if document.get(name) is not None]
-        for (shorter, least), (longer, most) in pairwise(given):
-            if most < least:
-                low, high = f"{longer}({float(most)})", f"{shorter}({float(least)})"
-                yield Violation("", f"The limit for {low} cannot be lower than the limit for {high}")
-
-
-@dataclass(frozen=True, slots=True)
-class NeedsWhen:
-    """`name` must be set when `limit_by` is `value`."""
-
-    name: str
-    value: str
-
-    @property
-    def fields(self) -> frozenset[str]:
-        return frozenset({self.name, "limit_by"})
-
-    def violations(self, document: Mapping[str, Any]) -> Iterable[Violation]:
-        if document.get("limit_by") == self.value and document.get(self.name) is None:
-            yield Violation(self.name, "required field missing")
+        rate = document["sync_rate"]
+        if rate == _REAL_TIME:
+            return
+        if document["policy"] != "redis":
+            yield Violation("", "sync_rate can only be used with the redis policy")
+        elif rate < _SHORTEST_SYNC_SECONDS:
+            yield Violation("", f"sync_rate must be greater than {_SHORTEST_SYNC_SECONDS}, or -1 to disable")
 
 
 class RateLimiting(PluginConfig):
@@ -76,12 +55,16 @@ class RateLimiting(PluginConfig):
         priority=910,
         since="0.1.0",
         checks=(
-            AtLeastOneOf(_PERIODS),
-            LongerAllowsMore(),
-            NeedsWhen("header_name", "header"),
-            NeedsWhen("path", "path"),
+            AtLeastOneOf(PERIODS),
+            LongerAllowsMore("The"),
+            SyncRateFits(),
+            RequiredWhen(("header_name",), "limit_by", ("header",)),
+            RequiredWhen(("path",), "limit_by", ("path",)),
+            RequiredWhen(("redis.host",), "policy", ("redis",)),
         ),
+        partials=(("redis-ce", "config.redis"),),
     )
+    aliases = REDIS_ALIASES
 
     second: Limit | None = None
     """Requests per second."""
@@ -101,17 +84,17 @@ class RateLimiting(PluginConfig):
     """Header that requests are counted by."""
     path: HttpPath | None = None
     """Path that requests are counted by."""
-    policy: Annotated[Literal["cluster", "local", "redis"], Rule(_check_policy)] = "local"
+    policy: Annotated[Literal["cluster", "local", "redis"], GatewayRule(_check_policy)] = "local"
     """Where counters live."""
-    sync_rate: Annotated[Number, Rule(_check_sync_rate)] = -1
-    """Seconds between two synchronisations of shared counters; -1: none."""
+    sync_rate: Number = _REAL_TIME
+    """Seconds between two synchronisations of shared counters; -1: they are asked every time."""
     fault_tolerant: bool = True
-    """Whether requests pass while counters cannot be reached. Local ones always can."""
+    """Whether requests pass while counters cannot be reached. Local ones always can be."""
     redis: Redis = Field(default_factory=Redis)
     """Server for the policy `redis`."""
     hide_client_headers: bool = False
     """Whether responses say nothing of limits."""
-    error_code: Annotated[Integer, between(200, 599)] = 429
+    error_code: Annotated[Number, above(0), GatewayRule(_check_status)] = 429
     """Status of refusals."""
     error_message: Text = "API rate limit exceeded"
     """Message of refusals."""

@@ -6,11 +6,13 @@ from typing import Annotated, Any, ClassVar
 
 from schema.base import PluginConfig, PluginSpec
 from schema.errors import Violation
-from schema.types import HeaderName, Integer, Rule, Text, between, has_control_characters
+from schema.marks import GatewayRule
+from schema.plugin_types import HeaderText
+from schema.types import HeaderName, Integer, Text, between
 
-ContentType = Annotated[
-    Text, Rule(lambda value: "must not contain control characters" if has_control_characters(value) else None)
-]
+
+def _check_status(status: int) -> str | None:
+    return "value should be between 200 and 599" if status < 200 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +40,13 @@ class RequestTermination(PluginConfig):
         name="request-termination", priority=2, since="0.1.0", checks=(OneAnswer(),)
     )
 
-    status_code: Annotated[Integer, between(200, 599)] = 503
-    """Status of the answer. Those below 200 end no exchange (RFC 9110 section 15.2) and are refused."""
+    status_code: Annotated[Integer, between(100, 599), GatewayRule(_check_status)] = 503
+    """Status of the answer. Those below 200 end no exchange (RFC 9110 section 15.2): our own gateways refuse them."""
     message: Text | None = None
     """Message of the answer, in a JSON object."""
     body: Text | None = None
     """Body of the answer, as it is."""
-    content_type: ContentType | None = None
+    content_type: HeaderText | None = None
     """Media type of `body`; JSON unless given."""
     echo: bool = False
     """Whether the answer tells the request, for debugging."""

@@ -9,53 +9,17 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from schema.base import PluginConfig, PluginSpec, Record
-from schema.templates import template_fault
-from schema.types import HttpMethod, Rule, Sealed, Text, has_control_characters, is_header_name, items
-
-
-def _header_fault(name: str) -> str | None:
-    return None if is_header_name(name) else f"'{name}' is not a valid header"
-
-
-def _check_header_name(item: str) -> str | None:
-    return _header_fault(item.partition(":")[0])
-
-
-def _check_header_value(item: str) -> str | None:
-    name, colon, value = item.partition(":")
-    if not colon:
-        return f"invalid value: {name}"
-    if has_control_characters(value):
-        return f"the value of header '{name}' must not contain control characters"
-    return _header_fault(name)
-
-
-def _missing_value(name: str, value: str) -> str | None:
-    return None if value else f"key '{name}' has no value"
-
-
-def _check_value(item: str) -> str | None:
-    name, _, value = item.partition(":")
-    if (missing := _missing_value(name, value)) is not None:
-        return missing
-    if not name:
-        return "key '' is empty"
-    wrong = template_fault(value)
-    return None if wrong is None else f"value '{value}' is not in supported format, error:{wrong}"
-
-
-def _check_header_rename(item: str) -> str | None:
-    name, _, value = item.partition(":")
-    return _missing_value(name, value) or _header_fault(name) or _header_fault(value)
-
+from schema import transforms
+from schema.base import EVERY_PROTOCOL, PluginConfig, PluginSpec, Record
+from schema.marks import Sealed
+from schema.types import HttpMethod, Rule, Text, items
 
 _Names = Annotated[list[Text], items()]
-_HeaderNames = Annotated[list[Annotated[Text, Rule(_check_header_name)]], items()]
-_Renames = Annotated[list[Annotated[Text, Rule(_check_value)]], items()]
-_HeaderRenames = Annotated[list[Annotated[Text, Rule(_check_header_rename)]], items()]
-_Values = Annotated[list[Annotated[Text, Rule(_check_value), Sealed()]], items()]
-_HeaderValues = Annotated[list[Annotated[Text, Rule(_check_header_value), Sealed()]], items()]
+_HeaderNames = Annotated[list[Annotated[Text, Rule(transforms.header_name_fault)]], items()]
+_Renames = Annotated[list[Annotated[Text, Rule(transforms.template_value_fault)]], items()]
+_HeaderRenames = Annotated[list[Annotated[Text, Rule(transforms.header_rename_fault)]], items()]
+_Values = Annotated[list[Annotated[Text, Rule(transforms.template_value_fault), Sealed()]], items()]
+_HeaderValues = Annotated[list[Annotated[Text, Rule(transforms.header_value_fault), Sealed()]], items()]
 
 
 class Removals(Record):
@@ -108,7 +72,7 @@ class RequestTransformer(PluginConfig):
         name="request-transformer",
         priority=801,
         since="0.1.0",
-        allowed_protocols=("grpc", "grpcs", "http", "https", "tcp", "tls", "tls_passthrough", "udp", "ws", "wss"),
+        allowed_protocols=EVERY_PROTOCOL,
     )
 
     http_method: HttpMethod | None = None

@@ -9,41 +9,16 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from schema import transforms
 from schema.base import PluginConfig, PluginSpec, Record
-from schema.types import Rule, Sealed, Text, has_control_characters, is_header_name, items
+from schema.marks import Sealed
+from schema.types import Rule, Text, items
 
-
-def _header_fault(name: str) -> str | None:
-    return None if is_header_name(name) else f"'{name}' is not a valid header"
-
-
-def _check_name(item: str) -> str | None:
-    return _header_fault(item.partition(":")[0])
-
-
-def _check_header(item: str) -> str | None:
-    name, colon, value = item.partition(":")
-    if not colon or not value:
-        return f"key '{name}' has no value"
-    if has_control_characters(value):
-        return f"the value of header '{name}' must not contain control characters"
-    return _header_fault(name)
-
-
-def _check_rename(item: str) -> str | None:
-    return _check_header(item) or _header_fault(item.partition(":")[2])
-
-
-def _check_json(item: str) -> str | None:
-    name, _, value = item.partition(":")
-    return None if value else f"key '{name}' has no value"
-
-
-_HeaderNames = Annotated[list[Annotated[Text, Rule(_check_name)]], items()]
-_HeaderRenames = Annotated[list[Annotated[Text, Rule(_check_rename)]], items()]
-_Headers = Annotated[list[Annotated[Text, Rule(_check_header), Sealed()]], items()]
+_HeaderNames = Annotated[list[Annotated[Text, Rule(transforms.header_name_fault)]], items()]
+_HeaderRenames = Annotated[list[Annotated[Text, Rule(transforms.header_rename_fault)]], items()]
+_Headers = Annotated[list[Annotated[Text, Rule(transforms.filled_header_fault), Sealed()]], items()]
 _JsonNames = Annotated[list[Text], items()]
-_Json = Annotated[list[Annotated[Text, Rule(_check_json)]], items()]
+_Json = Annotated[list[Annotated[Text, Rule(transforms.value_fault)]], items()]
 _JsonTypes = Annotated[list[Literal["boolean", "number", "string"]], items()]
 
 

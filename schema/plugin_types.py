@@ -1,0 +1,50 @@
+"""Types that configurations of plugins have in common."""
+
+from typing import Annotated, Literal
+
+from schema.marks import Referenceable, Sealed
+from schema.types import (
+    MAX_TEXT_LENGTH,
+    Distinct,
+    HeaderName,
+    Host,
+    Integer,
+    Port,
+    Rule,
+    Text,
+    Url,
+    between,
+    has_control_characters,
+    items,
+    length,
+)
+
+SecretText = Annotated[Text, Referenceable(), Sealed()]
+ReferableText = Annotated[Text, Referenceable()]
+ReferableUrl = Annotated[Url, Referenceable()]
+ReferableHost = Annotated[Host, Referenceable()]
+ReferablePort = Annotated[Port, Referenceable()]
+AnyText = Annotated[str, length(0, MAX_TEXT_LENGTH)]
+"""Text that may be empty."""
+HeaderText = Annotated[
+    Text, Rule(lambda value: "must not contain control characters" if has_control_characters(value) else None)
+]
+"""Text that becomes a part of a header's value."""
+
+Texts = Annotated[list[Text], items()]
+TextSet = Annotated[list[Text], items(), Distinct]
+HeaderNames = Annotated[list[HeaderName], items(maximum=64)]
+
+Timeout = Annotated[Integer, between(0, 2_147_483_646, unit="milliseconds")]
+
+CustomFields = Annotated[dict[Text, Text], items(maximum=256)]
+"""Fields of a log record by their path, with the Lua expression that gives the value."""
+
+Severity = Literal["debug", "info", "notice", "warning", "err", "crit", "alert", "emerg"]
+
+
+def above(bound: int) -> Rule:
+    """A number greater than a bound."""
+    return Rule(
+        lambda value: None if value > bound else f"value must be greater than {bound}", {"exclusiveMinimum": bound}
+    )

@@ -1,0 +1,66 @@
+"""Items of the transformers: `name:value`, split at the first colon; further colons belong to the value."""
+
+import re
+from typing import Final
+
+from schema.templates import template_fault
+from schema.types import has_control_characters, is_header_name
+
+_STATUS: Final = re.compile(r"[1-9][0-9]{2}(-[1-9][0-9]{2})?", re.ASCII)
+
+
+def _header_fault(name: str) -> str | None:
+    return None if is_header_name(name) else f"'{name}' is not a valid header"
+
+
+def _missing_value(name: str, value: str) -> str | None:
+    return None if value else f"key '{name}' has no value"
+
+
+def header_name_fault(item: str) -> str | None:
+    """What is wrong with the name of a header; a value after it does not matter."""
+    return _header_fault(item.partition(":")[0])
+
+
+def header_value_fault(item: str) -> str | None:
+    """What is wrong with a header and its value, which may be empty."""
+    name, colon, value = item.partition(":")
+    if not colon:
+        return f"invalid value: {name}"
+    if has_control_characters(value):
+        return f"the value of header '{name}' must not contain control characters"
+    return _header_fault(name)
+
+
+def filled_header_fault(item: str) -> str | None:
+    """What is wrong with a header and its value, which must not be empty."""
+    name, _, value = item.partition(":")
+    return _missing_value(name, value) or header_value_fault(item)
+
+
+def header_rename_fault(item: str) -> str | None:
+    """What is wrong with `old:new` for headers."""
+    name, _, value = item.partition(":")
+    return _missing_value(name, value) or _header_fault(name) or _header_fault(value)
+
+
+def value_fault(item: str) -> str | None:
+    """What is wrong with a name and its value."""
+    name, _, value = item.partition(":")
+    return _missing_value(name, value)
+
+
+def template_value_fault(item: str) -> str | None:
+    """What is wrong with a name and its value, which may hold templates."""
+    name, _, value = item.partition(":")
+    if (missing := _missing_value(name, value)) is not None:
+        return missing
+    if not name:
+        return "key '' is empty"
+    wrong = template_fault(value)
+    return None if wrong is None else f"value '{value}' is not in supported format, error:{wrong}"
+
+
+def status_fault(item: str) -> str | None:
+    """What is wrong with a status or a range of them, as `200` or `200-299`."""
+    return None if _STATUS.fullmatch(item) else f"invalid value: {item}"
