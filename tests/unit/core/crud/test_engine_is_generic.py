@@ -13,6 +13,7 @@ FILES = sorted(ENGINE.glob("*.py"))
 def test_no_registry_name_occurs_in_the_engine():
     names = {name for entity in registry().entities.values() for name in (entity.spec.plural, entity.spec.singular)}
     names |= {entity.spec.title for entity in registry().entities.values()} | set(registry().plugins)
+    names.remove("session")  # a plugin, and what every function here works in
     words = re.compile(rf"(?<![A-Za-z])({'|'.join(sorted(names))})(?![A-Za-z])")
     assert FILES
     assert {file.name: words.findall(file.read_text()) for file in FILES if words.search(file.read_text())} == {}

@@ -1,0 +1,65 @@
+"""http-log: sends records of requests to an HTTP server."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Final, Literal
+from urllib.parse import urlsplit
+
+from schema.base import EVERY_PROTOCOL, NO_GROUP, PluginSpec, Ref
+from schema.errors import Violation
+from schema.marks import Referenceable, Sealed
+from schema.plugin_types import CustomFields, ReferableText
+from schema.queue import QueuedConfig
+from schema.types import HeaderName, Number, Reference, Rule, Url, items
+
+_OWN: Final = ("Host", "Content-Length", "Content-Type")
+
+
+def _own_header(name: str) -> str | None:
+    return next((f"cannot contain '{own}' header" for own in _OWN if name.lower() == own.lower()), None)
+
+
+@dataclass(frozen=True, slots=True)
+class OneAuthorization:
+    """Credentials stand in the address or in a header."""
+
+    @property
+    def fields(self) -> frozenset[str]:
+        return frozenset({"http_endpoint", "headers"})
+
+    def violations(self, document: Mapping[str, Any]) -> Iterable[Violation]:
+        names = {str(name).lower() for name in document["headers"] or ()}
+        if "authorization" in names and "@" in urlsplit(document["http_endpoint"]).netloc:
+            text = "specifying both an 'Authorization' header and user info in 'http_endpoint' is not allowed"
+            yield Violation("", text)
+
+
+class HttpLog(QueuedConfig):
+    """Posts records. Source: the behaviour of Kong Gateway's plugin of the same name."""
+
+    spec: ClassVar[PluginSpec] = PluginSpec(
+        name="http-log",
+        priority=12,
+        allowed_protocols=EVERY_PROTOCOL,
+        scopes=NO_GROUP,
+        checks=(OneAuthorization(),),
+    )
+
+    http_endpoint: Annotated[Url, Referenceable(), Sealed()]
+    """Where records are sent."""
+    method: Literal["POST", "PUT", "PATCH"] = "POST"
+    """Method of the requests."""
+    content_type: Literal["application/json", "application/json; charset=utf-8"] = "application/json"
+    """Media type of the requests."""
+    timeout: Number = 10_000
+    """Longest wait for the server, in milliseconds."""
+    keepalive: Number = 60_000
+    """How long an idle connection is kept, in milliseconds."""
+    headers: Annotated[dict[Annotated[HeaderName, Rule(_own_header)], ReferableText], items(maximum=64)] | None = None
+    """Further headers of the requests."""
+    ssl_verify: bool = True
+    """Whether the server's certificate is verified."""
+    client_certificate: Annotated[Reference | None, Ref("certificates")] = None
+    """Certificate shown to the server."""
+    custom_fields_by_lua: CustomFields | None = None
+    """Further fields of the record."""

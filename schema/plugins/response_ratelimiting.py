@@ -1,0 +1,60 @@
+"""response-ratelimiting: the upstream says how much of a limit a response has used up."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from schema.base import NO_GROUP, PluginConfig, PluginSpec, Record
+from schema.checks import AtLeastOneOf, RequiredWhen
+from schema.periods import PERIODS, Limit, LongerAllowsMore
+from schema.redis import REDIS_ALIASES, Redis
+from schema.types import HeaderName, Text, items
+
+
+class Limits(Record):
+    """How much per period."""
+
+    checks = (AtLeastOneOf(PERIODS), LongerAllowsMore("the"))
+
+    second: Limit | None = None
+    """Units per second."""
+    minute: Limit | None = None
+    """Units per minute."""
+    hour: Limit | None = None
+    """Units per hour."""
+    day: Limit | None = None
+    """Units per day."""
+    month: Limit | None = None
+    """Units per month."""
+    year: Limit | None = None
+    """Units per year."""
+
+
+class ResponseRatelimiting(PluginConfig):
+    """Limits what responses use up. Source: the behaviour of Kong Gateway's plugin of the same name."""
+
+    spec: ClassVar[PluginSpec] = PluginSpec(
+        name="response-ratelimiting",
+        priority=900,
+        scopes=NO_GROUP,
+        checks=(RequiredWhen(("redis.host",), "policy", ("redis",)),),
+        partials=(("redis-ce", "config.redis"),),
+    )
+    aliases = REDIS_ALIASES
+
+    limits: Annotated[dict[Text, Limits], items(minimum=1, maximum=64)]
+    """Limits by the name that the upstream uses."""
+    header_name: HeaderName = "x-kong-limit"
+    """Header in which the upstream says what was used up."""
+    limit_by: Literal["consumer", "credential", "ip"] = "consumer"
+    """What is counted by; where it is missing, the client's address."""
+    policy: Literal["local", "cluster", "redis"] = "local"
+    """Where counters live."""
+    fault_tolerant: bool = True
+    """Whether requests pass while counters cannot be reached."""
+    redis: Redis = Field(default_factory=Redis)
+    """Server for the policy `redis`."""
+    block_on_first_violation: bool = False
+    """Whether requests are refused as soon as any limit is used up."""
+    hide_client_headers: bool = False
+    """Whether responses say nothing of limits."""
