@@ -35,6 +35,11 @@ def render(error: EntityError) -> Response:
     return status_response(STATUS[type(error)], error.message, _details(error))
 
 
+def invalid(error: InvalidEntity, message: str) -> Response:
+    """The same for an invalid document, under a message of one's own."""
+    return status_response(STATUS[InvalidEntity], message, _details(error))
+
+
 def _details(error: EntityError) -> list[dict[str, Any]]:
     if isinstance(error, InvalidEntity):
         by_field: dict[str, list[str]] = {}

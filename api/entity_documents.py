@@ -109,6 +109,16 @@ def responses(
     }
 
 
+def schema_responses(schema: Json) -> dict[int | str, Json]:
+    """The same for an operation on declarations."""
+    return {
+        200: {"description": "Done.", "content": _json(schema)},
+        400: {"description": "The request cannot be fulfilled as it stands.", "content": _json(_ref(ERROR))},
+        401: {"description": "No valid token.", "content": _json(_ref(_UNAUTHORIZED))},
+        404: {"description": "No such thing.", "content": _json(_ref(ERROR))},
+    }
+
+
 def describe(app: FastAPI, declarations: Registry) -> None:
     """Have `app.openapi()` define what the operations on entities refer to."""
     plain = app.openapi

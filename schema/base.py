@@ -84,9 +84,10 @@ class EntitySpec:
 
     `natural_key` is the field that stands in for the id in paths and references (below the parent only, where it is
     unique there only). `filters` are the fields that `filter[field][eq|contains]` accepts. `path` and `nested_path` are its
-    last path segment, where that is not the plural. Not `mounted`: it has no generic paths; `custom_read`: one of them is
-    read by an endpoint of its own. Not for `gateways`: no plugin uses it yet, so runtimes do not get it. `rare` are fields that
-    few entities set, and by which those few are looked for.
+    last path segment, where that is not the plural. `config_by` is the field that says what `config` may be. Not
+    `mounted`: it has no generic paths; `custom_read`: one of them is read by an endpoint of its own. Not for `gateways`: no
+    plugin uses it yet, so runtimes do not get it. `rare` are fields that few entities set, and by which those few are looked
+    for.
     """
 
     plural: str
@@ -99,6 +100,7 @@ class EntitySpec:
     variant: Variant | None = None
     path: str = ""
     nested_path: str = ""
+    config_by: str | None = None
     mounted: bool = True
     custom_read: bool = False
     gateways: bool = True
@@ -187,6 +189,11 @@ class Entity(Record):
         """Fill defaults that depend on other fields or on other declarations, in a whole document."""
         del catalog
         return document, []
+
+    @classmethod
+    def config_of(cls, kind: str, catalog: Catalog) -> "type[Record] | None":
+        """What `config` may be for a value of the field that says so; None for an unknown one."""
+        del kind, catalog
 
     @classmethod
     def normal_key(cls, key: str) -> str:

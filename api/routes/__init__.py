@@ -14,6 +14,7 @@ from api.routes import (
     memberships,
     runtime,
     runtime_groups,
+    schemas,
     serverless,
     upstream_health,
 )
@@ -33,5 +34,6 @@ ROUTERS: tuple[APIRouter, ...] = (
     runtime.router,
     entities.router,
     memberships.router,
+    schemas.router,
     upstream_health.router,
 )

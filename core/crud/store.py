@@ -98,7 +98,7 @@ class EntityStore:
             statement = statement.where(row.column(reference_column(parent.field)) == self._parent_id(parent))
         found = self._session.scalars(paging.apply(statement, row, query)).all()
         if not found:
-            self._require_control_plane()  # any row proves that there is one
+            self.require_control_plane()  # any row proves that there is one
         shown = found[: query.size]
         more = len(found) > query.size
         return Page(list(self._shown(shown)), paging.cursor(shown[-1]) if more else None)
@@ -113,6 +113,20 @@ class EntityStore:
         """The oldest entity that has all of these references."""
         found = self._references.first(entity.spec.plural, references)
         return None if found is None else self._shown([found])[0]
+
+    def require_control_plane(self) -> ControlPlane:
+        """The control plane itself."""
+        found = self._session.find(ControlPlane, self._control_plane_id)
+        if found is None:
+            raise NotFound("control plane", self._control_plane_id)
+        return found
+
+    def check(self, entity: type[Entity], body: object) -> None:
+        """Whether `create` would take a body, as far as the body alone tells. Raises InvalidEntity."""
+        control_plane = self.require_control_plane()
+        document = self._parse(entity, body)
+        if control_plane.hosted and (violations := entity.gateway_faults(document, self._declarations)):
+            raise InvalidEntity(violations)
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
@@ -207,10 +221,6 @@ class EntityStore:
         if found.cluster_type in _CLOSED_KINDS:
             raise UsageConstraint(_CLOSED_KINDS[found.cluster_type])
         return found
-
-    def _require_control_plane(self) -> None:
-        if self._session.find(ControlPlane, self._control_plane_id) is None:
-            raise NotFound("control plane", self._control_plane_id)
 
     def _parent_id(self, parent: Parent | None) -> UUID | None:
         if parent is None:

@@ -55,6 +55,7 @@ class Plugin(Entity):
         natural_key="instance_name",
         unique=(Unique(("instance_name",)), Unique(("name", *_SCOPES), nulls_equal=True)),
         filters=("name", "instance_name"),
+        config_by="name",
         rare=("ordering",),
     )
 
@@ -86,6 +87,10 @@ class Plugin(Entity):
     @classmethod
     def nested_records(cls) -> frozenset[str]:
         return super().nested_records() | {"config"}
+
+    @classmethod
+    def config_of(cls, kind: str, catalog: Catalog) -> type[PluginConfig] | None:
+        return catalog.plugin_config(kind)
 
     @classmethod
     def complete(cls, document: Document, catalog: Catalog) -> tuple[Document, list[Violation]]:

@@ -164,6 +164,9 @@ class Belongings:
             "UpstreamId": upstream,
             "TargetId": target,
             "address": "10.0.0.1:80",
+            "entityType": "service",
+            "entityName": "services",
+            "pluginName": "cors",
             "ConsumerGroupId": group,
             "KeyAuthId": key,
             "BasicAuthId": password,
@@ -230,6 +233,8 @@ def test_foreign_entities_are_not_found_in_an_own_control_plane(
     ids = belongings.ids | {"controlPlaneId": own}
 
     for operation in operations(app):
+        if "/schemas/" in operation.path:
+            continue  # what may be written is the same in every control plane
         by_id = len(operation.parameters) > 1 and operation.method in {"GET", "PATCH", "DELETE"}
         if in_core_entities(operation) and by_id:
             body = {} if operation.method == "PATCH" else None
