@@ -1,28 +1,19 @@
 """session: callers that have proved themselves once come back with a cookie."""
 
-import base64
-import os
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from schema.aliases import Alias
 from schema.base import EVERY_PROTOCOL, NO_CONSUMER, PluginConfig, PluginSpec
-from schema.marks import Auto, Referenceable, Sealed
-from schema.plugin_types import HeaderText
+from schema.plugin_types import HeaderText, SecretText
 from schema.types import Distinct, Number, Text, items
-
-_SECRET_BYTES: Final = 32
 
 _About = Annotated[
     list[Literal["id", "audience", "subject", "timeout", "idling-timeout", "rolling-timeout", "absolute-timeout"]],
     items(),
     Distinct,
 ]
-
-
-def _new_secret() -> str:
-    return base64.urlsafe_b64encode(os.urandom(_SECRET_BYTES)).decode()
 
 
 def _same_site(value: Any) -> Any:
@@ -44,8 +35,8 @@ class Session(PluginConfig):
         Alias("cookie_persistent", ("remember",), shorthand=True),
     )
 
-    secret: Annotated[Text | None, Referenceable(), Sealed(), Auto(_new_secret)] = None
-    """What cookies are encrypted with; 32 random bytes unless given."""
+    secret: SecretText | None = None
+    """What cookies are encrypted with; unset: a secret that the control plane's gateways have in common."""
     storage: Literal["cookie", "kong"] = "cookie"
     """Where sessions are kept: with the client, or in the gateway's database."""
     audience: Text = "default"

@@ -11,7 +11,7 @@ from tests.support.tenants import Tenant
 
 # Found out or made up by the control plane; clients do not compare them.
 COMPUTED = {"ca_certificates": {"cert_digest"}, "certificates": {"snis"}}
-MADE_UP = {"oauth2": "provision_key", "session": "secret"}
+MADE_UP = {"oauth2": "provision_key"}
 KINDS = [plural for plural, entity in registry().entities.items() if entity.spec.mounted]
 NOT_HERE = "is not available on this gateway yet"
 
