@@ -46,7 +46,7 @@ class AtLeastOneOf:
 
 @dataclass(frozen=True, slots=True)
 class ExactlyOneOf:
-    """One of the named fields must be set, and only one."""
+    """One of the named fields must be set, and no other of them."""
 
     names: tuple[str, ...]
 
@@ -55,10 +55,7 @@ class ExactlyOneOf:
         return frozenset(self.names)
 
     def violations(self, document: Mapping[str, Any]) -> Iterable[Violation]:
-        given = sum(1 for name in self.names if _given(document, name))
-        if given == 0:
-            yield Violation("", f"at least one of these fields must be non-empty: {_quoted(self.names)}")
-        elif given > 1:
+        if sum(1 for name in self.names if _given(document, name)) != 1:
             yield Violation("", f"exactly one of these fields must be non-empty: {_quoted(self.names)}")
 
 

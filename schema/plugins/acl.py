@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from schema.base import NO_CONSUMER, WEB_AND_WEBSOCKET, PluginConfig, PluginSpec
-from schema.checks import ExactlyOneOf
+from schema.checks import AtLeastOneOf, ExactlyOneOf
 from schema.plugin_types import Texts
 
 
@@ -15,7 +15,7 @@ class Acl(PluginConfig):
         priority=950,
         allowed_protocols=WEB_AND_WEBSOCKET,
         scopes=NO_CONSUMER,
-        checks=(ExactlyOneOf(("allow", "deny")),),
+        checks=(AtLeastOneOf(("allow", "deny")), ExactlyOneOf(("allow", "deny"))),
     )
 
     allow: Texts | None = None

@@ -209,7 +209,8 @@ class TestCompletion:
 @pytest.mark.parametrize(
     ("name", "config", "wrong"),
     [
-        ("acl", {}, {("config", "at least one of these fields must be non-empty: 'allow', 'deny'")}),
+        ("acl", {}, {("config", "at least one of these fields must be non-empty: 'allow', 'deny'"),
+                     ("config", "exactly one of these fields must be non-empty: 'allow', 'deny'")}),
         ("acl", {"allow": ["a"], "deny": ["b"]}, {("config", "exactly one of these fields must be non-empty: 'allow', 'deny'")}),
         (
             "jwt",
