@@ -161,8 +161,7 @@ impl Connection {
         if let Some(whole) = body.as_mut()
             && let Some(mut passages) = passages.take()
         {
-            let changed = passages.whole(whole).map_err(|Unfit| Response::failure(400, "Bad request"))?;
-            *whole = changed.into();
+            *whole = passages.whole(whole).map_err(|Unfit| Response::failure(400, "Bad request"))?.into();
         }
         let framing = match &body {
             Some(body) if !body.is_empty() || self.request.body_changed() => Framing::Length(body.len() as u64),

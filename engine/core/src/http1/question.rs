@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use super::asking::MOST_INTERIM;
 use super::head::Framing;
 use super::reading::{Flaw, WholeBody, poll_head};
-use super::response::{self, ResponseFraming};
+use super::response::{self, ResponseFraming, is_followed};
 use crate::counts::Share;
 use crate::gateway::forward::{line, number_line};
 use crate::message::{Headers, ResponseHead};
@@ -96,6 +96,10 @@ impl<'a> Asking<'a> {
             match head.status {
                 101 => return Err(Flaw::Invalid),
                 100..200 => {}
+                // Of two answers on a connection that was used before, one may be that to an earlier request.
+                _ if self.upstream.reused && is_followed(self.framing.framing, self.upstream.buffer.data()) => {
+                    return Err(Flaw::Invalid);
+                }
                 _ => return Ok(head),
             }
         }

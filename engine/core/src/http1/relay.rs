@@ -16,6 +16,7 @@ use crate::counts::Share;
 use crate::gateway::decide::Routed;
 use crate::gateway::forward::{Exchange, line, number_line, response_headers};
 use crate::message::Version;
+use crate::phases::passage::Passages;
 use crate::upstream::pool::{self, PoolKey};
 
 /// Who broke a response off.
@@ -59,11 +60,7 @@ impl Connection {
     ) -> After {
         let http10 = self.request.head.version == Version::Http10;
         let framing = self.response_framing.framing;
-        let passages = self.passages.take();
-        if passages.as_ref().is_some_and(|passages| passages.changes()) && framing != Framing::None {
-            // How long the body will be, nobody knows.
-            self.response_framing.framing = Framing::Chunked;
-        }
+        let passages = self.take_passages();
         let unbounded = matches!(self.response_framing.framing, Framing::Chunked | Framing::UntilClose);
         let has_body = framing != Framing::None;
         // A plugin may have made another method of HEAD, or HEAD of another: the client knows of the one it sent only.
@@ -165,6 +162,17 @@ impl Connection {
             (true, _) => After::Close,
             (false, _) => After::Linger,
         }
+    }
+
+    /// What plugins do with the body. How long it will be, nobody knows if they change it.
+    fn take_passages(&mut self) -> Option<Box<Passages>> {
+        let passages = self.passages.take();
+        if passages.as_ref().is_some_and(|passages| passages.changes())
+            && self.response_framing.framing != Framing::None
+        {
+            self.response_framing.framing = Framing::Chunked;
+        }
+        passages
     }
 
     /// Body bytes that came from the client.

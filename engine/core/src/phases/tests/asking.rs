@@ -93,6 +93,18 @@ fn a_connection_that_has_ended_meanwhile_is_replaced() {
 }
 
 #[test]
+fn of_two_answers_on_a_used_connection_neither_is_believed() {
+    let address = serve(|mut stream, _| {
+        let once = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\na";
+        assert!(!head(&mut stream).is_empty() && stream.write_all(once.as_bytes()).is_ok());
+        assert!(!head(&mut stream).is_empty() && stream.write_all([once, once].concat().as_bytes()).is_ok());
+        head(&mut stream);
+    });
+    let gateway = asking(&json!({"url": url(address)}));
+    assert_eq!([told(&gateway), told(&gateway)], ["200 a", "failed: no valid response"]);
+}
+
+#[test]
 fn forbidden_addresses_are_not_connected_to() {
     let (address, connections) = answering(OK);
     let mapped = format!("[::ffff:127.0.0.1]:{}", address.port());
