@@ -16,7 +16,7 @@ RUN = [name for name, declared in registry().plugins.items() if declared.spec.si
 
 
 async def errors_of(config: Document) -> list[ReportedError]:
-    async with EngineGateway.launch() as gateway:
+    async with EngineGateway.launch(None) as gateway:
         return await gateway.configure(config, {})
 
 
