@@ -11,7 +11,6 @@ use serde_json::value::RawValue;
 use super::directory::CredentialKey;
 use crate::base64;
 use crate::error::ConfigError;
-use crate::router::Flavor;
 
 /// The only version of the format that there is.
 pub const FORMAT: u32 = 1;
@@ -133,8 +132,8 @@ pub enum Operation {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// How routes are matched and ranked.
-    pub router_flavor: Flavor,
+    /// How routes are matched and ranked, by the name of a [`crate::router::Flavor`].
+    pub router_flavor: String,
     /// Peers whose forwarding headers are believed.
     #[serde(deserialize_with = "networks")]
     pub trusted_ips: Vec<IpNet>,

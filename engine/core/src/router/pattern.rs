@@ -70,8 +70,8 @@ impl PathPattern {
         match &self.matcher.means {
             Means::Walk(walk) => work.take(path.len()).then(|| walk.end(path))?,
             Means::Program(program) => {
-                let starts = |literal: &Box<[u8]>| path.as_bytes().starts_with(literal);
-                let may_match = self.beginnings.is_empty() || self.beginnings.iter().any(starts);
+                let starts = |literal: &[u8]| path.as_bytes().starts_with(literal);
+                let may_match = self.beginnings.is_empty() || self.beginnings.iter().any(|literal| starts(literal));
                 if may_match { program.end(path, work) } else { None }
             }
         }
@@ -88,10 +88,11 @@ impl PathPattern {
 
 impl HeaderPattern {
     pub(super) fn is_match(&self, value: &str, work: &Work) -> bool {
-        let starts = |literal: &Box<[u8]>| {
+        let starts = |literal: &[u8]| {
             value.as_bytes().get(..literal.len()).is_some_and(|start| start.eq_ignore_ascii_case(literal))
         };
-        (self.beginnings.is_empty() || self.beginnings.iter().any(starts)) && self.program.is_match(value, work)
+        (self.beginnings.is_empty() || self.beginnings.iter().any(|literal| starts(literal)))
+            && self.program.is_match(value, work)
     }
 
     pub(super) fn program(&self) -> &Arc<Program> {

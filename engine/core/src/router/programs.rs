@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn tries_and_compilations_are_work() {
         let program = program("a+", 3, &Arc::default()).unwrap();
-        let (try_alone, with_compilation) = (work::TRY as u64 + 100, work::TRY as u64 + 100_000);
+        let (try_alone, with_compilation) = (work::TRY + 100, work::TRY + 100_000);
         assert!(!program.is_match("a", &Work::of(try_alone)) && !is_loaded(&program));
         assert!(program.is_match("a", &Work::of(with_compilation)));
         assert!(program.is_match("a", &Work::of(try_alone)));

@@ -143,8 +143,8 @@ pub(super) fn error(spec: &RouteSpec, (field, message): FieldFault) -> ConfigErr
     ConfigError { entity: "route".to_owned(), id, name, field: Some(field), message }
 }
 
-/// The only scheme that the protocols of an expression's route allow. One that takes HTTPS alone, or WebSockets over it,
-/// also matches plain HTTP, to be answered with 426 or a redirect.
+/// The only scheme that the protocols of an expression's route allow. One that takes HTTPS alone, or `wss`, also
+/// matches plain HTTP, to be answered with 426 or a redirect.
 fn scheme_of(protocols: &[String]) -> Option<Scheme> {
     if protocols == ["https"] || protocols == ["wss"] {
         return None;

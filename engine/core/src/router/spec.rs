@@ -14,16 +14,26 @@ pub struct Reference {
 }
 
 /// How routes are matched and ranked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Flavor {
     /// Ranks by [`super`]'s rules. Kong's flavour `expressions` is the same here, where any route may have one.
     #[default]
-    #[serde(alias = "expressions")]
     TraditionalCompatible,
     /// Ranks by which conditions a route has before it looks at their values, and by age at last; honours
     /// [`PathHandling::V1`].
     Traditional,
+}
+
+impl Flavor {
+    /// The flavour of a name, if there is one.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "traditional_compatible" | "expressions" => Some(Self::TraditionalCompatible),
+            "traditional" => Some(Self::Traditional),
+            _ => None,
+        }
+    }
 }
 
 /// How service path and request path are joined.

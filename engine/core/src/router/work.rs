@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 /// Most work of one search. A unit takes about a nanosecond, up to some tens of them where a regex is at its worst.
-const MOST: u64 = 1 << 19;
+const MOST: usize = 1 << 19;
 /// What a try of a regex costs beside what it reads.
 pub(super) const TRY: usize = 128;
 /// Of how many places that a regex can be in at once reading a byte counts as one unit more.
@@ -20,7 +20,7 @@ pub struct TooCostly;
 
 /// The work that a search may still do. Once it is used up, no answer of what was asked counts any more.
 #[derive(Debug)]
-pub(super) struct Work(Cell<u64>);
+pub(super) struct Work(Cell<usize>);
 
 impl Default for Work {
     fn default() -> Self {
@@ -31,13 +31,13 @@ impl Default for Work {
 impl Work {
     /// Counts work that is about to be done. False if it is not to be done any more.
     pub(super) fn take(&self, units: usize) -> bool {
-        self.0.set(self.0.get().saturating_sub(units as u64));
+        self.0.set(self.0.get().saturating_sub(units));
         !self.is_spent()
     }
 
     /// The same for compiling a program. Whatever its size, a search may compile one: it is there for the next.
     pub(super) fn take_compilation(&self, states: usize) -> bool {
-        self.take(states.saturating_mul(STATE).min(MOST as usize / 2))
+        self.take(states.saturating_mul(STATE).min(MOST / 2))
     }
 
     pub(super) fn is_spent(&self) -> bool {
@@ -57,7 +57,7 @@ pub(super) fn per_byte(places: usize) -> usize {
 
 #[cfg(test)]
 impl Work {
-    pub(super) fn of(units: u64) -> Self {
+    pub(super) fn of(units: usize) -> Self {
         Self(Cell::new(units))
     }
 }

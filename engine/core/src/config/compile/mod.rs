@@ -17,6 +17,7 @@ use super::update::{Limits, Settings};
 use crate::error::ConfigError;
 use crate::gateway::client_address::{Told, Trust};
 use crate::plugins::Windows;
+use crate::router::Flavor;
 use crate::stats::Counters;
 use crate::upstream::balancer::registry::Proposed;
 
@@ -57,6 +58,7 @@ impl Parts {
     pub fn updated(&self, input: &Input<'_>) -> Result<Self, Vec<ConfigError>> {
         let mut parts = self.clone();
         let mut errors = broken_references(input.entities, input.changes);
+        check_flavor(input.settings, &mut errors);
         errors.extend(input.upstreams.errors.iter().cloned());
         let services = parts.services.update(input, &mut errors);
         let chains = parts.plugins.update(&input.changes.plugins, &mut errors);
@@ -95,6 +97,18 @@ impl Parts {
             windows: self.windows.clone(),
             counters,
         }
+    }
+}
+
+fn check_flavor(settings: &Settings, errors: &mut Vec<ConfigError>) {
+    if Flavor::named(&settings.router_flavor).is_none() {
+        errors.push(ConfigError {
+            entity: "control_plane".into(),
+            id: String::new(),
+            name: None,
+            field: Some("settings.router_flavor".into()),
+            message: format!("this engine has no router flavour '{}'", settings.router_flavor),
+        });
     }
 }
 

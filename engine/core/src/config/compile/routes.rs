@@ -49,7 +49,8 @@ impl Routes {
         for service in changed.union(&chains.services) {
             stale.extend(entities.referrers.of(Kind::Service, service, Kind::Route).cloned());
         }
-        let flavor = input.settings.router_flavor;
+        // One that nobody knows is refused where the settings are looked at.
+        let flavor = Flavor::named(&input.settings.router_flavor).unwrap_or_default();
         let anew = self.router.flavor() != flavor;
         if anew {
             self.router = Router::of(flavor);

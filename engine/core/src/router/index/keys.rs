@@ -88,10 +88,10 @@ fn path(test: &PathTest) -> Vec<Key> {
 }
 
 fn ending(test: &PathTest) -> Vec<Key> {
-    let key = |end: &Box<[u8]>| Key::Backward(end.iter().rev().copied().collect());
+    let key = |end: &[u8]| Key::Backward(end.iter().rev().copied().collect());
     match test {
         PathTest::Any | PathTest::Prefix(_) | PathTest::Expression(_) => Vec::new(),
-        PathTest::Pattern(pattern) => pattern.endings.iter().map(key).collect(),
+        PathTest::Pattern(pattern) => pattern.endings.iter().map(|end| key(end)).collect(),
     }
 }
 

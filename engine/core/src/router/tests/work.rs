@@ -20,7 +20,7 @@ fn a_broken_off_search_never_finds_another_route() {
         for _ in 0..40 {
             let sent = random_request(&mut random);
             let expected = oracle::winner(flavor, &given, &sent);
-            let units = random.below(4_000) as u64;
+            let units = random.below(4_000);
             match sent.ask(|input| router.find_within(input, &Work::of(units))) {
                 Err(TooCostly) => broken += 1,
                 Ok(winner) => {
@@ -53,7 +53,7 @@ const HOSTILE: [Hostile; 5] = [
     ("header regexes", |n| json!({"paths": ["/"], "headers": {"x-n": [format!("~*tenant-{n}-[a-z]")]}}), 200),
     ("regex paths", |n| json!({"paths": [format!("~/.*{n}.*x")]}), 300),
     ("expressions", |n| json!({"expression": format!(r#"http.path ~ "x{n}[a-z]""#), "regex_priority": null}), 300),
-    ("numbers", |n| json!({"expression": format!("net.src.port == {n}"), "regex_priority": null}), 60_000),
+    ("numbers", |n| json!({"expression": format!("net.dst.port == {}", n + 10_000), "regex_priority": null}), 60_000),
     ("queries", |n| json!({"expression": format!(r#"http.queries.q{n} == "x""#), "regex_priority": null}), 300),
 ];
 
