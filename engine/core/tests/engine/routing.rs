@@ -97,7 +97,7 @@ fn a_flavour_that_nobody_knows_is_refused() {
     update["settings"]["router_flavor"] = json!("modern");
     let report = gateway.apply(&update);
     assert_eq!(report["accepted"], false);
-    assert!(report["errors"][0]["message"].as_str().unwrap().starts_with("unreadable update"), "{report}");
+    assert!(report["errors"][0]["message"].as_str().unwrap().contains("modern"), "{report}");
     assert_eq!(gateway.ask(HARMLESS).status, 200);
 }
 
