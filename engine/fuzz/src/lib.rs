@@ -285,8 +285,11 @@ pub fn client_hello(data: &[u8]) {
     }
 }
 
-/// Name and protocols that a client asks for, and all that was taken from it until then.
-fn said_hello(data: &[u8], piece: usize) -> Option<((Option<String>, Vec<Vec<u8>>), Vec<u8>)> {
+/// Name and protocols that a client asks for.
+type Asked = (Option<String>, Vec<Vec<u8>>);
+
+/// What a client asks for, and all that was taken from it until then.
+fn said_hello(data: &[u8], piece: usize) -> Option<(Asked, Vec<u8>)> {
     let mut reader = hello::Reader::default();
     for piece in data.chunks(piece) {
         reader.bytes.extend_from_slice(piece);

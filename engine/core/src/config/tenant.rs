@@ -77,7 +77,7 @@ pub struct Route {
     pub https: bool,
     /// Whether the route is for gRPC.
     pub grpc: Option<Transport>,
-    /// Whether the route is for WebSockets.
+    /// Whether the route is for `WebSockets`.
     pub websocket: Option<Transport>,
     /// Answer to plain HTTP if only HTTPS is served.
     pub redirect_status: u16,
@@ -99,7 +99,7 @@ pub struct Route {
     pub chains: [Arc<Chain>; 2],
 }
 
-/// How a route takes gRPC, or WebSockets.
+/// How a route takes gRPC, or `WebSockets`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     /// With TLS or without.

@@ -61,7 +61,7 @@ impl Connection {
         let http10 = self.request.head.version == Version::Http10;
         let framing = self.response_framing.framing;
         let passages = self.take_passages();
-        let unbounded = matches!(self.response_framing.framing, Framing::Chunked | Framing::UntilClose);
+        let unbounded = matches!(framing, Framing::Chunked | Framing::UntilClose);
         let has_body = framing != Framing::None;
         // A plugin may have made another method of HEAD, or HEAD of another: the client knows of the one it sent only.
         let to_head = self.request.head.method() == b"HEAD";
@@ -139,12 +139,8 @@ impl Connection {
         .await;
 
         let uploaded = self.up.is_finished();
-        self.answered(
-            &routed.tenant,
-            self.response.status,
-            self.received_bytes(),
-            self.down.passed_bytes() + rewritten,
-        );
+        let sent = self.down.passed_bytes() + rewritten;
+        self.answered(&routed.tenant, self.response.status, self.received_bytes(), sent);
         if let Err(fault) = result {
             // The client cannot be told any more but by a body that visibly ends too early.
             if fault == Fault::Upstream {
