@@ -1,4 +1,4 @@
-//! Routes that cost too much to find, flavours that change, and routes for WebSockets.
+//! Routes that cost too much to find, flavours that change, and routes for `WebSockets`.
 
 use serde_json::{Value, json};
 
