@@ -18,14 +18,14 @@ use crate::support::{Gateway, PATIENCE, snapshot};
 const LONG: u64 = 600_000;
 
 /// A gateway that asks after so much silence, and waits so long for an answer; in milliseconds.
-fn gateway(address: SocketAddr, read_timeout: u64, ping: u64, pong: u64) -> Gateway {
+fn gateway(address: SocketAddr, read_timeout: u64, silence: u64, patience: u64) -> Gateway {
     let mut service = grpc_service(address);
     (service["read_timeout"], service["retries"]) = (json!(read_timeout), json!(0));
     let configuration: Value = snapshot(1, &[service], &[grpc_route()]);
     // One thread, so that all calls share what there is.
     let options = json!({
         "listeners": [{"address": "127.0.0.1:0", "tls": false}], "threads": 1, "version": "0.0",
-        "limits": {"upstream_ping_ms": ping, "upstream_pong_ms": pong},
+        "limits": {"upstream_ping_ms": silence, "upstream_pong_ms": patience},
     });
     Gateway::with_options(&options, &configuration)
 }
