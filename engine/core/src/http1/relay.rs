@@ -61,7 +61,8 @@ impl Connection {
         let http10 = self.request.head.version == Version::Http10;
         let framing = self.response_framing.framing;
         let passages = self.take_passages();
-        let unbounded = matches!(framing, Framing::Chunked | Framing::UntilClose);
+        // As it is now: whoever changes a body does not know its length any more.
+        let unbounded = matches!(self.response_framing.framing, Framing::Chunked | Framing::UntilClose);
         let has_body = framing != Framing::None;
         // A plugin may have made another method of HEAD, or HEAD of another: the client knows of the one it sent only.
         let to_head = self.request.head.method() == b"HEAD";

@@ -147,7 +147,10 @@ fn run(thread: u64) -> (Vec<String>, usize) {
     let mut whole = route("/whole/");
     whole["id"] = json!("whole");
     whole["strip_path"] = json!(false);
-    let mut configuration = snapshot(1, &[service(upstream.address)], &[route("/"), whole]);
+    let mut patient = service(upstream.address);
+    // A request that is sent again because of a busy machine would arrive twice.
+    patient["read_timeout"] = json!(60_000);
+    let mut configuration = snapshot(1, &[patient], &[route("/"), whole]);
     // Has bodies of this route read into memory first, and changes none of them.
     configuration["entities"]["plugins"] = json!([{
         "id": "p", "name": "request-transformer", "config": {"remove": {"body": ["none"]}}, "enabled": true,
