@@ -2,13 +2,14 @@
 
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Protocol
 from uuid import UUID
 
 import httpx
+import structlog
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gateway_runtime.identity import IdentityError
@@ -19,6 +20,10 @@ from schema.terms import terms_hash
 SILENCE_SECONDS: Final = 15.0
 CONNECT_SECONDS: Final = 5.0
 REQUEST_SECONDS: Final = 30.0
+MOST_FETCHED: Final = 100
+"""Control planes in one request for updates."""
+
+log = structlog.stdlib.get_logger(__name__)
 
 
 class ControlPlaneUnavailable(Exception):
@@ -27,10 +32,6 @@ class ControlPlaneUnavailable(Exception):
 
 class RequestRefused(Exception):
     """The control plane understood the request and will never accept it as it is; trying again is pointless."""
-
-
-class NotAssigned(Exception):
-    """The control plane does not give this configuration to this node (any more)."""
 
 
 class _Message(BaseModel):
@@ -117,6 +118,7 @@ class UpdateHead(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     kind: Literal["snapshot", "delta"]
+    control_plane_id: str
     organization_id: str = ""
     from_version: int = 0
     version: int
@@ -135,6 +137,7 @@ class UpdateHead(BaseModel):
 class ConfigUpdate:
     """A snapshot or delta as fetched: `document` is the JSON for the engine; `config_hash` names what it leads to."""
 
+    control_plane_id: str
     document: bytes
     config_hash: str
     is_snapshot: bool
@@ -150,6 +153,7 @@ class ConfigUpdate:
         head = UpdateHead.model_validate_json(document)
         is_snapshot = head.kind == "snapshot"
         return cls(
+            control_plane_id=head.control_plane_id,
             document=document,
             config_hash=head.config_hash,
             is_snapshot=is_snapshot,
@@ -161,6 +165,18 @@ class ConfigUpdate:
         )
 
 
+class NotGiven(BaseModel):
+    """Instead of an update: the control plane does not assign this one to this node (any more), or failed to build it."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    kind: Literal["not-assigned", "failed"]
+    control_plane_id: str
+
+
+Answer = ConfigUpdate | NotGiven
+
+
 class ControlPlane(Protocol):
     """What the agent needs from the control plane."""
 
@@ -168,8 +184,10 @@ class ControlPlane(Protocol):
         """Messages until the line breaks, which raises `ControlPlaneUnavailable`."""
         ...
 
-    async def fetch(self, control_plane_id: str, from_version: int | None) -> ConfigUpdate:
-        """A delta from `from_version` (or a snapshot, if the control plane prefers), or a snapshot for None."""
+    def fetch(self, have: Mapping[str, int | None]) -> AsyncGenerator[Answer]:
+        """Updates of these control planes: a delta from the version given (or a snapshot, if the control plane
+        prefers), a snapshot for None. In any order, as they come; what does not come has to be asked for again.
+        """
         ...
 
     async def acknowledge(self, node_id: str, items: Sequence[dict[str, Any]]) -> None:
@@ -201,7 +219,7 @@ class _NodeAuth(httpx.Auth):
 class HttpControlPlane:
     """`ControlPlane` over HTTP. Proxy variables of the environment are not honoured.
 
-    Errors of transport, status and content are all `ControlPlaneUnavailable`; a 404 of `fetch` is `NotAssigned`.
+    Errors of transport, status and content are all `ControlPlaneUnavailable`.
     """
 
     def __init__(
@@ -239,16 +257,15 @@ class HttpControlPlane:
                         yield _MESSAGE.validate_json(line)
         raise ControlPlaneUnavailable("stream ended")
 
-    async def fetch(self, control_plane_id: str, from_version: int | None) -> ConfigUpdate:
-        params = {} if from_version is None else {"from_version": str(from_version)}
+    async def fetch(self, have: Mapping[str, int | None]) -> AsyncGenerator[Answer]:
+        items = [{"control_plane_id": key, "from_version": version} for key, version in have.items()]
         with _unavailable():
-            async with self._http.stream(
-                "GET", f"/control-planes/{control_plane_id}/config", params=params
-            ) as response:
-                if response.status_code == 404:
-                    raise NotAssigned(control_plane_id)
+            async with self._http.stream("POST", "/configs", json={"items": items}) as response:
                 _expect(response, 200)
-                return ConfigUpdate.read(await _bounded(response))
+                async for line in _lines(response.aiter_bytes()):
+                    answer = _answer(line)
+                    if answer is not None:
+                        yield answer
 
     async def acknowledge(self, node_id: str, items: Sequence[dict[str, Any]]) -> None:
         await self._post("/acks", {"node_id": node_id, "items": list(items)})
@@ -290,14 +307,31 @@ class _unavailable:  # noqa: N801 - reads as a statement where it is used
             raise ControlPlaneUnavailable(str(error)) from error
 
 
-async def _bounded(response: httpx.Response) -> bytes:
-    """The body, decompressed, unless it is larger than any configuration may be."""
-    content = bytearray()
-    async for part in response.aiter_bytes():
-        content += part
-        if len(content) > MOST_UPDATE_BYTES:
+async def _lines(content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Without the last one if it has no end: it was cut off."""
+    waiting = bytearray()
+    async for part in content:
+        start = len(waiting)
+        waiting += part
+        while 0 <= (end := waiting.find(b"\n", start)) <= MOST_UPDATE_BYTES:
+            yield bytes(waiting[:end])
+            del waiting[: end + 1]
+            start = 0
+        if len(waiting) > MOST_UPDATE_BYTES:
             raise ControlPlaneUnavailable(f"an update of more than {MOST_UPDATE_BYTES} bytes")
-    return bytes(content)
+
+
+def _answer(line: bytes) -> Answer | None:
+    """None for a line that is not understood: those after it may be."""
+    try:
+        return ConfigUpdate.read(line)
+    except ValidationError:
+        pass
+    try:
+        return NotGiven.model_validate_json(line)
+    except ValidationError:
+        log.error("config.unreadable", bytes=len(line))  # noqa: TRY400 - the text would repeat values
+        return None
 
 
 def _expect(response: httpx.Response, status: int) -> None:

@@ -1,14 +1,15 @@
 """Keeps the engine at the versions that the control plane names.
 
-One stream tells what is assigned and at which version; a few workers fetch what is behind and apply it, each control plane by
-one worker at a time. What the engine refuses leaves its previous configuration running and is reported. Without a control
-plane the engine keeps what it has; the agent keeps trying. Nothing that goes wrong with one control plane ends the agent.
+One stream tells what is assigned and at which version; a few workers fetch what is behind, many control planes with one
+request, and apply it: each control plane by itself, by one worker at a time. What the engine refuses leaves its previous
+configuration running and is reported. Without a control plane the engine keeps what it has; the agent keeps trying. Nothing
+that goes wrong with one control plane ends the agent.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Generator
 from typing import Final
 
 import structlog
@@ -17,19 +18,22 @@ from gateway_runtime.acks import AckBox
 from gateway_runtime.backoff import Backoff
 from gateway_runtime.cache import Frame, FrameKind, LastKnownGood
 from gateway_runtime.client import (
+    MOST_FETCHED,
+    Answer,
     Assigned,
     Assignment,
     Assignments,
     ConfigUpdate,
     ControlPlane,
     ControlPlaneUnavailable,
-    NotAssigned,
+    NotGiven,
     Orders,
     Removed,
     StreamMessage,
     Version,
 )
 from gateway_runtime.reports import ApplyError, ApplyReport, EngineFault, TenantEngine
+from gateway_runtime.tenants import Asked, Tenant
 from schema.snapshot import EMPTY_CONFIG_HASH
 
 log = structlog.stdlib.get_logger(__name__)
@@ -42,44 +46,6 @@ REPORT_AGAIN_SECONDS: Final = 60.0
 """A control plane that was out of reach for longer may have forgotten what this node reported."""
 MOST_FIRST_TRIES: Final = 5
 CACHE_SYNC_SECONDS: Final = 1.0
-
-
-@dataclass(slots=True)
-class Tenant:
-    """One control plane as this node knows it.
-
-    Attributes:
-        wanted, held, refused: versions: the newest that was announced, the one that runs, the newest that the engine refused.
-        outdated: what runs differs from what is to run although its version does not say so: other hosts, other terms, or
-            a control plane that went back to a backup.
-        hosts, terms, config_hash: those of what runs.
-        cache_wanted: the journal on disk has to begin anew with a snapshot.
-    """
-
-    organization_id: str = ""
-    assigned: bool = False
-    wanted: int = 0
-    held: int | None = None
-    refused: int | None = None
-    outdated: bool = False
-    hosts: tuple[str, ...] = ()
-    terms: str = ""
-    config_hash: str = EMPTY_CONFIG_HASH
-    cache_wanted: bool = False
-    retry: Backoff = field(default_factory=lambda: Backoff(0.05, 4.0))
-
-    @property
-    def behind(self) -> bool:
-        """There is something to be had, and it is not what was refused already."""
-        newer = self.held is None or self.held < self.wanted or self.outdated
-        return self.assigned and newer and self.refused != self.wanted
-
-    def now_runs(self, update: ConfigUpdate) -> None:
-        """The engine has taken an update."""
-        self.held, self.refused = update.version, None
-        self.wanted = max(self.wanted, update.version)
-        self.hosts, self.terms = update.hosts, update.terms
-        self.config_hash = update.config_hash
 
 
 class Sync:
@@ -103,7 +69,7 @@ class Sync:
         self.orders_announced = asyncio.Event()
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._queued: set[str] = set()
-        self._busy: set[str] = set()
+        self._busy: dict[str, set[str]] = {}
         self._first: set[str] | None = None
         self._terms = ""
         self._lost_at: float | None = None
@@ -239,51 +205,102 @@ class Sync:
 
     async def _work(self) -> None:
         while True:
-            control_plane_id = await self._queue.get()
-            self._queued.discard(control_plane_id)
-            if control_plane_id in self._busy:
-                continue  # its worker looks again before it lets go
-            self._busy.add(control_plane_id)
+            claimed = self._claim(await self._queue.get())
             try:
-                await self._settle(control_plane_id)
-            except Exception:  # a control plane that nobody can cope with must not take the others' gateway along
-                log.exception("tenant.failed", control_plane_id=control_plane_id)
-                self._enqueue_later(control_plane_id, self.tenants.get(control_plane_id))
+                await self._settle(claimed)
+            except Exception:
+                log.exception("tenants.failed", control_planes=len(claimed))
             finally:
-                self._busy.discard(control_plane_id)
+                for control_plane_id in claimed:
+                    if self._busy.get(control_plane_id) is claimed:
+                        self._put_off(control_plane_id)
 
-    async def _settle(self, control_plane_id: str) -> None:
-        """Work on one control plane until nothing is left to do, or until something fails, which is tried again later."""
-        while (tenant := self.tenants.get(control_plane_id)) is not None:
-            if not tenant.assigned:
-                await self._remove(control_plane_id)
-            elif tenant.behind or tenant.cache_wanted:
-                if not self.connected:
-                    return  # thousands of vain tries help nobody; the next connection takes all of them up
-                if not await self._advance(control_plane_id, tenant):
-                    self._enqueue_later(control_plane_id, tenant)
-                    return
+    def _claim(self, control_plane_id: str) -> set[str]:
+        """This one and what else waits, up to as many as one request may ask for; they are this worker's alone now."""
+        claimed: set[str] = set()
+        while True:
+            self._queued.discard(control_plane_id)
+            if control_plane_id not in self._busy:  # else its worker looks again before it lets go
+                self._busy[control_plane_id] = claimed
+                claimed.add(control_plane_id)
+            if len(claimed) == MOST_FETCHED or self._queue.empty():
+                return claimed
+            control_plane_id = self._queue.get_nowait()
+
+    async def _settle(self, claimed: set[str]) -> None:
+        """Take each of these a step further, and let go of it; what is still claimed afterwards did not come so far."""
+        behind: dict[str, Tenant] = {}
+        for control_plane_id in claimed:
+            tenant = self.tenants.get(control_plane_id)
+            if tenant is not None and not tenant.assigned:
+                with self._standing_alone(control_plane_id):
+                    await self._remove(control_plane_id)
+                    self._let_go(control_plane_id)
+            elif tenant is not None and (tenant.behind or tenant.cache_wanted):
+                behind[control_plane_id] = tenant
             else:
-                tenant.retry.reset()
-                break
+                self._let_go(control_plane_id)
+        if not self.connected:
+            for control_plane_id in behind:
+                # Thousands of vain tries help nobody; the next connection takes all of them up.
+                del self._busy[control_plane_id]
+        elif behind:
+            await self._advance(behind)
+
+    @contextlib.contextmanager
+    def _standing_alone(self, control_plane_id: str) -> Generator[None]:
+        """A control plane that nobody can cope with must not take the others' gateway along."""
+        try:
+            yield
+        except Exception:
+            log.exception("tenant.failed", control_plane_id=control_plane_id)
+
+    async def _advance(self, behind: dict[str, Tenant]) -> None:
+        """Fetch and apply; each control plane by itself, whatever becomes of the others."""
+        have = {key: None if tenant.cache_wanted else tenant.held for key, tenant in behind.items()}
+        open_ = {key: Asked(tenant) for key, tenant in behind.items()}
+        try:
+            async with contextlib.aclosing(self._control_plane.fetch(have)) as answers:
+                async for answer in answers:
+                    asked = open_.get(answer.control_plane_id)
+                    if asked is not None:
+                        with self._standing_alone(answer.control_plane_id):
+                            await self._take(answer, asked)
+                            del open_[answer.control_plane_id]
+        except ControlPlaneUnavailable as error:
+            log.info("configs.delayed", control_planes=len(open_), reason=str(error))
+        finally:
+            for asked in open_.values():
+                asked.in_vain()
+
+    async def _take(self, answer: Answer, asked: Asked) -> None:
+        control_plane_id, tenant = answer.control_plane_id, asked.tenant
+        if isinstance(answer, NotGiven):
+            # That it is not assigned the stream will say too; the control plane may just be a moment ahead of itself.
+            log.info("config.not_given", control_plane_id=control_plane_id, reason=answer.kind)
+            asked.in_vain()
+            if not tenant.assigned:
+                self._let_go(control_plane_id)
+            return
+        await self._update(answer, asked)
+        if asked.has_helped:
+            self._let_go(control_plane_id)
+
+    def _let_go(self, control_plane_id: str) -> None:
+        """Done with it, unless something new was heard meanwhile."""
+        self._busy.pop(control_plane_id, None)
+        tenant = self.tenants.get(control_plane_id)
+        if tenant is not None and (tenant.behind or tenant.cache_wanted or not tenant.assigned):
+            self._enqueue(control_plane_id)
+            return
+        if tenant is not None:
+            tenant.retry.reset()
         self._settled(control_plane_id)
 
-    async def _advance(self, control_plane_id: str, tenant: Tenant) -> bool:
-        """One step forward; False when there was none."""
-        before = (tenant.held, tenant.outdated)
-        try:
-            await self._update(control_plane_id, tenant)
-        except NotAssigned:
-            # The stream will say so too; until then the control plane may just be a moment ahead of itself.
-            log.info("config.not_assigned", control_plane_id=control_plane_id)
-            return not tenant.assigned
-        except ControlPlaneUnavailable as error:
-            log.info("config.delayed", control_plane_id=control_plane_id, reason=str(error))
-            return False
-        except ValueError as error:
-            log.error("config.unreadable", control_plane_id=control_plane_id, reason=type(error).__name__)  # noqa: TRY400
-            return False
-        return (tenant.held, tenant.outdated) != before or not tenant.behind
+    def _put_off(self, control_plane_id: str) -> None:
+        """Let go of it without having come any further; it is tried again later."""
+        self._busy.pop(control_plane_id, None)
+        self._enqueue_later(control_plane_id, self.tenants.get(control_plane_id))
 
     def _enqueue_later(self, control_plane_id: str, tenant: Tenant | None) -> None:
         if tenant is None:
@@ -302,25 +319,18 @@ class Sync:
             self.synced.set()
             self.usable.set()
 
-    async def _update(self, control_plane_id: str, tenant: Tenant) -> None:
-        wanted, outdated = tenant.wanted, tenant.outdated
-        tenant.outdated = (
-            False  # what is fetched now is newer than whatever said so; who says so meanwhile means the next
-        )
-        try:
-            update = await self._control_plane.fetch(control_plane_id, None if tenant.cache_wanted else tenant.held)
-            report = await asyncio.to_thread(self._apply, control_plane_id, update)
-            if report.is_version_gap:
-                log.info("config.version_gap", control_plane_id=control_plane_id, from_version=update.from_version)
-                update = await self._control_plane.fetch(control_plane_id, None)
-                report = await asyncio.to_thread(self._apply, control_plane_id, update)
-        except BaseException:
-            tenant.outdated |= outdated
-            raise
+    async def _update(self, update: ConfigUpdate, asked: Asked) -> None:
+        control_plane_id, tenant = update.control_plane_id, asked.tenant
+        report = await asyncio.to_thread(self._apply, control_plane_id, update)
+        if report.is_version_gap:
+            log.info("config.version_gap", control_plane_id=control_plane_id, from_version=update.from_version)
+            asked.in_vain()
+            tenant.cache_wanted = True
+            return
         self._acks.put(report, update.config_hash if report.accepted else tenant.config_hash)
         if not report.accepted:
             # Kept: the last good one. Asked for again: when something newer than this is announced.
-            tenant.refused = max(wanted, report.version)
+            tenant.refused = max(asked.wanted, report.version)
             tenant.wanted = max(tenant.wanted, report.version)
             tenant.cache_wanted = False
             first = report.errors[0] if report.errors else None

@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Annotated, Any, Final, Literal, cast
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from fastapi.routing import APIRoute
 from pydantic import Field
 from starlette.responses import StreamingResponse
 
+from api import runtime_lines
 from api.deps import Services, ServicesDep, services_of
 from api.documents import InstantInput, RequestBody
 from api.routes.cloud_gateways import Identifier
@@ -34,6 +36,8 @@ from core.runtime.node_ca import SCHEME, Node, NodeVerifier, load_ca_certificate
 from core.snapshot.build import UpdateBuilder
 
 COMPRESS_FROM_BYTES: Final = 1024
+MOST_WANTED: Final = 100
+"""Control planes in one request for their configurations."""
 LONGEST_STREAM_SECONDS: Final = 3600.0
 """Then the runtime has to connect, and to show its certificate, again."""
 MOST_UPSTREAMS: Final = 100
@@ -194,6 +198,19 @@ class HealthBody(RequestBody):
     items: list[HealthItem] = Field(max_length=MOST_UPSTREAMS)
 
 
+class WantedItem(RequestBody):
+    """A control plane whose configuration a node wants, and the version that it has."""
+
+    control_plane_id: Identifier
+    from_version: int | None = Field(ge=0, lt=2**63)
+
+
+class Wanted(RequestBody):
+    """What a node wants to have."""
+
+    items: list[WantedItem] = Field(min_length=1, max_length=MOST_WANTED)
+
+
 @router.get("/stream", operation_id="stream-runtime-messages", include_in_schema=False)
 async def stream(node: CallingNode, runtime: RuntimeDep, services: ServicesDep) -> StreamingResponse:
     """Assignments of the node's region and their changes, one JSON object per line, without end."""
@@ -219,6 +236,24 @@ def get_config(
         content = gzip.compress(content, compresslevel=1)
         headers["Content-Encoding"] = "gzip"
     return Response(content, media_type="application/json", headers=headers)
+
+
+@router.post("/configs", operation_id="post-runtime-configs", include_in_schema=False)
+def post_configs(body: Wanted, request: Request, node: CallingNode, runtime: RuntimeDep) -> StreamingResponse:
+    """What `get_config` gives, for many control planes: one JSON object per line, in any order, as they are read.
+
+    Instead of an update there is `{"kind": "not-assigned" | "failed", "control_plane_id": …}`. An answer that breaks off
+    is good up to its last whole line.
+    """
+    have = {item.control_plane_id: item.from_version for item in body.items}
+    compress = "gzip" in request.headers.get("accept-encoding", "")
+    parts = runtime_lines.parts(runtime.builder.build_many(node.region, have), compress=compress)
+    headers = {"Vary": "Accept-Encoding", "Cache-Control": "no-store"}
+    if compress:
+        headers["Content-Encoding"] = "gzip"
+    # Before the head is sent: a database that does not answer is a status, not half an answer.
+    first = next(parts, b"")
+    return StreamingResponse(chain((first,), parts), media_type="application/x-ndjson", headers=headers)
 
 
 @router.post("/acks", operation_id="post-runtime-acks", status_code=204, include_in_schema=False)

@@ -15,21 +15,27 @@ _SEALED: Final = "$sealed"
 
 
 class Sealer:
-    """Seals and opens documents of one control plane; the organization's key is read when first needed."""
+    """Seals and opens documents of one control plane; the organization's key is given, or read when first needed."""
 
     def __init__(
-        self, session: Session, keyring: KeyRing, declarations: Registry, org_id: UUID, control_plane_id: UUID
+        self,
+        session: Session | None,
+        keyring: KeyRing,
+        declarations: Registry,
+        org_id: UUID,
+        control_plane_id: UUID,
+        key: OrganizationKey | None = None,
     ) -> None:
         self._session = session
         self._keyring = keyring
         self._declarations = declarations
         self._org_id = org_id
         self._control_plane_id = control_plane_id
-        self._key: OrganizationKey | None = None
+        self._key = key
 
     def beside(self, control_plane_id: UUID) -> "Sealer":
         """The same for another control plane of the organization."""
-        return Sealer(self._session, self._keyring, self._declarations, self._org_id, control_plane_id)
+        return Sealer(self._session, self._keyring, self._declarations, self._org_id, control_plane_id, self._key)
 
     def seal(self, entity: type[Entity], document: Document) -> Document:
         """A copy with every marked leaf encrypted, bound to its place."""
@@ -72,6 +78,7 @@ class Sealer:
 
     def _organization_key(self) -> OrganizationKey:
         if self._key is None:
+            assert self._session is not None
             organization = self._session.get(Organization, self._org_id)
             assert organization is not None
             self._key = OrganizationKey(self._org_id, organization.data_key)

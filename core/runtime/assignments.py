@@ -13,7 +13,7 @@ from schema.snapshot import EMPTY_CONFIG_HASH
 _SELECT = """
     select grp.org_id, grp.control_plane_id, array_agg(grp.hostname order by grp.hostname) as hosts,
            control_plane.config_version, own.limits, control_plane.config_hash,
-           control_plane.cluster_type = 'CLUSTER_TYPE_CONTROL_PLANE_GROUP'
+           control_plane.cluster_type = 'CLUSTER_TYPE_CONTROL_PLANE_GROUP', control_plane.entity_count
     from dataplane_groups grp
     left join organization_limits own on own.organization_id = grp.org_id
     join control_planes control_plane on control_plane.org_id = grp.org_id and control_plane.id = grp.control_plane_id
@@ -34,6 +34,7 @@ class Assignment:
         is_group: what is served are the entities of its members.
         own_limits: what an operator set for the organization, None for nothing.
         terms: hash of the terms of its updates (schema/terms.py), where they are not everybody's.
+        entities: how many it has.
     """
 
     organization_id: UUID
@@ -44,6 +45,7 @@ class Assignment:
     terms: str = ""
     config_hash: str = EMPTY_CONFIG_HASH
     is_group: bool = False
+    entities: int = 0
 
 
 def of_region(session: Session, region: str) -> Sequence[Assignment]:
@@ -63,7 +65,7 @@ def of_control_plane(session: Session, region: str, control_plane_id: UUID) -> A
 
 
 def _assignment(row: object) -> Assignment:
-    organization_id, control_plane_id, hosts, version, own_limits, config_hash, is_group = row  # type: ignore[misc]
+    organization_id, control_plane_id, hosts, version, own_limits, config_hash, is_group, entities = row  # type: ignore[misc]
     return Assignment(
         organization_id,
         control_plane_id,
@@ -72,4 +74,5 @@ def _assignment(row: object) -> Assignment:
         own_limits,
         config_hash=config_hash,
         is_group=is_group,
+        entities=entities,
     )

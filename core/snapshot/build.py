@@ -1,51 +1,46 @@
-"""Builds the update that brings a runtime to a control plane's newest version.
+"""Builds the updates that bring a runtime to the newest versions of control planes.
 
 A control plane group's is made of its members' entities: all of them but those that lose a collision (core/groups/).
 """
 
 import base64
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from core.crud import rows
 from core.crud.sealing import Sealer
-from core.crypto import KeyRing
+from core.crypto import KeyRing, UnsealFailed
 from core.db.engine import Database
 from core.errors import NotFound
 from core.gateways import limits
 from core.groups.collisions import Members, Place, refers_to
-from core.groups.members import members_of
-from core.models.config_change import ConfigChange
-from core.models.entities import ENTITY_ROWS, EntityRow
+from core.logging import get_logger
+from core.models.entities import EntityRow
 from core.runtime import assignments
 from core.runtime.assignments import Assignment
+from core.snapshot.read import Holding, read
 from schema.base import Document
 from schema.registry import Registry, registry
 from schema.snapshot import Change, Delta, GatewaySettings, Limits, Snapshot, sorted_entities
 from schema.terms import terms_hash
 
-_ROWS: Final = {plural: row for plural, row in ENTITY_ROWS.items() if row.entity.spec.gateways}
+log = get_logger("core.snapshot")
 
-_KINDS_IN_USE: Final = union_all(
-    *(
-        select(literal(plural)).where(
-            select(row.id)
-            .where(
-                row.org_id == bindparam("org_id"), row.control_plane_id == any_(bindparam("sources", type_=ARRAY(Uuid)))
-            )
-            .exists()
-        )
-        for plural, row in _ROWS.items()
-    )
-)
-"""Most control planes have few kinds of entities: one question saves a runtime that starts most of the others."""
+MOST_ENTITIES_AT_ONCE: Final = 10_000
+"""Of several control planes that are asked for together, as many are read at once as have so many entities, or one."""
 
-MAX_DELTA_CHANGES: Final = 1000
-"""A runtime further behind than this gets everything: cheaper than replaying so much history."""
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The answer for one of several control planes. No update: the region's runtimes do not serve it, or it `failed`."""
+
+    control_plane_id: UUID
+    update: Snapshot | Delta | None
+    failed: bool = False
 
 
 class UpdateBuilder:
@@ -90,128 +85,134 @@ class UpdateBuilder:
 
         All of it is as of one moment. Raises: NotFound: the region's runtimes do not serve such a control plane.
         """
+        for holding in self._read(region, {control_plane_id: from_version}):
+            return self._update(holding, from_version)
+        raise NotFound("control plane", control_plane_id)
+
+    def build_many(self, region: str, have: Mapping[UUID, int | None]) -> Iterator[Built]:
+        """The same for several control planes, each as of one moment; `have` names the versions to start from.
+
+        The number of statements does not grow with the number of control planes, unless they are large. One that cannot
+        be built stands alone: the others are given. No connection is held between two items.
+        """
+        for part in self._parts(region, have):
+            missing = dict.fromkeys(part)
+            for holding in self._read(region, part):
+                key = holding.assignment.control_plane_id
+                del missing[key]
+                try:
+                    update = self._update(holding, part[key])
+                except Exception:  # whatever it is: thousands of others wait behind it
+                    log.exception("snapshot.failed", control_plane_id=str(key))
+                    yield Built(key, None, failed=True)
+                else:
+                    yield Built(key, update)
+            for key in missing:
+                yield Built(key, None)
+
+    def _parts(self, region: str, have: Mapping[UUID, int | None]) -> Iterator[dict[UUID, int | None]]:
+        """Parts that are small enough to be in memory together."""
+        if len(have) == 1:
+            yield dict(have)
+            return
+        with self._database.system() as session:
+            sizes = {
+                item.control_plane_id: item.entities
+                for item in assignments.of_control_planes(session, region, list(have))
+            }
+        part: dict[UUID, int | None] = {}
+        room = MOST_ENTITIES_AT_ONCE
+        for key, from_version in have.items():
+            size = sizes.get(key, 0)  # also for a step: it may turn out that history does not hold it
+            if size > room and part:
+                yield part
+                part, room = {}, MOST_ENTITIES_AT_ONCE
+            part[key] = from_version
+            room -= size
+        if part:
+            yield part
+
+    def _read(self, region: str, have: Mapping[UUID, int | None]) -> list[Holding]:
         with self._database.system() as session:
             session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-            assignment = assignments.of_control_plane(session, region, control_plane_id)
-            if assignment is None:
-                raise NotFound("control plane", control_plane_id)
-            reader = _Reader(session, self._keyring, self._declarations, assignment)
-            changes = None if from_version is None else reader.changes(from_version)
-            if from_version is None or changes is None:
-                return Snapshot(
-                    organization_id=str(assignment.organization_id),
-                    control_plane_id=str(control_plane_id),
-                    version=assignment.version,
-                    hosts=assignment.hosts,
-                    config_hash=assignment.config_hash,
-                    settings=reader.settings(self._settings),
-                    limits=self._limits_of(assignment),
-                    entities=reader.entities(),
-                )
-            return Delta(
-                organization_id=str(assignment.organization_id),
-                control_plane_id=str(control_plane_id),
-                from_version=from_version,
-                version=assignment.version,
-                hosts=assignment.hosts,
-                config_hash=assignment.config_hash,
-                settings=reader.settings(self._settings),
-                limits=self._limits_of(assignment),
-                changes=tuple(changes),
-            )
+            holdings = read(session, assignments.of_control_planes(session, region, list(have)), have)
+            for holding in holdings:
+                if holding.changed is None and len(holding.sources) > 1:
+                    sealer = _sealer(holding, self._keyring, self._declarations, session)
+                    place = holding.assignment
+                    try:
+                        left_out = Members(session, sealer, place.organization_id, holding.sources).left_out()
+                    except UnsealFailed as error:
+                        holding.fault = error
+                    else:
+                        _leave_out(holding, left_out)
+            return holdings
+
+    def _update(self, holding: Holding, from_version: int | None) -> Snapshot | Delta:
+        if holding.fault is not None:
+            raise holding.fault
+        opened = _Opened(holding, self._keyring, self._declarations)
+        assignment = holding.assignment
+        head: dict[str, Any] = {
+            "organization_id": str(assignment.organization_id),
+            "control_plane_id": str(assignment.control_plane_id),
+            "version": assignment.version,
+            "hosts": assignment.hosts,
+            "config_hash": assignment.config_hash,
+            "settings": opened.settings(self._settings),
+            "limits": self._limits_of(assignment),
+        }
+        if from_version is None or holding.changed is None:
+            return Snapshot(**head, entities=opened.entities())
+        return Delta(**head, from_version=from_version, changes=tuple(opened.changes(holding.changed)))
 
 
-class _Reader:
-    """Reads what the runtimes of one assignment get. `_sources`: the control planes whose entities that are."""
+class _Opened:
+    """What one control plane's runtimes get, as documents in clear."""
 
-    def __init__(self, session: Session, keyring: KeyRing, declarations: Registry, assignment: Assignment) -> None:
-        self._session = session
-        self._org_id = assignment.organization_id
-        self._control_plane_id = assignment.control_plane_id
-        self._version = assignment.version
-        self._sources = [assignment.control_plane_id]
-        if assignment.is_group:
-            self._sources = members_of(session, assignment.organization_id, assignment.control_plane_id)
-        self._sealer = Sealer(session, keyring, declarations, self._org_id, self._control_plane_id)
-        self._sealers = {source: self._sealer.beside(source) for source in self._sources}
+    def __init__(self, holding: Holding, keyring: KeyRing, declarations: Registry) -> None:
+        self._rows = holding.rows
+        sealer = _sealer(holding, keyring, declarations)
+        self._sealers = {source: sealer.beside(source) for source in holding.sources}
         # one for all that a gateway serves together: a caller's key is hashed once
-        self._credential_key = self._sealer.credential_key()
+        self._credential_key = sealer.credential_key()
 
     def settings(self, common: GatewaySettings) -> GatewaySettings:
         """The installation's settings with this control plane's own."""
         return common.model_copy(update={"credential_key": base64.b64encode(self._credential_key).decode()})
 
     def entities(self) -> dict[str, list[Document]]:
-        whose = {"org_id": self._org_id, "sources": self._sources}
-        used = set(self._session.scalars(_KINDS_IN_USE, whose))
-        left_out = Members(self._session, self._sealer, self._org_id, self._sources).left_out()
-        found: dict[str, list[Document]] = {plural: [] for plural in _ROWS}
-        for plural, row in _ROWS.items():  # parents first: what refers to something that is left out is left out too
-            if plural in used:
-                found[plural] = [self._for_gateways(item) for item in self._rows(row) if self._is_in(item, left_out)]
-        return sorted_entities(found)
+        return sorted_entities({plural: map(self._document, kind) for plural, kind in self._rows.items()})
 
-    def _is_in(self, row: EntityRow, left_out: set[Place]) -> bool:
-        if not left_out:
-            return True
-        plural, source = row.entity.spec.plural, row.control_plane_id
-        if refers_to(plural, rows.document_of(row), source, left_out):
-            left_out.add((source, plural, row.id))
-        return (source, plural, row.id) not in left_out
+    def changes(self, changed: Sequence[tuple[str, UUID]]) -> Iterator[Change]:
+        found = {(plural, row.id): row for plural, kind in self._rows.items() for row in kind}
+        for plural, identifier in changed:
+            row = found.get((plural, identifier))
+            if row is None:
+                yield Change(operation="delete", type=plural, id=str(identifier))
+            else:
+                yield Change(operation="put", type=plural, id=str(identifier), entity=self._document(row))
 
-    def changes(self, from_version: int) -> list[Change] | None:
-        """The last change of each entity after a version, in order; None if the step cannot be made from history.
-
-        History says which entities changed; how they are now is read from where snapshots read it. So both agree also
-        about a field that was declared after the change was recorded.
-        """
-        if from_version > self._version:
-            return None
-        statement = (
-            select(ConfigChange.version, ConfigChange.entity_type, ConfigChange.entity_id)
-            .where(
-                ConfigChange.org_id == self._org_id,
-                ConfigChange.control_plane_id == self._control_plane_id,
-                ConfigChange.version > from_version,
-                ConfigChange.version <= self._version,
-            )
-            .order_by(ConfigChange.version, ConfigChange.seq)
-            .limit(MAX_DELTA_CHANGES + 1)
-        )
-        history = self._session.execute(statement).all()
-        # Every version has a change of its own: one that is missing was forgotten, and what it did with it.
-        whole = len({version for version, _, _ in history}) == self._version - from_version
-        if len(history) > MAX_DELTA_CHANGES or not whole or any(kind not in ENTITY_ROWS for _, kind, _ in history):
-            return None
-        shown = [(kind, identifier) for _, kind, identifier in history if kind in _ROWS]
-        return self._as_they_are(_last_of_each(shown))
-
-    def _as_they_are(self, changed: Sequence[tuple[str, UUID]]) -> list[Change]:
-        found = {
-            plural: {
-                row.id: self._for_gateways(row)
-                for row in self._rows(ENTITY_ROWS[plural], [key for kind, key in changed if kind == plural])
-            }
-            for plural in {kind for kind, _ in changed}
-        }
-        return [
-            Change(operation="delete", type=kind, id=str(identifier))
-            if identifier not in found[kind]
-            else Change(operation="put", type=kind, id=str(identifier), entity=found[kind][identifier])
-            for kind, identifier in changed
-        ]
-
-    def _rows(self, row: type[EntityRow], only: Sequence[UUID] | None = None) -> Iterable[EntityRow]:
-        statement = select(row).where(row.org_id == self._org_id, row.control_plane_id.in_(self._sources))
-        if only is not None:
-            statement = statement.where(row.id.in_(only))
-        return self._session.scalars(statement)
-
-    def _for_gateways(self, row: EntityRow) -> Document:
+    def _document(self, row: EntityRow) -> Document:
         document = self._sealers[row.control_plane_id].open(row.entity, rows.document_of(row))
         return row.entity.for_gateways(document, self._credential_key)
 
 
-def _last_of_each(history: Sequence[tuple[str, UUID]]) -> list[tuple[str, UUID]]:
-    """Each entity once, where it occurs last."""
-    return list(dict.fromkeys(reversed(history)))[::-1]
+def _sealer(holding: Holding, keyring: KeyRing, declarations: Registry, session: Session | None = None) -> Sealer:
+    place = holding.assignment
+    return Sealer(session, keyring, declarations, place.organization_id, place.control_plane_id, holding.key)
+
+
+def _leave_out(holding: Holding, left_out: set[Place]) -> None:
+    """Take entities of a group's members away, and what refers to them. Adds the latter to `left_out`."""
+    if not left_out:
+        return
+    for plural, kind in holding.rows.items():  # parents first
+        kept: list[EntityRow] = []
+        for row in kind:
+            place = (row.control_plane_id, plural, row.id)
+            if refers_to(plural, rows.document_of(row), row.control_plane_id, left_out):
+                left_out.add(place)
+            if place not in left_out:
+                kept.append(row)
+        holding.rows[plural] = kept

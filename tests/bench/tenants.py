@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from gateway_runtime.client import (
+    Answer,
     Assigned,
     Assignment,
     Assignments,
     ConfigUpdate,
-    NotAssigned,
+    NotGiven,
     Removed,
     StreamMessage,
     TargetOrder,
@@ -29,7 +30,7 @@ from schema.declarative import load
 from schema.snapshot import GatewaySettings, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 
 HOSTS = "t{}.bench.test"
 """A tenant's host, by its number; the load generator counts the same way."""
@@ -117,11 +118,17 @@ class ManyTenants:
         while True:
             yield await queue.get()
 
-    async def fetch(self, control_plane_id: str, from_version: int | None) -> ConfigUpdate:
+    async def fetch(self, have: Mapping[str, int | None]) -> AsyncGenerator[Answer]:
+        """Updates of those that are known, one by one."""
+        for key, from_version in have.items():
+            tenant = self._tenants.get(key)
+            if tenant is None:
+                yield NotGiven(kind="not-assigned", control_plane_id=key)
+            else:
+                yield self._update(key, tenant, from_version)
+
+    def _update(self, control_plane_id: str, tenant: Tenant, from_version: int | None) -> ConfigUpdate:
         """The changes since a version as long as they are known, else everything."""
-        tenant = self._tenants.get(control_plane_id)
-        if tenant is None:
-            raise NotAssigned(control_plane_id)
         head = {
             "format": 1,
             "organization_id": str(ORGANIZATION),

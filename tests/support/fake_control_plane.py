@@ -3,17 +3,18 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from gateway_runtime.client import (
+    Answer,
     Assigned,
     Assignment,
     Assignments,
     ConfigUpdate,
     ControlPlaneUnavailable,
-    NotAssigned,
+    NotGiven,
     Orders,
     Removed,
     StreamMessage,
@@ -26,7 +27,10 @@ ORGANIZATION = "0c0ffee0-0000-4000-8000-000000000001"
 
 
 class FakeControlPlane:
-    """Versions per control plane; `down` makes every call fail, `oldest` is the first version with a delta."""
+    """Versions per control plane; `down` makes every call fail, `oldest` is the first version with a delta.
+
+    `cut_after`: answers to requests for updates break off after so many of them.
+    """
 
     def __init__(self) -> None:
         self.versions: dict[str, int] = {}
@@ -35,7 +39,9 @@ class FakeControlPlane:
         self.acks: dict[str, dict[str, Any]] = {}
         self.acked: list[tuple[str, int, bool]] = []
         self.heartbeats: list[dict[str, Any]] = []
+        self.requests: list[dict[str, int | None]] = []
         self.fetches: list[tuple[str, int | None]] = []
+        self.cut_after: int | None = None
         self.fail_fetches: Counter[str] = Counter()
         self.lying_delta_from: int | None = None
         self.hosts: dict[str, list[str]] = {}
@@ -100,15 +106,24 @@ class FakeControlPlane:
         self._streams.remove(queue)
         raise ControlPlaneUnavailable("cut")
 
-    async def fetch(self, control_plane_id: str, from_version: int | None) -> ConfigUpdate:
-        self.fetches.append((control_plane_id, from_version))
+    async def fetch(self, have: Mapping[str, int | None]) -> AsyncGenerator[Answer]:
+        self.requests.append(dict(have))
+        self.fetches += have.items()
         await asyncio.sleep(0)
-        if self.down or self.fail_fetches[control_plane_id] > 0:
-            self.fail_fetches[control_plane_id] -= 1
-            raise ControlPlaneUnavailable("down")
-        if control_plane_id not in self.versions:
-            raise NotAssigned(control_plane_id)
-        version = self.versions[control_plane_id]
+        for place, (key, from_version) in enumerate(have.items()):
+            if self.down or place == self.cut_after:
+                raise ControlPlaneUnavailable("down")
+            if self.fail_fetches[key] > 0:
+                self.fail_fetches[key] -= 1
+                yield NotGiven(kind="failed", control_plane_id=key)
+            elif key not in self.versions:
+                yield NotGiven(kind="not-assigned", control_plane_id=key)
+            else:
+                yield self.update(key, from_version)
+
+    def update(self, key: str, from_version: int | None) -> ConfigUpdate:
+        """What a node that has a version is given."""
+        version = self.versions[key]
         snapshot = from_version is None or not self.oldest <= from_version <= version
         start = 0 if snapshot else self.lying_delta_from if self.lying_delta_from is not None else (from_version or 0)
         document = json.dumps(
@@ -116,13 +131,13 @@ class FakeControlPlane:
                 "format": 1,
                 "kind": "snapshot" if snapshot else "delta",
                 "organization_id": ORGANIZATION,
-                "control_plane_id": control_plane_id,
+                "control_plane_id": key,
                 **({} if snapshot else {"from_version": start}),
                 "version": version,
-                "hosts": self.hosts_of(control_plane_id),
+                "hosts": self.hosts_of(key),
                 "config_hash": f"{version:032x}",
                 "settings": {},
-                "limits": self.own_limits.get(control_plane_id, self.limits),
+                "limits": self.own_limits.get(key, self.limits),
             }
         ).encode()
         return ConfigUpdate.read(document)

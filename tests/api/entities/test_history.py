@@ -18,7 +18,7 @@ from core.db.engine import driver_url
 from core.errors import NotFound
 from core.models import AuditEvent, ConfigChange, ControlPlane, DataplaneGroup, GatewayConfiguration
 from core.models.entities import ENTITY_ROWS
-from core.snapshot import build
+from core.snapshot import read
 from core.snapshot.build import UpdateBuilder
 from schema.registry import registry
 from schema.snapshot import Delta, GatewaySettings, Limits, Snapshot, apply_delta, parse_update
@@ -216,7 +216,7 @@ class TestUpdates:
             entities.create("services", {"name": f"s-{number}", "host": "h"})
         assert isinstance(update(4), Delta)
         assert isinstance(update(5), Snapshot)
-        monkeypatch.setattr(build, "MAX_DELTA_CHANGES", 2)
+        monkeypatch.setattr(read, "MAX_DELTA_CHANGES", 2)
         assert isinstance(update(2), Delta)
         assert isinstance(update(1), Snapshot)
         monkeypatch.undo()

@@ -20,6 +20,7 @@ from tests.support.tenants import Tenant
 ENDPOINTS = [
     ("GET", "/stream"),
     ("GET", f"/control-planes/{UUID(int=1)}/config"),
+    ("POST", "/configs"),
     ("POST", "/acks"),
     ("POST", "/heartbeats"),
     ("POST", "/target-health"),

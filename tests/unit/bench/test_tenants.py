@@ -6,15 +6,21 @@ from typing import Any
 
 import pytest
 
-from gateway_runtime.client import NotAssigned
+from gateway_runtime.client import Answer, ConfigUpdate, NotGiven
 from schema.snapshot import Delta, Snapshot, apply_delta, parse_update
 from tests.bench.tenants import CHANGES_KEPT, ManyTenants, Shape
 
 pytestmark = pytest.mark.unit
 
 
+def ask(control_plane: ManyTenants, key: str, from_version: int | None) -> Answer:
+    return asyncio.run(anext(control_plane.fetch({key: from_version})))
+
+
 def fetch(control_plane: ManyTenants, key: str, from_version: int | None) -> Snapshot | Delta:
-    return parse_update(asyncio.run(control_plane.fetch(key, from_version)).document)
+    answer = ask(control_plane, key, from_version)
+    assert isinstance(answer, ConfigUpdate)
+    return parse_update(answer.document)
 
 
 def test_a_change_arrives_alike_as_delta_and_as_snapshot() -> None:
@@ -48,5 +54,4 @@ def test_what_is_too_old_is_a_snapshot_and_what_is_gone_is_gone() -> None:
     assert isinstance(fetch(control_plane, key, 1), Snapshot)
     assert isinstance(fetch(control_plane, key, 2), Delta)
     control_plane.remove(1)
-    with pytest.raises(NotAssigned):
-        fetch(control_plane, key, None)
+    assert ask(control_plane, key, None) == NotGiven(kind="not-assigned", control_plane_id=key)

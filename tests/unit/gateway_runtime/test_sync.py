@@ -2,7 +2,8 @@ import asyncio
 import errno
 import json
 import os
-from collections.abc import Awaitable, Callable, Sequence
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from gateway_runtime.acks import AckBox
 from gateway_runtime.cache import Frame, FrameKind, LastKnownGood
-from gateway_runtime.client import ConfigUpdate, ControlPlaneUnavailable, RequestRefused
+from gateway_runtime.client import MOST_FETCHED, Answer, ConfigUpdate, ControlPlaneUnavailable, RequestRefused
 from gateway_runtime.sync import Sync
 from tests.support.fake_control_plane import FakeControlPlane
 from tests.support.fake_engine import FakeEngine
@@ -80,6 +81,94 @@ def test_first_contact_fetches_snapshots_and_acknowledges(world: World) -> None:
     assert sorted(world.control_plane.fetches) == [(A, None), (B, None)]
     assert world.control_plane.acks[B]["accepted"] is True
     assert world.control_plane.acks[B]["config_hash"] == f"{7:032x}"
+
+
+def test_many_are_fetched_together(world: World) -> None:
+    keys = [f"{number:08x}-0000-4000-8000-000000000003" for number in range(250)]
+    world.control_plane.versions = dict.fromkeys(keys, 1)
+
+    async def scenario() -> None:
+        await world.sync.synced.wait()
+        await until(lambda: len(world.control_plane.acks) == len(keys))
+
+    world.play(scenario)
+    assert sorted(map(len, world.control_plane.requests)) == [50, MOST_FETCHED, MOST_FETCHED]
+    assert world.engine.held == dict.fromkeys(keys, 1)
+
+
+def test_what_came_before_an_answer_broke_off_is_kept(world: World) -> None:
+    keys = [f"{number:08x}-0000-4000-8000-000000000003" for number in range(5)]
+    world.control_plane.versions = dict.fromkeys(keys, 1)
+    world.control_plane.cut_after = 3
+
+    async def scenario() -> None:
+        await until(lambda: len(world.engine.held) == 3)
+        world.control_plane.cut_after = None
+        await world.sync.synced.wait()
+
+    world.play(scenario)
+    assert world.engine.held == dict.fromkeys(keys, 1)
+    kept = set(list(world.control_plane.requests[0])[:3])
+    assert all(kept.isdisjoint(request) for request in world.control_plane.requests[1:])
+    assert len(world.engine.applied) == len(keys)
+
+
+def test_a_refused_one_does_not_stop_those_that_came_with_it(world: World) -> None:
+    keys = [f"{number:08x}-0000-4000-8000-000000000003" for number in range(5)]
+    world.control_plane.versions = dict.fromkeys(keys, 1)
+    world.engine.refuse.add((keys[1], 1))
+    world.engine.panic.add((keys[3], 1))
+
+    async def scenario() -> None:
+        await world.sync.synced.wait()
+        await until(lambda: len(world.control_plane.acks) == len(keys))
+
+    world.play(scenario)
+    assert world.engine.held == dict.fromkeys([keys[0], keys[2], keys[4]], 1)
+    assert [world.control_plane.acks[key]["accepted"] for key in keys] == [True, False, True, False, True]
+    assert len(world.control_plane.requests) == 1
+
+
+def test_what_was_not_asked_for_is_passed_over(world: World) -> None:
+    world.control_plane.versions = {A: 1}
+    fetch = world.control_plane.fetch
+
+    async def chatty(have: Mapping[str, int | None]) -> AsyncGenerator[Answer]:
+        async for answer in fetch(have):
+            yield ConfigUpdate.read(json.dumps({"kind": "snapshot", "control_plane_id": B, "version": 1}).encode())
+            yield answer
+            yield answer
+
+    world.control_plane.fetch = chatty  # type: ignore[method-assign]
+
+    async def scenario() -> None:
+        await world.sync.synced.wait()
+        await until(lambda: A in world.control_plane.acks)
+
+    world.play(scenario)
+    assert world.engine.applied == [(A, "snapshot", 1)]
+
+
+def test_a_change_that_is_announced_while_an_older_version_is_applied_follows(world: World) -> None:
+    world.control_plane.versions = {A: 1}
+    apply = world.engine.apply
+
+    def late(update: bytes) -> bytes:
+        if json.loads(update)["version"] == 1:
+            loop.call_soon_threadsafe(world.control_plane.bump, A, 2)
+            time.sleep(0.01)  # the agent hears of it before this is done
+        return apply(update)
+
+    world.engine.apply = late  # type: ignore[method-assign]
+
+    async def scenario() -> None:
+        nonlocal loop
+        loop = asyncio.get_running_loop()
+        await until(lambda: world.engine.held.get(A) == 2)
+
+    loop: asyncio.AbstractEventLoop
+    world.play(scenario)
+    assert world.control_plane.fetches == [(A, None), (A, 1)]
 
 
 def test_no_assignments_is_in_sync(world: World) -> None:
@@ -204,7 +293,7 @@ def test_serves_from_disk_without_a_control_plane(world: World) -> None:
 
 def test_loaded_from_disk_is_acknowledged_and_continued_by_delta(world: World) -> None:
     world.control_plane.versions = {A: 6}
-    world.cache.store(A, frame(asyncio.run(world.control_plane.fetch(A, None))))
+    world.cache.store(A, frame(world.control_plane.update(A, None)))
     world.control_plane.fetches.clear()
     world.restart()
     world.sync.load_cache()
@@ -471,20 +560,21 @@ def test_a_bug_of_the_engine_does_not_keep_the_gateway_from_starting(world: Worl
     assert world.engine.held == {B: 1}
 
 
-def test_an_error_nobody_thought_of_stays_with_its_tenant(world: World) -> None:
+def test_an_error_nobody_thought_of_stays_with_its_tenant(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.control_plane.versions = {A: 1, B: 1}
-    fetch, failures = world.control_plane.fetch, 2
+    apply, failures = world.engine.apply, 2
 
-    async def odd(control_plane_id: str, from_version: int | None) -> ConfigUpdate:
+    def odd(update: bytes) -> bytes:
         nonlocal failures
-        if control_plane_id == A and failures:
+        if json.loads(update)["control_plane_id"] == A and failures:
             failures -= 1
             raise ZeroDivisionError
-        return await fetch(control_plane_id, from_version)
+        return apply(update)
 
-    world.control_plane.fetch = odd  # type: ignore[method-assign]
+    monkeypatch.setattr(world.engine, "apply", odd)
 
     async def scenario() -> None:
+        await until(lambda: world.engine.held == {B: 1})
         await world.sync.synced.wait()
         assert world.engine.held == {A: 1, B: 1}
 
