@@ -10,8 +10,8 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse, Response
 
 from api import entity_documents as documents
+from api.bodies import Body
 from api.deps import Caller, ServicesDep, TenantDb, token_router
-from api.json_bodies import JsonBody
 from core.control_planes.configuration import Caps
 from core.crud import paging
 from core.crud.store import EntityStore, Parent
@@ -130,8 +130,8 @@ class _Mount:
         return list_entities
 
     def _create(self) -> Callable[..., Response]:
-        def create_entity(request: Request, store: Store, body: JsonBody) -> Response:
-            return JSONResponse(store.create(self.entity, body, self._parent(request)), 201)
+        def create_entity(request: Request, store: Store, body: Body) -> Response:
+            return JSONResponse(store.create(self.entity, body.document(self.entity), self._parent(request)), 201)
 
         return create_entity
 
@@ -142,14 +142,17 @@ class _Mount:
         return get_entity
 
     def _replace(self) -> Callable[..., Response]:
-        def upsert_entity(request: Request, store: Store, body: JsonBody) -> Response:
-            return JSONResponse(store.replace(self.entity, self._key(request), body, self._parent(request)))
+        def upsert_entity(request: Request, store: Store, body: Body) -> Response:
+            document = body.document(self.entity)
+            return JSONResponse(store.replace(self.entity, self._key(request), document, self._parent(request)))
 
         return upsert_entity
 
     def _change(self) -> Callable[..., Response]:
-        def update_entity(request: Request, store: Store, body: JsonBody) -> Response:
-            return JSONResponse(store.change(self.entity, self._key(request), body, self._parent(request)))
+        def update_entity(request: Request, store: Store, body: Body) -> Response:
+            key, parent = self._key(request), self._parent(request)
+            document = body.document(self.entity, lambda: store.read(self.entity, key, parent))
+            return JSONResponse(store.change(self.entity, key, document, parent))
 
         return update_entity
 

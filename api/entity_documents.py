@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
+from api.bodies import FORM, MULTIPART
 from schema.base import Entity
 from schema.export import entity_components, plugin_components
 from schema.registry import Registry
@@ -88,8 +89,13 @@ def page_parameters() -> list[Json]:
 
 
 def request_body(entity: type[Entity]) -> Json:
-    """A required JSON document."""
-    return {"required": True, "content": _json(_ref(f"{entity.spec.title}Input"))}
+    """A required document, as JSON or as a form."""
+    return {"required": True, "content": readable(_ref(f"{entity.spec.title}Input"))}
+
+
+def readable(schema: Json) -> Json:
+    """One schema in all the media types that such bodies are read in."""
+    return {kind: {"schema": schema} for kind in ("application/json", FORM, MULTIPART)}
 
 
 def responses(

@@ -1,9 +1,7 @@
-"""Request bodies whose shape only the declarations know: read as plain JSON."""
+"""JSON whose shape only the declarations know."""
 
 import json
-from typing import Annotated, Any, Final, NoReturn
-
-from fastapi import Depends, Request
+from typing import Final, NoReturn
 
 from core.crud.errors import InvalidRequest
 
@@ -36,10 +34,3 @@ def parse(raw: bytes) -> object:
 
 def _no_constant(_name: str) -> NoReturn:
     raise ValueError
-
-
-async def _body(request: Request) -> object:
-    return parse(await request.body())
-
-
-JsonBody = Annotated[Any, Depends(_body)]

@@ -9,9 +9,9 @@ from fastapi import Request
 from starlette.responses import JSONResponse, Response
 
 from api import entity_documents as documents
+from api.bodies import Body
 from api.deps import token_router
 from api.entities import PREFIX, Store
-from api.json_bodies import JsonBody
 from core.crud import paging
 from core.crud.errors import InvalidEntity, MissingTarget, ReferenceMissing
 from core.crud.paging import ListQuery
@@ -122,9 +122,9 @@ def _mount(one: type[Entity], other: type[Entity], field: str, names: dict[str, 
             following = f"{request.url.path}?{urlencode([*kept, ('offset', offset)])}"
         return JSONResponse({"data": data, "next": following, "offset": offset})
 
-    def add_others(request: Request, store: Store, body: JsonBody) -> Response:
+    def add_others(request: Request, store: Store, body: Body) -> Response:
         mine = store.read(one, request.path_params[variable])
-        others = _named(store, other, field, body)
+        others = _named(store, other, field, body.document())
         for item in others:
             pair = ids(mine["id"], item["id"])
             _join(store, pair["consumer"], pair["consumer_group"])
@@ -167,7 +167,7 @@ def _mount(one: type[Entity], other: type[Entity], field: str, names: dict[str, 
         responses=documents.responses(other, 201, schema=added),
         openapi_extra={
             "parameters": parameters,
-            "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+            "requestBody": {"required": True, "content": documents.readable(body)},
         },
     )
     router.add_api_route(

@@ -15,10 +15,10 @@ from fastapi import Request
 from starlette.responses import JSONResponse, Response
 
 from api import entity_documents as documents
+from api.bodies import Body
 from api.core_entity_errors import invalid
 from api.deps import token_router
 from api.entities import PREFIX, Store
-from api.json_bodies import JsonBody
 from core.crud.errors import InvalidEntity
 from core.errors import NotFound
 from schema.base import Entity, Record
@@ -80,15 +80,15 @@ def fetch_entity_schema(request: Request, store: Store) -> Response:
     responses=documents.schema_responses(_VALID),
     openapi_extra={
         "parameters": documents.path_parameters(("entityName", "kind of entity, as `services`")),
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _OBJECT}}},
+        "requestBody": {"required": True, "content": documents.readable(_OBJECT)},
     },
 )
-def validate_entity(request: Request, store: Store, body: JsonBody) -> Response:
+def validate_entity(request: Request, store: Store, body: Body) -> Response:
     """Find out whether an entity would be taken. As far as it alone tells: nothing is looked up, and nothing written."""
     store.require_control_plane()
     entity = _by_plural(request.path_params["entityName"])
     try:
-        store.check(entity, body)
+        store.check(entity, body.document(entity))
     except InvalidEntity as error:
         return invalid(error, _told(error))
     return JSONResponse({"message": "schema validation successful"})
