@@ -6,11 +6,13 @@ Source: the Konnect API as its clients read it: a duplicate and a missing refere
 from collections.abc import Mapping
 from typing import Any, Final
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
+from api import declarative_errors
 from api.statuses import entity_detail, field_detail, reference_detail, status_response
 from core.crud.errors import (
     EntityError,
+    InvalidConfiguration,
     InvalidEntity,
     InvalidRequest,
     KeyTaken,
@@ -21,6 +23,7 @@ from core.crud.errors import (
 
 STATUS: Final[Mapping[type[EntityError], int]] = {
     EntityError: 400,
+    InvalidConfiguration: 400,
     InvalidEntity: 400,
     InvalidRequest: 400,
     KeyTaken: 400,
@@ -32,6 +35,8 @@ STATUS: Final[Mapping[type[EntityError], int]] = {
 
 def render(error: EntityError) -> Response:
     """The answer for a refusal of the entity engine."""
+    if isinstance(error, InvalidConfiguration):
+        return JSONResponse(declarative_errors.render(error), STATUS[type(error)])
     return status_response(STATUS[type(error)], error.message, _details(error))
 
 

@@ -79,13 +79,20 @@ def list_parameters(entity: type[Entity]) -> list[Json]:
     return found
 
 
-def page_parameters() -> list[Json]:
+def page_parameters(*, tags: bool = True) -> list[Json]:
     """What selects a page and what is on it."""
-    return [
+    found = [
         _query("size", "Items per page.", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),
         _query("offset", "Cursor from the previous page; empty for the first.", {"type": "string"}),
-        _query("tags", "Only items with all of `a,b`, or with one of `a/b`.", {"type": "string"}),
     ]
+    if tags:
+        found.append(_query("tags", "Only items with all of `a,b`, or with one of `a/b`.", {"type": "string"}))
+    return found
+
+
+def flag(name: str, description: str) -> Json:
+    """A query parameter that is `1` or absent."""
+    return _query(name, description, {"type": "string", "enum": ["1", "true"]})
 
 
 def request_body(entity: type[Entity]) -> Json:
@@ -99,13 +106,16 @@ def readable(schema: Json) -> Json:
 
 
 def responses(
-    entity: type[Entity], status: int, *, page: bool = False, schema: Json | None = None
+    entity: type[Entity], status: int, *, page: bool = False, schema: Json | None = None, what: str = ""
 ) -> dict[int | str, Json]:
-    """The success of an operation and the ways it fails. `schema`: of what comes back, if it is not the entity itself."""
+    """The success of an operation and the ways it fails. `schema`: of what comes back, if it is not the entity itself.
+
+    `what` says what that is.
+    """
     success: Json = {"description": "Done."}
     if status != 204:
         title = entity.spec.title
-        success = {"description": "A page." if page else f"The {entity.spec.singular}."}
+        success = {"description": what or ("A page." if page else f"The {entity.spec.singular}.")}
         success["content"] = _json(schema or (_page(title) if page else _ref(title)))
     return {
         status: success,

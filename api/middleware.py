@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api import statuses
 from api.problems import http_error, internal_error
 from core import logging
 from schema.version import PRODUCT
@@ -23,6 +24,15 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SERVER: Final = (b"server", PRODUCT.encode())
 
 log = logging.get_logger("api.access")
+
+
+def _without_content(send: Send) -> Send:
+    """The head of a GET and nothing else (RFC 9110 section 9.3.2)."""
+
+    async def head(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return head
 
 
 class BodyTooLarge(HTTPException):
@@ -65,6 +75,9 @@ class RequestContext:
             if "\0" in scope["path"]:
                 # Nothing is called like this, and PostgreSQL would refuse to look it up.
                 await http_error(Request(scope), HTTPException(404))(scope, receive, answer)
+                return
+            if scope["method"] == "HEAD" and statuses.applies_to(scope["path"]):
+                await self._app({**scope, "method": "GET"}, self._bounded(scope, receive), _without_content(answer))
                 return
             await self._app(scope, self._bounded(scope, receive), answer)
         except Exception:

@@ -144,7 +144,7 @@ def http_error(request: Request, error: HTTPException) -> Response:
     """Errors of the framework: no such path, wrong method, body too large or not readable."""
     if error.status_code == 400:
         return render(request, _UNREADABLE)
-    detail = {404: "Not found", 405: "This method is not supported here"}.get(error.status_code, error.detail)
+    detail = {404: "Not found", 405: "Method not allowed"}.get(error.status_code, error.detail)
     if statuses.applies_to(request.url.path):
         return statuses.status_response(error.status_code, detail, headers=error.headers)
     if messages.applies_to(request.url.path):
@@ -159,6 +159,8 @@ def _methods(request: Request) -> list[str]:
         match, _ = route.matches(request.scope)
         if match is not Match.NONE and isinstance(route, Route):
             found |= route.methods or set()
+    if statuses.applies_to(request.url.path):
+        found |= {"OPTIONS"} | ({"HEAD"} if "GET" in found else set())
     return sorted(found)
 
 
@@ -182,6 +184,8 @@ def install(app: FastAPI) -> None:
         if error.status_code == 405:
             # The framework names the methods of the first operation on the path only.
             error.headers = {"Allow": ", ".join(_methods(request))}
+            if request.method == "OPTIONS" and statuses.applies_to(request.url.path):
+                return Response(status_code=204, headers=error.headers)
         return http_error(request, error)
 
     async def on_database_gone(request: Request, error: Exception) -> Response:

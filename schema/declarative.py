@@ -1,4 +1,4 @@
-"""A declarative file (decK's format, already parsed) for this product's own gateways, as flat, complete entities.
+"""A declarative file (decK's format, already parsed) as flat, complete entities.
 
 Children may be nested below their parents; references may be ids or natural keys; missing ids are derived from the
 natural key, so loading the same file twice gives the same ids. Nothing stops at the first error.
@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from dataclasses import field as field_of
 from typing import Any, Final
 
 from schema.base import Document, Entity, ReferenceField
@@ -23,13 +24,18 @@ _IGNORED_IN_ENTITIES: Final = frozenset({"_comment", "_ignore"})
 
 @dataclass(frozen=True, slots=True)
 class DeclarativeError:
-    """One thing that is wrong. `entity` is the kind in singular (empty: the file itself), `field` empty: the whole."""
+    """One thing that is wrong. `entity` is the kind in singular (empty: the file itself), `field` empty: the whole.
+
+    `position` says where in the file: `services[0].routes[1]`. `given` is what stands there, secrets included.
+    """
 
     entity: str
     field: str
     message: str
     id: str | None = None
     name: str | None = None
+    position: str = ""
+    given: Document = field_of(default_factory=dict[str, Any], compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,7 @@ class _Item:
     entity: type[Entity]
     document: Document
     position: str
+    given: Document
     violations: list[Violation] = field(default_factory=list[Violation])
     complete: Document | None = None
 
@@ -62,19 +69,25 @@ class _Item:
         return str(self.document["id"])
 
 
-def load(document: object, declarations: Registry | None = None) -> Loaded:
-    """Flatten and validate a declarative file. An absent `_format_version` means the newest."""
-    return _Loader(declarations or registry()).run(document)
+def load(document: object, declarations: Registry | None = None, *, hosted: bool = True) -> Loaded:
+    """Flatten and validate a declarative file. An absent `_format_version` means the newest.
+
+    `hosted`: for this product's own gateways; others may take what these do not.
+    """
+    return _Loader(declarations or registry(), hosted=hosted).run(document)
 
 
 class _Loader:
-    def __init__(self, declarations: Registry) -> None:
+    def __init__(self, declarations: Registry, *, hosted: bool) -> None:
         self._registry = declarations
+        self._hosted = hosted
         self._children: dict[str, dict[str, ReferenceField]] = {}
         for parent, child, reference in declarations.nested():
             self._children.setdefault(parent.spec.plural, {})[child.spec.plural] = reference
         self._items: list[_Item] = []
         self._file_errors: list[DeclarativeError] = []
+        self._by_id: dict[tuple[str, str], str] = {}
+        self._by_key: dict[tuple[str, str], str] = {}
 
     def run(self, document: object) -> Loaded:
         if not isinstance(document, dict):
@@ -118,7 +131,8 @@ class _Loader:
                 self._collect_one(entity, {entity.spec.natural_key: entry}, here, parent)
                 continue
             if not isinstance(entry, dict):
-                self._file_errors.append(DeclarativeError(entity.spec.singular, "", f"{here}: expected a record"))
+                error = DeclarativeError(entity.spec.singular, "", f"{here}: expected a record", position=here)
+                self._file_errors.append(error)
                 continue
             members: dict[Any, Any] = entry
             self._collect_one(entity, {str(key): item for key, item in members.items()}, here, parent)
@@ -130,7 +144,7 @@ class _Loader:
         own = {
             name: value for name, value in given.items() if name not in children and name not in _IGNORED_IN_ENTITIES
         }
-        item = _Item(entity, own, position)
+        item = _Item(entity, own, position, given)
         if parent is not None:
             name, identifier = parent
             if own.get(name) is not None:
@@ -139,6 +153,9 @@ class _Loader:
         if own.get("id") is None:
             own["id"] = self._derived_id(item)
         self._items.append(item)
+        self._by_id.setdefault((entity.spec.plural, item.id.lower()), item.id)
+        if isinstance(name := own.get(entity.spec.natural_key or ""), str):
+            self._by_key.setdefault((entity.spec.plural, name), item.id)
         for plural, reference in children.items():
             child = self._registry.entities[plural]
             self._collect(child, given.get(plural), f"{position}.{plural}", (reference.name, item.id))
@@ -174,15 +191,11 @@ class _Loader:
             return None
         key = target.spec.natural_key
         members: dict[str, Any] = value if isinstance(value, dict) else {"id": value, str(key): value}
-        for item in self._items:
-            if item.entity is not target:
-                continue
-            if isinstance(members.get("id"), str) and item.id.lower() == members["id"].lower():
-                return item.id
-            name = members.get(key) if key is not None else None
-            if name is not None and item.document.get(str(key)) == name:
-                return item.id
-        return None
+        identifier = members.get("id")
+        if isinstance(identifier, str) and (found := self._by_id.get((plural, identifier.lower()))) is not None:
+            return found
+        name = members.get(key) if key is not None else None
+        return self._by_key.get((plural, name)) if isinstance(name, str) else None
 
     def _validate(self, item: _Item) -> None:
         item.document.setdefault("created_at", 0)
@@ -191,7 +204,8 @@ class _Loader:
             complete = self._registry.parse(item.entity, item.document)
             names = item.entity.child_names()  # those children are items of their own
             item.complete = {name: value for name, value in complete.items() if name not in names}
-            item.violations.extend(item.entity.gateway_faults(complete, self._registry))
+            if self._hosted:
+                item.violations.extend(item.entity.gateway_faults(complete, self._registry))
         except SchemaViolation as error:
             lost = {violation.field for violation in item.violations}
             item.violations.extend(violation for violation in error.violations if violation.field not in lost)
@@ -228,6 +242,8 @@ class _Loader:
                     violation.message,
                     id=item.id if is_uuid(item.id) else None,
                     name=name if isinstance(name, str) else None,
+                    position=item.position,
+                    given=item.given,
                 )
 
 

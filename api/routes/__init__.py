@@ -4,7 +4,9 @@ from fastapi import APIRouter
 
 from api import entities
 from api.routes import (
+    admin,
     cloud_gateways,
+    configuration,
     control_plane_groups,
     control_planes,
     dataplane_nodes,
@@ -19,7 +21,7 @@ from api.routes import (
     upstream_health,
 )
 
-# Order matters only where paths overlap; they do not.
+# Order matters where paths overlap: `plugins/enabled` comes before the plugin of that name.
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
     identity.router,
@@ -32,6 +34,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     cloud_gateways.router,
     serverless.router,
     runtime.router,
+    admin.router,
+    configuration.router,
     entities.router,
     memberships.router,
     schemas.router,

@@ -1,21 +1,46 @@
 """The tail of every write: history, version, size, audit and the notice, in the transaction of the write itself."""
 
 import hashlib
+from typing import Final
 from uuid import UUID
+
+from sqlalchemy import select
 
 from core import audit
 from core.actor import Actor
 from core.clock import Clock
-from core.control_planes.configuration import Caps, advance
+from core.control_planes.configuration import GROUP, Caps, advance
 from core.crud.errors import UsageConstraint
 from core.crud.rows import Picture
 from core.crud.sealing import Sealer
 from core.db.notices import publish_version
 from core.db.sessions import TenantSession
+from core.errors import NotFound
 from core.groups import propagation
 from core.models.config_change import ConfigChange
 from core.models.control_plane import ControlPlane
 from schema.base import Entity
+
+# Their configuration comes from elsewhere: from a cluster's resources, or from the members of the group.
+_CLOSED_KINDS: Final = {
+    "CLUSTER_TYPE_K8S_INGRESS_CONTROLLER": "entities of this control plane are managed by its ingress controller",
+    GROUP: "a control plane group holds no entities of its own",
+}
+
+
+def lock(session: TenantSession, control_plane_id: UUID) -> ControlPlane:
+    """The control plane, held until the transaction ends: the changes of one control plane have one order.
+
+    Raises: NotFound, and UsageConstraint for one that takes no entities from here.
+    """
+    # FOR NO KEY UPDATE: writers wait for each other, rows that merely refer to the control plane do not
+    statement = select(ControlPlane).where(ControlPlane.id == control_plane_id).with_for_update(key_share=True)
+    found = session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
+    if found is None:
+        raise NotFound("control plane", control_plane_id)
+    if found.cluster_type in _CLOSED_KINDS:
+        raise UsageConstraint(_CLOSED_KINDS[found.cluster_type])
+    return found
 
 
 class ChangeLog:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import DomainError
+from schema.declarative import DeclarativeError
 from schema.errors import Violation
 
 
@@ -22,6 +23,17 @@ class InvalidEntity(EntityError):
     def __init__(self, violations: Iterable[Violation]) -> None:
         self.violations = tuple(sorted(set(violations)))
         super().__init__("validation error")
+
+
+class InvalidConfiguration(EntityError):
+    """A whole configuration is not as its declarations say; holds everything that is wrong with it."""
+
+    code = "invalid-configuration"
+
+    def __init__(self, errors: Sequence[DeclarativeError], *, flatten: bool = False) -> None:
+        super().__init__("declarative config is invalid")
+        self.errors = tuple(errors)
+        self.flatten = flatten
 
 
 class InvalidRequest(EntityError):

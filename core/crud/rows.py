@@ -62,6 +62,15 @@ def picture_of(row: EntityRow) -> Picture:
     return Picture(document_of(row), stored.encode())
 
 
+def presented(entity: type[Entity], document: Document) -> Document:
+    """A complete document without the fields of the alternative that this entity does not use."""
+    variant = entity.spec.variant
+    if variant is None:
+        return document
+    hidden = variant.when_unset if document[variant.switch] is not None else variant.when_set
+    return {name: value for name, value in document.items() if name not in hidden}
+
+
 def write(row: EntityRow, document: Mapping[str, Any], digests: Mapping[str, bytes]) -> None:
     """Put a complete document (references resolved, secrets sealed) into a row; ids and times are the caller's.
 

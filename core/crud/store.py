@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from sqlalchemy import select
@@ -10,10 +10,10 @@ from sqlalchemy.exc import IntegrityError
 
 from core.actor import Actor
 from core.clock import Clock
-from core.control_planes.configuration import GROUP, Caps
+from core.control_planes.configuration import Caps
 from core.crud import paging, rows
-from core.crud.changes import ChangeLog
-from core.crud.errors import InvalidEntity, InvalidRequest, KeyTaken, MissingTarget, ReferenceMissing, UsageConstraint
+from core.crud.changes import ChangeLog, lock
+from core.crud.errors import InvalidEntity, InvalidRequest, KeyTaken, MissingTarget, ReferenceMissing
 from core.crud.hooks import hooks_of
 from core.crud.paging import ListQuery, Page
 from core.crud.references import References
@@ -29,12 +29,6 @@ from schema.registry import Registry, registry
 from schema.types import is_uuid
 
 T = TypeVar("T")
-
-# Their configuration comes from elsewhere: from a cluster's resources, or from the members of the group.
-_CLOSED_KINDS: Final = {
-    "CLUSTER_TYPE_K8S_INGRESS_CONTROLLER": "entities of this control plane are managed by its ingress controller",
-    GROUP: "a control plane group holds no entities of its own",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +193,8 @@ class EntityStore:
     # --- steps -----------------------------------------------------------------------------------------------------
 
     def _write(self, operation: Callable[[ChangeLog], T]) -> T:
-        log = ChangeLog(self._session, self._actor, self._clock, self._lock(), self._caps, self._sealer)
+        control_plane = lock(self._session, self._control_plane_id)
+        log = ChangeLog(self._session, self._actor, self._clock, control_plane, self._caps, self._sealer)
         result = operation(log)
         log.finish()
         return result
@@ -209,18 +204,6 @@ class EntityStore:
             log.record(doomed.entity, rows.picture_of(doomed), None)
             self._session.delete(doomed)
             self._session.flush()  # one by one: children must be gone before their parents
-
-    def _lock(self) -> ControlPlane:
-        # FOR NO KEY UPDATE: writers wait for each other, rows that merely refer to the control plane do not
-        statement = (
-            select(ControlPlane).where(ControlPlane.id == self._control_plane_id).with_for_update(key_share=True)
-        )
-        found = self._session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
-        if found is None:
-            raise NotFound("control plane", self._control_plane_id)
-        if found.cluster_type in _CLOSED_KINDS:
-            raise UsageConstraint(_CLOSED_KINDS[found.cluster_type])
-        return found
 
     def _parent_id(self, parent: Parent | None) -> UUID | None:
         if parent is None:
@@ -321,7 +304,7 @@ class EntityStore:
 
     def _shown(self, found: Sequence[EntityRow]) -> Sequence[Document]:
         """Rows of one kind as their owner sees them."""
-        documents = [self._presented(row.entity, self._sealer.open(row.entity, rows.document_of(row))) for row in found]
+        documents = [self._presented(row) for row in found]
         for field in found[0].entity.child_names() if found else ():
             child, reference, natural = self._children(found[0].entity, field)
             names: dict[UUID, list[str]] = {row.id: [] for row in found}
@@ -331,14 +314,9 @@ class EntityStore:
                 document[field] = names[row.id]
         return documents
 
-    def _presented(self, entity: type[Entity], document: Document) -> Document:
-        """As clients read it, without the fields of the alternative that this entity does not use."""
-        document = entity.presented(document, self._declarations)
-        variant = entity.spec.variant
-        if variant is None:
-            return document
-        hidden = variant.when_unset if document[variant.switch] is not None else variant.when_set
-        return {name: value for name, value in document.items() if name not in hidden}
+    def _presented(self, row: EntityRow) -> Document:
+        document = self._sealer.open(row.entity, rows.document_of(row))
+        return rows.presented(row.entity, row.entity.presented(document, self._declarations))
 
 
 def _place(parent: Parent | None, parent_id: UUID | None) -> tuple[str, UUID] | None:

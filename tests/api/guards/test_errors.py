@@ -76,7 +76,7 @@ def test_wrong_method_below_core_entities(client: TestClient) -> None:
     response = client.put(f"/v2/control-planes/{uuid4()}/core-entities/services", json={})
 
     assert response.status_code == 405
-    assert response.headers["allow"] == "GET, POST"
+    assert response.headers["allow"] == "GET, HEAD, OPTIONS, POST"
     assert response.json()["code"] == 12
 
 
