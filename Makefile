@@ -116,7 +116,7 @@ fuzz: dev ## hostile byte streams past other readers, then coverage-guided fuzzi
 	@COUNT="$(COUNT)" SEED="$(SEED)" ONLY="$(ONLY)" $(BIN)/python -m tests.framing.run
 	@CARGO="$(CARGO)" SECONDS_EACH="$(or $(FUZZ_SECONDS),60)" engine/fuzz/run
 
-# BENCH="proxy", "ready", "density", "churn" or "start": one of them, with its options
+# BENCH="proxy", "ready", "density", "churn", "start", "router" or "api": one of them, with its options
 .PHONY: bench
 bench: dev ## engine against other proxies; time to ready and to live; many tenants
 	@$(BIN)/python -m tests.bench $(BENCH)

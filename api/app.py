@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from api import entity_documents, openapi, problems
 from api.deps import Services
+from api.dispatch import Dispatcher
 from api.middleware import RequestContext
 from api.routes import ROUTERS
 from core.clock import Clock, SystemClock
@@ -67,6 +68,7 @@ def create_app(
     entity_documents.describe(app, registry())
     openapi.describe(app)
     _mount_console(app)
+    app.router.middleware_stack = Dispatcher(app.router)
     return app
 
 

@@ -45,6 +45,11 @@ def services_of(request: Request) -> Services:
     return cast("Services", request.app.state.services)
 
 
+def actor_of(request: Request) -> Actor:
+    """Who sends `request`; of operations that need a token (`TokenRoute`)."""
+    return cast("Actor", request.state.actor)
+
+
 def bearer_token(request: Request) -> str:
     """The token of the Authorization header. Raises Unauthenticated when there is none."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -112,11 +117,11 @@ async def _services(request: Request) -> Services:
 
 
 async def _actor(request: Request) -> Actor:
-    return cast("Actor", request.state.actor)
+    return actor_of(request)
 
 
 async def _tenant_session(request: Request) -> AsyncIterator[TenantSession]:
-    actor = cast("Actor", request.state.actor)
+    actor = actor_of(request)
     session = services_of(request).database.tenant_session(actor.organization_id)
     _session.set(session)
     try:

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from api import entity_documents as documents
 from api.bodies import Body
-from api.deps import Caller, ServicesDep, TenantDb, token_router
+from api.deps import TenantDb, actor_of, services_of, token_router
 from core.control_planes.configuration import Caps
 from core.crud import paging
 from core.crud.store import EntityStore, Parent
@@ -24,12 +24,13 @@ PREFIX: Final = "/v2/control-planes/{controlPlaneId}/core-entities"
 
 
 # Async although nothing is awaited: a sync dependency would cost a trip to the thread pool.
-async def _store(request: Request, session: TenantDb, services: ServicesDep, actor: Caller) -> EntityStore:
+async def _store(request: Request, session: TenantDb) -> EntityStore:
     identifier: str = request.path_params["controlPlaneId"]
     if not is_uuid(identifier):
         raise NotFound("control plane", identifier)
+    services = services_of(request)  # not as dependencies, each of which costs as much as the rest of this
     caps = Caps.of(services.settings)
-    return EntityStore(session, services.keyring, services.clock, actor, UUID(identifier), caps=caps)
+    return EntityStore(session, services.keyring, services.clock, actor_of(request), UUID(identifier), caps=caps)
 
 
 Store = Annotated[EntityStore, Depends(_store)]

@@ -43,6 +43,7 @@ class Database:
         """
         self.url = url
         self.app_engine = _role_engine(url, APP_ROLE, pool_size)
+        _leave_beginning_to_sessions(self.app_engine)
         self.system_engine = _role_engine(url, SYSTEM_ROLE, pool_size)
         # For single look-ups on the way of every request: the driver's connections, taken straight from a pool.
         self._lookup_engine = _role_engine(url, SYSTEM_ROLE, pool_size, isolation_level="AUTOCOMMIT")
@@ -132,6 +133,16 @@ def _role_engine(url: str, role: str, pool_size: int, **options: Any) -> Engine:
 
     assert callable(take_role)
     return engine
+
+
+def _leave_beginning_to_sessions(engine: Engine) -> None:
+    """Have the driver send no BEGIN: a tenant's session does, together with whose it is (core/db/sessions.py)."""
+
+    @event.listens_for(engine, "connect")
+    def leave(connection: psycopg.Connection, _record: object) -> None:
+        connection.autocommit = True
+
+    assert callable(leave)
 
 
 def _drop_on_disconnect(engine: Engine, engines: tuple[Engine, ...]) -> None:

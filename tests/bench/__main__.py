@@ -6,11 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench import churn, credentials, density, proxy, ready, router, start
+from tests.bench import api, churn, credentials, density, proxy, ready, router, start
 from tests.bench.processes import BenchError
 
 RESULTS = Path(__file__).parents[2] / "bench-results"
-BENCHES = ("proxy", "ready", "density", "churn", "start", "router", "credentials")
+BENCHES = ("proxy", "ready", "density", "churn", "start", "router", "credentials", "api")
 
 
 def main(words: list[str]) -> int:
@@ -27,6 +27,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--tenants", type=int, default=10_000, help="idle tenants of density")
     parser.add_argument("--entities", type=int, default=10_000, help="entities of churn's tenant")
     parser.add_argument("--gateways", type=int, default=500, help="serverless gateways of start")
+    parser.add_argument("--most", type=int, default=api.SIZES[-1], help="entities of the largest control plane of api")
     options = parser.parse_args(words)
     try:
         if options.what in {"proxy", "all"}:
@@ -50,6 +51,8 @@ def main(words: list[str]) -> int:
             router.run(RESULTS)
         if options.what in {"credentials", "all"}:
             credentials.run(RESULTS)
+        if options.what in {"api", "all"}:
+            api.run(options.seconds, options.most, RESULTS)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

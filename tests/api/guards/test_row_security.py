@@ -128,6 +128,7 @@ class TestRawSql:
     def test_the_setting_ends_with_the_transaction(self, database: Database, tenant: Tenant) -> None:
         with database.app_engine.connect() as connection:
             with connection.begin():
+                connection.execute(text("begin"))  # on these connections nobody else does (core/db/sessions.py)
                 connection.execute(
                     text("select set_config('app.org_id', :id, true)"), {"id": str(tenant.organization_id)}
                 )
