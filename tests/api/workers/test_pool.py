@@ -220,7 +220,11 @@ def test_files_are_private_and_complete(place: Place) -> None:
     for name in ("spec.json", "node.key", "started.json"):
         assert (place.home / name).stat().st_mode & 0o777 == 0o600
     spec = json.loads((place.home / "spec.json").read_text())
-    assert spec["listeners"] == [{"address": "127.0.0.1:1", "tls": False}, {"address": "127.0.0.1:2", "tls": True}]
+    plain = {"public_port": None, "proxy_protocol": False}
+    assert spec["listeners"] == [
+        {"address": "127.0.0.1:1", "tls": False, **plain},
+        {"address": "127.0.0.1:2", "tls": True, **plain},
+    ]
     from gateway_runtime.spec import GatewaySpec
 
     assert GatewaySpec.load(place.home / "spec.json", {}).region == "us"
