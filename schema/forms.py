@@ -16,7 +16,8 @@ from typing import Any, Final, Literal, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel
 
-from schema.base import Catalog, Document, Entity
+from schema.base import Catalog, Document, Entity, Record
+from schema.walk import Path
 
 MOST_ARGUMENTS: Final = 1000
 LONGEST_NAME: Final = 1024
@@ -147,7 +148,18 @@ _Shape: TypeAlias = _List | _Map | _Scalar | type[BaseModel] | None
 
 @cache
 def _fields(record: type[BaseModel]) -> Mapping[str, _Shape]:
-    return MappingProxyType({name: _shape(info.annotation) for name, info in record.model_fields.items()})
+    found = {name: _shape(info.annotation) for name, info in record.model_fields.items()}
+    if issubclass(record, Record):
+        found |= {alias.name: _at(record, alias.path) for alias in record.aliases}
+    return MappingProxyType(found)
+
+
+def _at(record: type[BaseModel], path: Path) -> _Shape:
+    """What the field at a path within a record looks like."""
+    shape: _Shape = record
+    for step in path:
+        shape = _shape(shape.model_fields[step].annotation) if isinstance(shape, type) else None
+    return shape
 
 
 def _shape(annotation: Any) -> _Shape:

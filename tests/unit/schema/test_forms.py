@@ -84,6 +84,11 @@ def test_the_plugin_decides_about_its_configuration():
     assert headers["config"] == {"add": {"headers": ["h:v", "i:5"]}}
 
 
+def test_other_names_of_fields_have_their_types():
+    pairs = ["name=rate-limiting", "config.redis_port=6380", "config.redis_ssl=true", "config.redis_host=10"]
+    assert read(Plugin, *pairs)["config"] == {"redis_port": 6380, "redis_ssl": True, "redis_host": "10"}
+
+
 def test_the_stored_plugin_decides_where_the_form_does_not():
     assert read(Plugin, "config.minute=30", stored={"name": "rate-limiting"})["config"] == {"minute": 30}
     assert read(Plugin, "config.minute=30")["config"] == {"minute": "30"}
