@@ -48,6 +48,14 @@ def build_router(declarations: Registry) -> APIRouter:
     return router
 
 
+def next_page(request: Request, offset: str | None) -> str | None:
+    """The path of the page after the one that was asked for; None if that was the last one."""
+    if offset is None:
+        return None
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name != "offset"]
+    return f"{request.url.path}?{urlencode([*kept, ('offset', offset)])}"
+
+
 @dataclass(frozen=True, slots=True)
 class _Mount:
     """The operations on one kind of entity, at its own path or below a parent's."""
@@ -82,8 +90,11 @@ class _Mount:
         extra: dict[str, Any] = {"parameters": documents.path_parameters(*names)}
         if listing:
             extra["parameters"] += documents.list_parameters(self.entity)
+        if verb in {"list", "get"}:
+            extra["parameters"] += documents.expansion_parameters(self.entity)
         if method in {"POST", "PUT", "PATCH"}:
             extra["requestBody"] = documents.request_body(self.entity)
+            extra["parameters"] += documents.flag_parameters(self.entity)
         self.router.add_api_route(
             path,
             endpoint,
@@ -117,34 +128,44 @@ class _Mount:
     def _key(self, request: Request) -> str:
         return request.path_params[_variable(self.entity)]
 
+    def _with_flags(self, request: Request, body: object) -> object:
+        """The body with the flags that the query sets."""
+        asked = {name: True for name in self.entity.spec.flags if request.query_params.get(name) == "true"}
+        return {**body, **asked} if isinstance(body, dict) and asked else body  # pyright: ignore[reportUnknownVariableType]
+
+    def _expanded(self, request: Request) -> bool:
+        """Whether what the entity takes from others is to be shown with it."""
+        merged = (reference.name for reference in self.entity.references() if reference.ref.merged)
+        return any(request.query_params.get(f"expand_{name}") == "true" for name in merged)
+
     def _list(self) -> Callable[..., Response]:
         def list_entities(request: Request, store: Store) -> Response:
             parameters = request.query_params.multi_items()
-            query = paging.parse_query(self.entity.spec.filters, parameters)
-            page = store.list(self.entity, query, self._parent(request))
-            following: str | None = None
-            if page.offset is not None:
-                kept = [(name, value) for name, value in parameters if name != "offset"]
-                following = f"{request.url.path}?{urlencode([*kept, ('offset', page.offset)])}"
+            spec = self.entity.spec
+            query = paging.parse_query(spec.filters, parameters, aliases=spec.filter_aliases, plain=spec.queries)
+            page = store.list(self.entity, query, self._parent(request), merged=self._expanded(request))
+            following = next_page(request, page.offset)
             return JSONResponse({"data": page.data, "next": following, "offset": page.offset})
 
         return list_entities
 
     def _create(self) -> Callable[..., Response]:
         def create_entity(request: Request, store: Store, body: Body) -> Response:
-            return JSONResponse(store.create(self.entity, body.document(self.entity), self._parent(request)), 201)
+            document = self._with_flags(request, body.document(self.entity))
+            return JSONResponse(store.create(self.entity, document, self._parent(request)), 201)
 
         return create_entity
 
     def _read(self) -> Callable[..., Response]:
         def get_entity(request: Request, store: Store) -> Response:
-            return JSONResponse(store.read(self.entity, self._key(request), self._parent(request)))
+            merged = self._expanded(request)
+            return JSONResponse(store.read(self.entity, self._key(request), self._parent(request), merged=merged))
 
         return get_entity
 
     def _replace(self) -> Callable[..., Response]:
         def upsert_entity(request: Request, store: Store, body: Body) -> Response:
-            document = body.document(self.entity)
+            document = self._with_flags(request, body.document(self.entity))
             return JSONResponse(store.replace(self.entity, self._key(request), document, self._parent(request)))
 
         return upsert_entity
@@ -153,7 +174,7 @@ class _Mount:
         def update_entity(request: Request, store: Store, body: Body) -> Response:
             key, parent = self._key(request), self._parent(request)
             document = body.document(self.entity, lambda: store.read(self.entity, key, parent))
-            return JSONResponse(store.change(self.entity, key, document, parent))
+            return JSONResponse(store.change(self.entity, key, self._with_flags(request, document), parent))
 
         return update_entity
 

@@ -45,6 +45,13 @@ _UNAUTHORIZED_SCHEMA: Final[Json] = {
     "properties": {"message": {"type": "string"}, "status": {"type": "integer"}},
 }
 
+MESSAGE: Final[Json] = {
+    "application/json": {
+        "schema": {"type": "object", "required": ["message"], "properties": {"message": {"type": "string"}}}
+    }
+}
+PROBLEM: Final[Json] = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
 
 def path_parameters(*names_and_titles: tuple[str, str]) -> list[Json]:
     """The variables of a path; `title` says whose id or name it is."""
@@ -76,7 +83,29 @@ def list_parameters(entity: type[Entity]) -> list[Json]:
     for name in entity.spec.filters:
         found.append(_query(f"filter[{name}][eq]", f"Only the item whose {name} is this.", {"type": "string"}))
         found.append(_query(f"filter[{name}][contains]", f"Only items with this in their {name}.", {"type": "string"}))
+    aliases = dict(entity.spec.filter_aliases)
+    for name, field in aliases.items():
+        found.append(_query(f"filter[{name}][eq]", f"The same as for {field}.", {"type": "string"}))
+        found.append(_query(f"filter[{name}][contains]", f"The same as for {field}.", {"type": "string"}))
+    for name in entity.spec.queries:
+        found.append(_query(name, f"Only the item whose {name} is this.", {"type": "string"}))
     return found
+
+
+def expansion_parameters(entity: type[Entity]) -> list[Json]:
+    """What shows an entity together with what it takes from others."""
+    return [
+        _query(f"expand_{reference.name}", f"Show what its {reference.name} say as its own.", {"type": "boolean"})
+        for reference in entity.references()
+        if reference.ref.merged
+    ]
+
+
+def flag_parameters(entity: type[Entity]) -> list[Json]:
+    """The query parameters that writes of an entity understand."""
+    return [
+        _query(name, entity.model_fields[name].description or "", {"type": "boolean"}) for name in entity.spec.flags
+    ]
 
 
 def page_parameters(*, tags: bool = True) -> list[Json]:

@@ -132,7 +132,7 @@ def _add_problems(document: Json) -> None:
             possible.append("404")
         if method in {"post", "put", "patch"}:
             possible.append("409")
-        content = message if messages.applies_to(path) else problem
+        content = message if messages.applies_to(method.upper(), path) else problem
         for status in possible:
             responses.setdefault(status, {"description": _MEANINGS[status], "content": content})
 

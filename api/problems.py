@@ -7,6 +7,7 @@ Source: RFC 9457; the error components of the published Konnect API documents.
 """
 
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -112,16 +113,15 @@ def invalid_parameter(violation: errors.Violation) -> dict[str, Any]:
 
 def render(request: Request, error: errors.DomainError) -> Response:
     """The answer for a domain error, in the form of the path it happened on."""
-    if isinstance(error, EntityError):
-        return core_entity_errors.render(error)
     status = status_of(error)
+    form = _form(request)
+    if isinstance(error, EntityError) and form is statuses:
+        return core_entity_errors.render(error)
     headers = {"Retry-After": str(error.retry_after_seconds)} if isinstance(error, errors.Unavailable) else None
     if status >= 500 or isinstance(error, errors.Unauthenticated):
         log.info("request.refused", code=error.code, **error.context)
-    if statuses.applies_to(request.url.path):
-        return statuses.render(error, status, headers)
-    if messages.applies_to(request.url.path):
-        return messages.render(error, status, headers)
+    if form is not None:
+        return form.render(error, status, headers)
     invalid: list[dict[str, Any]] = []
     if isinstance(error, errors.InvalidInput):
         invalid = [invalid_parameter(violation) for violation in error.violations]
@@ -131,11 +131,20 @@ def render(request: Request, error: errors.DomainError) -> Response:
     return problem(request, status, error.message, invalid_parameters=invalid, headers=headers)
 
 
+def _form(request: Request) -> ModuleType | None:
+    """The form of errors where it is not problem details."""
+    method, path = request.method, request.url.path
+    if messages.applies_to(method, path):
+        return messages
+    return statuses if statuses.applies_to(path) and not messages.is_plugin_schema_list(method, path) else None
+
+
 def internal_error(request: Request) -> Response:
     """The answer for a bug of ours: nothing of it is shown, the trace number finds it in the log."""
-    if statuses.applies_to(request.url.path):
+    form = _form(request)
+    if form is statuses:
         return statuses.status_response(500, "An internal error occurred")
-    if messages.applies_to(request.url.path):
+    if form is messages:
         return messages.message_response(500, "An internal error occurred")
     return problem(request, 500, "An internal error occurred")
 
@@ -145,9 +154,10 @@ def http_error(request: Request, error: HTTPException) -> Response:
     if error.status_code == 400:
         return render(request, _UNREADABLE)
     detail = {404: "Not found", 405: "Method not allowed"}.get(error.status_code, error.detail)
-    if statuses.applies_to(request.url.path):
+    form = _form(request)
+    if form is statuses:
         return statuses.status_response(error.status_code, detail, headers=error.headers)
-    if messages.applies_to(request.url.path):
+    if form is messages:
         return messages.message_response(error.status_code, detail, error.headers)
     return problem(request, error.status_code, detail, headers=error.headers)
 

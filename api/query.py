@@ -93,9 +93,13 @@ def bad_cursor() -> InvalidInput:
 
 def next_page(path: str, query: QueryParams, after: str) -> str:
     """The address of the part that follows."""
-    cursor = base64.urlsafe_b64encode(after.encode()).decode().rstrip("=")
     kept = [(name, value) for name, value in query.multi_items() if name != "page[after]"]
-    return f"{path}?{urlencode([*kept, ('page[after]', cursor)], safe='[]')}"
+    return f"{path}?{urlencode([*kept, ('page[after]', cursor(after))], safe='[]')}"
+
+
+def cursor(after: str) -> str:
+    """The cursor of the part that follows."""
+    return base64.urlsafe_b64encode(after.encode()).decode().rstrip("=")
 
 
 def cursor_parameters() -> list[dict[str, Any]]:

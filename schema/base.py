@@ -33,13 +33,17 @@ class Ref:
     """Marks a field that names another entity.
 
     `on_delete` says what deleting the other one does to this one: `cascade` deletes it too, `restrict` refuses.
-    `nested` mounts this entity below the other one's path as well. A target that no declaration provides holds
-    nothing, so every non-null reference to it is a missing reference.
+    `nested` mounts this entity below the other one's path as well. `merged`: what it names becomes a part of this entity
+    on the way to gateways, so this one changes there with the other one. `listed_as`: in declarative files, entries of the
+    other kind list what this entity joins them to under this name. A target that no declaration provides holds nothing, so
+    every non-null reference to it is a missing reference.
     """
 
     to: str
     on_delete: Literal["cascade", "restrict"] = "restrict"
     nested: bool = False
+    merged: bool = False
+    listed_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +87,14 @@ class EntitySpec:
     """Facts about an entity that its fields do not say.
 
     `natural_key` is the field that stands in for the id in paths and references (below the parent only, where it is
-    unique there only). `filters` are the fields that `filter[field][eq|contains]` accepts. `path` and `nested_path` are its
-    last path segment, where that is not the plural. `config_by` is the field that says what `config` may be. Not
-    `mounted`: it has no generic paths; `custom_read`: one of them is read by an endpoint of its own. Not for `gateways`: no
-    plugin uses it yet, so runtimes do not get it. `rare` are fields that few entities set, and by which those few are looked
-    for.
+    unique there only). `filters` are the fields that `filter[field][eq|contains]` accepts, `filter_aliases` other names for
+    some of them, and `queries` those that may also be asked for as a query parameter of their own. `flags` are query
+    parameters of writes that come into the body under their name. `path` and `nested_path` are its last path segments, where
+    they are not the plural. `config_by` is the field that says what `config` may be. Not `mounted`: it has no generic paths;
+    `custom_read`: one of them is read by an endpoint of its own. Not for `gateways`: no plugin uses it yet, so runtimes do
+    not get it. `rare` are fields that few entities set, and by which those few are looked for. `ttl` is the field with the
+    seconds after its last change at which it ends; 0 and null: never; nothing may refer to such an entity. Not `tagged`: it
+    has no tags. Not `dated`: it does not show when it was changed last.
     """
 
     plural: str
@@ -96,6 +103,9 @@ class EntitySpec:
     scope: Scope = Scope.CONTROL_PLANE
     unique: tuple[Unique, ...] = ()
     filters: tuple[str, ...] = ()
+    filter_aliases: tuple[tuple[str, str], ...] = ()
+    queries: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
     checks: tuple[Check, ...] = ()
     variant: Variant | None = None
     path: str = ""
@@ -105,10 +115,18 @@ class EntitySpec:
     custom_read: bool = False
     gateways: bool = True
     rare: tuple[str, ...] = ()
+    ttl: str = ""
+    tagged: bool = True
+    dated: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", self.path or self.plural)
         object.__setattr__(self, "nested_path", self.nested_path or self.path)
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """Fields of every entity that clients do not see of this one."""
+        return frozenset(name for name, shown in (("tags", self.tagged), ("updated_at", self.dated)) if not shown)
 
     @property
     def key_below(self) -> str | None:
@@ -164,6 +182,12 @@ class Catalog(Protocol):
 
     def plugin_config(self, name: str) -> "type[PluginConfig] | None": ...
 
+    def partial_config(self, kind: str) -> "type[PartialConfig] | None": ...
+
+    def find(self, plural: str, reference: Mapping[str, Any]) -> Document | None:
+        """Another entity in clear, by its id or natural key; None where it is not, or cannot be, known."""
+        ...
+
 
 class Entity(Record):
     """Base of everything that lives below a control plane. `id` and timestamps are accepted, the engine decides them."""
@@ -194,6 +218,17 @@ class Entity(Record):
     def config_of(cls, kind: str, catalog: Catalog) -> "type[Record] | None":
         """What `config` may be for a value of the field that says so; None for an unknown one."""
         del kind, catalog
+
+    @classmethod
+    def configs(cls) -> "Mapping[str, type[Record]]":
+        """Everything that `config` may be, for kinds whose published schema lists it all."""
+        return {}
+
+    @classmethod
+    def merged(cls, document: Document, catalog: Catalog) -> Document:
+        """A complete document in clear together with what it takes from the entities it names."""
+        del catalog
+        return document
 
     @classmethod
     def normal_key(cls, key: str) -> str:
@@ -298,6 +333,13 @@ class PluginSpec:
     scopes: frozenset[str] = ANY_SCOPE
     checks: tuple[Check, ...] = ()
     partials: tuple[tuple[str, str], ...] = ()
+
+
+class PartialConfig(Record):
+    """Base of every partial's `config`. `checks` are rules across its fields."""
+
+    kind: ClassVar[str]
+    checks: ClassVar[tuple[Check, ...]] = ()
 
 
 class PluginConfig(Record):

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import field as field_of
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from schema.base import Document, Entity, ReferenceField
 from schema.errors import SchemaViolation, Violation
@@ -47,11 +47,13 @@ class Loaded:
 
     def for_gateways(self, credential_key: bytes, declarations: Registry | None = None) -> dict[str, list[Document]]:
         """The entities of a snapshot whose settings hold this credential key."""
-        known = (declarations or registry()).entities
+        known = declarations or registry()
+        by_id = {(plural, item["id"]): item for plural, documents in self.entities.items() for item in documents}
+        catalog = known.knowing(lambda plural, reference: by_id.get((plural, reference["id"])))
+        kinds = {plural: kind for plural, kind in known.entities.items() if kind.spec.gateways}
         return {
-            plural: [known[plural].for_gateways(document, credential_key) for document in documents]
-            for plural, documents in self.entities.items()
-            if known[plural].spec.gateways
+            plural: [kind.for_gateways(kind.merged(item, catalog), credential_key) for item in self.entities[plural]]
+            for plural, kind in kinds.items()
         }
 
 
@@ -63,6 +65,7 @@ class _Item:
     given: Document
     violations: list[Violation] = field(default_factory=list[Violation])
     complete: Document | None = None
+    validated: bool = False
 
     @property
     def id(self) -> str:
@@ -84,6 +87,14 @@ class _Loader:
         self._children: dict[str, dict[str, ReferenceField]] = {}
         for parent, child, reference in declarations.nested():
             self._children.setdefault(parent.spec.plural, {})[child.spec.plural] = reference
+        self._joins: dict[str, dict[str, tuple[type[Entity], str, ReferenceField]]] = {}
+        for entity in declarations.entities.values():
+            for reference in entity.references():
+                if reference.ref.listed_as:
+                    other = next(item for item in entity.references() if item is not reference)
+                    joins = self._joins.setdefault(reference.ref.to, {})
+                    joins[reference.ref.listed_as] = (entity, reference.name, other)
+        self._catalog = declarations.knowing(self._known)
         self._items: list[_Item] = []
         self._file_errors: list[DeclarativeError] = []
         self._by_id: dict[tuple[str, str], str] = {}
@@ -141,9 +152,9 @@ class _Loader:
         self, entity: type[Entity], given: Document, position: str, parent: tuple[str, str] | None
     ) -> None:
         children = self._children.get(entity.spec.plural, {})
-        own = {
-            name: value for name, value in given.items() if name not in children and name not in _IGNORED_IN_ENTITIES
-        }
+        joins = self._joins.get(entity.spec.plural, {})
+        elsewhere = {*children, *joins, *_IGNORED_IN_ENTITIES}
+        own = {name: value for name, value in given.items() if name not in elsewhere}
         item = _Item(entity, own, position, given)
         if parent is not None:
             name, identifier = parent
@@ -159,6 +170,33 @@ class _Loader:
         for plural, reference in children.items():
             child = self._registry.entities[plural]
             self._collect(child, given.get(plural), f"{position}.{plural}", (reference.name, item.id))
+        for name, (joining, reference_name, other) in joins.items():
+            joined = self._joined(given.get(name), other, f"{position}.{name}")
+            self._collect(joining, joined, f"{position}.{name}", (reference_name, item.id))
+
+    def _joined(self, value: Any, other: ReferenceField, position: str) -> Any:
+        """Entries that each name one entity, as entities of the kind that joins them to what holds the list."""
+        if not isinstance(value, list):
+            return value
+        natural = str(self._registry.entities[other.ref.to].spec.natural_key)
+        found: list[Document] = []
+        for index, entry in enumerate(cast("list[Any]", value)):
+            members: dict[Any, Any] = entry if isinstance(entry, dict) else {natural: entry}
+            reference = {key: members[key] for key in ("id", natural) if isinstance(members.get(key), str)}
+            if reference:
+                found.append({other.name: reference})
+            else:
+                message = f"{position}[{index}]: expected the id or the name of an entity"
+                self._file_errors.append(DeclarativeError("", position, message))
+        return found
+
+    def _known(self, plural: str, reference: Mapping[str, Any]) -> Document | None:
+        """The complete document that a reference means, unless it is wrong itself."""
+        item = self._item(plural, dict(reference))
+        if item is None:
+            return None
+        self._validate(item)
+        return item.complete
 
     def _derived_id(self, item: _Item) -> str:
         spec, document = item.entity.spec, item.document
@@ -181,11 +219,21 @@ class _Loader:
                     item.violations.append(Violation(reference.name, _unresolved(reference.ref.to, one)))
             if None in found:
                 item.document[reference.name] = None
+            elif reference.many and self._registry.entities[reference.ref.to].spec.natural_key is not None:
+                item.document[reference.name] = [
+                    {**one, "id": identifier, "name": None} if isinstance(one, dict) else {"id": identifier}
+                    for one, identifier in zip(values, found, strict=True)
+                ]
             else:
                 item.document[reference.name] = found if reference.many else {"id": found[0]}
 
     def _find(self, plural: str, value: Any) -> str | None:
-        """The id of the entity that a reference means: `{"id"}`, `{<natural key>}` or either as a bare string."""
+        """The id of the entity that a reference means."""
+        item = self._item(plural, value)
+        return None if item is None else item.id
+
+    def _item(self, plural: str, value: Any) -> _Item | None:
+        """The entity that a reference means: `{"id"}`, `{<natural key>}` or either as a bare string."""
         target = self._registry.entities.get(plural)
         if target is None:
             return None
@@ -198,10 +246,13 @@ class _Loader:
         return self._by_key.get((plural, name)) if isinstance(name, str) else None
 
     def _validate(self, item: _Item) -> None:
+        if item.validated:
+            return
+        item.validated = True
         item.document.setdefault("created_at", 0)
         item.document.setdefault("updated_at", item.document["created_at"])
         try:
-            complete = self._registry.parse(item.entity, item.document)
+            complete = self._registry.parse(item.entity, item.document, self._catalog)
             names = item.entity.child_names()  # those children are items of their own
             item.complete = {name: value for name, value in complete.items() if name not in names}
             if self._hosted:

@@ -48,16 +48,21 @@ def _describe_read(schema: JsonSchema, entity: type[Entity]) -> None:
     properties: dict[str, JsonSchema] = schema["properties"]
     for name in [name for name, part in properties.items() if part.get("writeOnly")]:
         del properties[name]
-    for name in SYSTEM_FIELDS:
+    for name in entity.spec.hidden:
+        del properties[name]
+    system = [name for name in SYSTEM_FIELDS if name in properties]
+    for name in system:
         part = properties[name]
         properties[name] = {**_not_null(part), "description": part.get("description", ""), "readOnly": name != "id"}
-    schema["required"] = [*SYSTEM_FIELDS, *(name for name in schema.get("required", []) if name in properties)]
+    schema["required"] = [*system, *(name for name in schema.get("required", []) if name in properties)]
     schema["title"] = entity.spec.title
 
 
 def _describe_written(schema: JsonSchema, entity: type[Entity]) -> None:
     """What a request may hold: null is the same as leaving a field out, and so is the parent that the path names."""
     properties: dict[str, JsonSchema] = schema["properties"]
+    if not entity.spec.tagged:
+        del properties["tags"]
     parents = {reference.name for reference in entity.references() if reference.ref.nested}
     required = set(schema.get("required", [])) - parents
     if "required" in schema:

@@ -27,6 +27,15 @@ def entity_document(entity: type[Entity]) -> JsonSchema:
     document = record_document(entity)
     properties: dict[str, JsonSchema] = document["properties"]
     document["properties"] = {name: part for name, part in properties.items() if not part.pop("writeOnly", False)}
+    by = entity.spec.config_by
+    if entity.configs():
+        document["allOf"] = [
+            {
+                "if": {"properties": {by: {"const": kind}}},
+                "then": {"properties": {"config": {"properties": {kind: record_document(config)}}}},
+            }
+            for kind, config in entity.configs().items()
+        ]
     return document
 
 

@@ -12,7 +12,12 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 
 from schema.errors import Violation
 
@@ -50,6 +55,25 @@ def private_key_fault(value: str) -> str | None:
     else:
         usable = isinstance(key, ed25519.Ed25519PrivateKey)
     return None if usable else f"invalid key: {_USABLE}"
+
+
+def any_private_key_fault(value: str) -> str | None:
+    """What is wrong with a private key of whatever kind, which no gateway loads."""
+    try:
+        _key(value)
+    except _Unreadable:
+        return "could not load private key"
+    return None
+
+
+def public_key_fault(value: str) -> str | None:
+    """What is wrong with a public key of whatever kind."""
+    return None if _public_key(value) is not None else "invalid key"
+
+
+def halves_match(private_key: str, public_key: str) -> bool:
+    """Whether two halves, each valid by itself, are of one key."""
+    return _public_of_key(private_key) == _public_key(public_key)
 
 
 def authority_fault(value: str) -> str | None:
@@ -138,6 +162,13 @@ def _public(certificate: str) -> bytes | None:
 
 def _public_of_key(key: str) -> bytes:
     return _key(key).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _public_key(value: str) -> bytes | None:
+    try:
+        return load_pem_public_key(value.encode()).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
 
 
 def _type(certificate: str) -> type[Any] | None:

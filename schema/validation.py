@@ -34,6 +34,8 @@ def parse(entity: type[E], document: object, catalog: Catalog) -> E:
         parsed = entity.model_validate(whole)
     except ValidationError as error:
         found.extend(violations_of(error))
+    if not entity.spec.tagged and whole.get("tags") is not None:
+        found.append(Violation("tags", "unknown field"))
     found.extend(broken_rules(entity.spec.checks, entity, whole, found))
     if found or parsed is None:
         raise SchemaViolation(found)

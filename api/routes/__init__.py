@@ -14,6 +14,8 @@ from api.routes import (
     health,
     identity,
     memberships,
+    partial_links,
+    plugin_schemas,
     runtime,
     runtime_groups,
     schemas,
@@ -38,6 +40,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     configuration.router,
     entities.router,
     memberships.router,
+    partial_links.router,
+    plugin_schemas.router,
     schemas.router,
     upstream_health.router,
 )

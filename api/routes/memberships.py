@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import Request
@@ -11,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from api import entity_documents as documents
 from api.bodies import Body
 from api.deps import token_router
-from api.entities import PREFIX, Store
+from api.entities import PREFIX, Store, next_page
 from core.crud import paging
 from core.crud.errors import InvalidEntity, MissingTarget, ReferenceMissing
 from core.crud.paging import ListQuery
@@ -113,14 +112,9 @@ def _mount(one: type[Entity], other: type[Entity], field: str, names: dict[str, 
         return {_FIELDS[one]: UUID(own_id), _FIELDS[other]: UUID(other_id)}
 
     def list_others(request: Request, store: Store) -> Response:
-        given = request.query_params.multi_items()
-        query = paging.parse_query((), given)
+        query = paging.parse_query((), request.query_params.multi_items())
         data, offset = _page_of_others(store, one, other, request.path_params[variable], query)
-        following = None
-        if offset is not None:
-            kept = [(name, value) for name, value in given if name != "offset"]
-            following = f"{request.url.path}?{urlencode([*kept, ('offset', offset)])}"
-        return JSONResponse({"data": data, "next": following, "offset": offset})
+        return JSONResponse({"data": data, "next": next_page(request, offset), "offset": offset})
 
     def add_others(request: Request, store: Store, body: Body) -> Response:
         mine = store.read(one, request.path_params[variable])

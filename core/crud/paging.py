@@ -53,9 +53,16 @@ class Page:
     offset: str | None = None
 
 
-def parse_query(entity_filters: Sequence[str], parameters: Sequence[tuple[str, str]]) -> ListQuery:
+def parse_query(
+    entity_filters: Sequence[str],
+    parameters: Sequence[tuple[str, str]],
+    *,
+    aliases: Sequence[tuple[str, str]] = (),
+    plain: Sequence[str] = (),
+) -> ListQuery:
     """A list's query parameters; unknown ones are ignored, as they are by every server of this API.
 
+    `aliases` are other names of filters, `plain` the filters that may also be parameters of their own.
     Raises: InvalidRequest: size, tags or a filter make no sense.
     """
     given: Mapping[str, str] = dict(parameters)
@@ -63,7 +70,9 @@ def parse_query(entity_filters: Sequence[str], parameters: Sequence[tuple[str, s
     filters: list[Filter] = []
     for name, value in parameters:
         if name.startswith("filter[") and name.endswith("]"):
-            filters.append(_filter(entity_filters, name, value))
+            filters.append(_filter(entity_filters, dict(aliases), name, value))
+        elif name in plain and value:
+            filters.append(_filter(entity_filters, {}, f"filter[{name}]", value))
     return ListQuery(_size(given.get("size", "")), given.get("offset") or None, tags, any_tag, tuple(filters))
 
 
@@ -117,9 +126,9 @@ def _tags(text: str) -> tuple[tuple[str, ...], bool]:
     return tags, any_tag
 
 
-def _filter(entity_filters: Sequence[str], name: str, value: str) -> Filter:
+def _filter(entity_filters: Sequence[str], aliases: Mapping[str, str], name: str, value: str) -> Filter:
     parts = name.removeprefix("filter[").removesuffix("]").split("][")
-    field_name, operator = parts[0], parts[1] if len(parts) > 1 else "eq"
+    field_name, operator = aliases.get(parts[0], parts[0]), parts[1] if len(parts) > 1 else "eq"
     if len(parts) > 2 or field_name not in entity_filters or "\x00" in value:
         raise InvalidRequest(f"invalid filter: {name[:200]}")
     if operator == "eq":

@@ -7,10 +7,12 @@ from uuid import UUID
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from core.crud import rows
 from core.crud.errors import MissingTarget, ReferencedByOthers, ReferenceMissing
+from core.crud.links import Links
 from core.crud.sealing import Sealer
 from core.models.entities import ENTITY_ROWS, EntityRow, hash_column, is_set, reference_column
-from schema.base import Document, Entity
+from schema.base import Document, Entity, ReferenceField
 from schema.registry import Registry
 from schema.types import is_uuid
 
@@ -26,6 +28,7 @@ class References:
         self._declarations = declarations
         self._org_id = org_id
         self._control_plane_id = control_plane_id
+        self._links = Links(session, org_id, control_plane_id)
 
     def by_id(self, plural: str, identifier: UUID) -> EntityRow | None:
         """The row with this id."""
@@ -69,14 +72,19 @@ class References:
         return self._session.scalars(statement.order_by(row.created_at, row.id)).all()
 
     def _listing(self, plural: str, field: str, identifier: UUID) -> Sequence[EntityRow]:
-        """Rows of a kind whose list of references `field` holds this id."""
+        """A row of a kind whose list of references `field` holds this id, if there is one."""
         row = ENTITY_ROWS[plural]
         statement = select(row).where(
             row.org_id == self._org_id,
             row.control_plane_id == self._control_plane_id,
-            row.doc.contains({field: [str(identifier)]}),
+            self._links.naming(plural, field, [identifier]),
         )
         return self._session.scalars(statement.limit(1)).all()
+
+    def find(self, plural: str, reference: Mapping[str, Any]) -> Document | None:
+        """The document, in clear, of what a reference means."""
+        row = self._find(plural, reference)
+        return None if row is None else self._sealer.open(row.entity, rows.document_of(row))
 
     def resolve(self, entity: type[Entity], document: Document) -> Document:
         """A copy in which every reference is an id that exists.
@@ -91,9 +99,7 @@ class References:
                 continue
             plural = reference.ref.to
             if reference.many:
-                for index, identifier in enumerate(value):
-                    if self._find(plural, {"id": identifier}) is None:
-                        missing.append(MissingTarget(f"{reference.name}[{index}]", plural, identifier))
+                resolved[reference.name] = self._resolve_all(reference, value, missing)
                 continue
             row = self._find(plural, value)
             if row is None:
@@ -103,6 +109,24 @@ class References:
         if missing:
             raise ReferenceMissing(missing)
         return resolved
+
+    def _resolve_all(self, reference: ReferenceField, value: Sequence[Any], missing: list[MissingTarget]) -> list[Any]:
+        """A list of references, its items ids or records: those of records are ids from here on, whatever they were."""
+        plural = reference.ref.to
+        natural = self._declarations.entities[plural].spec.natural_key
+        found: list[Any] = []
+        for index, item in enumerate(value):
+            record: dict[str, Any] = item if isinstance(item, dict) else {"id": item}
+            field = "id" if record["id"] is not None or natural is None else natural
+            row = self._find(plural, {field: record[field]})
+            if row is None:
+                missing.append(MissingTarget(f"{reference.name}[{index}]", plural, record[field]))
+            elif isinstance(item, dict):
+                kept = {name: part for name, part in record.items() if name not in ("id", natural)}
+                found.append({"id": str(row.id), **kept})
+            else:
+                found.append(item)
+        return found
 
     def doomed(self, row: EntityRow) -> list[EntityRow]:
         """Everything that goes when this row goes, itself last; children before their parents.
@@ -174,7 +198,7 @@ class References:
         if plural not in self._declarations.entities:
             return None
         if "id" in value:
-            return self.by_id(plural, UUID(value["id"]))
+            return self.by_id(plural, UUID(value["id"])) if is_uuid(value["id"]) else None
         ((field, name),) = value.items()
         if field != self._declarations.entities[plural].spec.natural_key or is_uuid(name):
             return None

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -63,21 +63,27 @@ def picture_of(row: EntityRow) -> Picture:
 
 
 def presented(entity: type[Entity], document: Document) -> Document:
-    """A complete document without the fields of the alternative that this entity does not use."""
-    variant = entity.spec.variant
-    if variant is None:
+    """A complete document without what clients do not see of this kind, and the fields of the alternative that it does not use."""
+    hidden, variant = entity.spec.hidden, entity.spec.variant
+    if variant is not None:
+        hidden |= variant.when_unset if document[variant.switch] is not None else variant.when_set
+    if not hidden:
         return document
-    hidden = variant.when_unset if document[variant.switch] is not None else variant.when_set
     return {name: value for name, value in document.items() if name not in hidden}
 
 
 def write(row: EntityRow, document: Mapping[str, Any], digests: Mapping[str, bytes]) -> None:
-    """Put a complete document (references resolved, secrets sealed) into a row; ids and times are the caller's.
+    """Put a complete document (references resolved, secrets sealed) into a row; ids and times are the caller's, who has set
+    them.
 
     `digests` are the keyed hashes of the sealed fields that are unique.
     """
     columns = {*SYSTEM_FIELDS, "tags", *row.key_fields, *row.entity.child_names()}
     row.tags = document["tags"]
+    if field := row.entity.spec.ttl:
+        lifetime = timedelta(seconds=document[field] or 0)
+        ends_at = row.updated_at + lifetime if lifetime else None
+        row.ends_at = ends_at  # pyright: ignore[reportAttributeAccessIssue]  # where there is a ttl, there is this column
     for name in row.key_fields:
         setattr(row, name, document[name])
     for name, digest in digests.items():

@@ -90,6 +90,8 @@ def _at(value: Any, path: tuple[str, ...], place: str, apply: Callable[[str, Any
     if not path:
         return apply(place, value)
     step, rest = path[0], path[1:]
+    if step == "**":
+        return _below(value, place, apply)
     if isinstance(value, dict):
         members: dict[str, Any] = value
         names = list(members) if step == "*" else [step] if step in members else []
@@ -101,3 +103,14 @@ def _at(value: Any, path: tuple[str, ...], place: str, apply: Callable[[str, Any
         entries: list[Any] = value
         return [_at(entry, rest, f"{place}[{index}]", apply) for index, entry in enumerate(entries)]
     return value
+
+
+def _below(value: Any, place: str, apply: Callable[[str, Any], Any]) -> Any:
+    """A copy of `value` in which every leaf has changed."""
+    if isinstance(value, dict) and _SEALED not in value:
+        members: dict[str, Any] = value
+        return {name: _below(item, f"{place}.{name}", apply) for name, item in members.items()}
+    if isinstance(value, list):
+        entries: list[Any] = value
+        return [_below(entry, f"{place}[{index}]", apply) for index, entry in enumerate(entries)]
+    return apply(place, value)

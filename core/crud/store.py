@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from core.actor import Actor
 from core.clock import Clock
 from core.control_planes.configuration import Caps
-from core.crud import paging, rows
+from core.crud import links, paging, rows
 from core.crud.changes import ChangeLog, lock
 from core.crud.errors import InvalidEntity, InvalidRequest, KeyTaken, MissingTarget, ReferenceMissing
 from core.crud.hooks import hooks_of
+from core.crud.links import Links
 from core.crud.paging import ListQuery, Page
 from core.crud.references import References
 from core.crud.sealing import Sealer
@@ -67,12 +68,17 @@ class EntityStore:
         place = (session.org_id, control_plane_id)
         self._sealer = Sealer(session, keyring, self._declarations, *place)
         self._references = References(session, self._declarations, self._sealer, *place)
+        self._links = Links(session, *place)
+        self._catalog = self._declarations.knowing(self._references.find)
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
-    def read(self, entity: type[Entity], key: str, parent: Parent | None = None) -> Document:
-        """One entity by id or natural key; below a parent only if it belongs to that parent."""
-        return self._shown([self._require(entity, key, self._parent_id(parent), parent)])[0]
+    def read(self, entity: type[Entity], key: str, parent: Parent | None = None, *, merged: bool = False) -> Document:
+        """One entity by id or natural key; below a parent only if it belongs to that parent.
+
+        `merged`: together with what it takes from the entities it names.
+        """
+        return self._shown([self._require(entity, key, self._parent_id(parent), parent)], merged=merged)[0]
 
     def read_referent(self, entity: type[Entity], key: str, field: str) -> Document:
         """The entity that a reference of another one points at. Raises NotFound also when it points nowhere."""
@@ -84,18 +90,41 @@ class EntityStore:
             raise NotFound(self._declarations.entities[reference.ref.to].spec.singular, key)
         return self._shown([referent])[0]
 
-    def list(self, entity: type[Entity], query: ListQuery, parent: Parent | None = None) -> Page:
-        """One page in order of creation. Raises InvalidRequest for a cursor that is none of ours."""
+    def list(
+        self, entity: type[Entity], query: ListQuery, parent: Parent | None = None, *, merged: bool = False
+    ) -> Page:
+        """One page in order of creation; `merged` as for `read`. Raises InvalidRequest for a cursor that is none of ours."""
         row = ENTITY_ROWS[entity.spec.plural]
         statement = select(row).where(row.control_plane_id == self._control_plane_id)
         if parent is not None:
-            statement = statement.where(row.column(reference_column(parent.field)) == self._parent_id(parent))
+            statement = statement.where(self._belongs(entity, parent))
         found = self._session.scalars(paging.apply(statement, row, query)).all()
         if not found:
             self.require_control_plane()  # any row proves that there is one
         shown = found[: query.size]
         more = len(found) > query.size
-        return Page(list(self._shown(shown)), paging.cursor(shown[-1]) if more else None)
+        return Page(list(self._shown(shown, merged=merged)), paging.cursor(shown[-1]) if more else None)
+
+    def _belongs(self, entity: type[Entity], parent: Parent) -> Any:
+        """The condition that a row of a kind refers to a parent, by a reference or by one in a list."""
+        identifier = self._parent_id(parent)
+        assert identifier is not None
+        plural = entity.spec.plural
+        if any(reference.name == parent.field for reference in links.of(entity.references(), plural)):
+            return self._links.naming(plural, parent.field, [identifier])
+        return ENTITY_ROWS[plural].column(reference_column(parent.field)) == identifier
+
+    def count(self, entity: type[Entity]) -> int:
+        """How many entities of a kind there are."""
+        row = ENTITY_ROWS[entity.spec.plural]
+        here = (row.org_id == self._session.org_id, row.control_plane_id == self._control_plane_id)
+        return self._session.execute(select(func.count()).select_from(row).where(*here)).scalar_one()
+
+    def count_naming(self, entity: type[Entity], parent: Parent) -> int:
+        """How many entities of a kind name a parent in a list of references."""
+        identifier = self._parent_id(parent)
+        assert identifier is not None
+        return self._links.count(entity.spec.plural, parent.field, identifier)
 
     def read_all(self, entity: type[Entity], identifiers: Sequence[UUID]) -> Sequence[Document]:
         """Those of these entities that there are, in the given order."""
@@ -119,7 +148,7 @@ class EntityStore:
         """Whether `create` would take a body, as far as the body alone tells. Raises InvalidEntity."""
         control_plane = self.require_control_plane()
         document = self._parse(entity, body)
-        if control_plane.hosted and (violations := entity.gateway_faults(document, self._declarations)):
+        if control_plane.hosted and (violations := entity.gateway_faults(document, self._catalog)):
             raise InvalidEntity(violations)
 
     # --- writing ---------------------------------------------------------------------------------------------------
@@ -164,7 +193,7 @@ class EntityStore:
             _require_same_id(body, row.id)
             stored = self._sealer.open(entity, rows.document_of(row))
             try:
-                wanted = self._declarations.patch(entity, stored, self._below(body, parent))
+                wanted = self._declarations.patch(entity, stored, self._below(body, parent), self._catalog)
             except SchemaViolation as error:
                 raise InvalidEntity(error.violations) from None
             return self._update(row, wanted, log)
@@ -234,7 +263,7 @@ class EntityStore:
 
     def _parse(self, entity: type[Entity], body: object) -> Document:
         try:
-            return self._declarations.parse(entity, body)
+            return self._declarations.parse(entity, body, self._catalog)
         except SchemaViolation as error:
             raise InvalidEntity(error.violations) from None
 
@@ -259,7 +288,7 @@ class EntityStore:
         document = self._references.resolve(entity, document)
         violations = [*hooks_of(entity).check(document, self._references)]
         if log.control_plane.hosted:
-            violations += entity.gateway_faults(document, self._declarations)
+            violations += entity.gateway_faults(document, self._catalog)
         if violations:
             raise InvalidEntity(violations)
         digests = {name: self._sealer.digest(entity, name, document[name]) for name in row.hashed_fields}
@@ -268,6 +297,8 @@ class EntityStore:
             if before is None:
                 self._session.add(row)
             self._session.flush()
+            for reference in links.of(entity.references(), entity.spec.plural):
+                self._links.write(row, reference.name, links.identifiers(document[reference.name]))
         except IntegrityError as error:
             raise _refusal(error, row.entity, document) from None
         log.record(entity, before, rows.picture_of(row))
@@ -302,11 +333,19 @@ class EntityStore:
         assert child.spec.natural_key is not None
         return child, reference, child.spec.natural_key
 
-    def _shown(self, found: Sequence[EntityRow]) -> Sequence[Document]:
+    def _shown(self, found: Sequence[EntityRow], *, merged: bool = False) -> Sequence[Document]:
         """Rows of one kind as their owner sees them."""
-        documents = [self._presented(row) for row in found]
-        for field in found[0].entity.child_names() if found else ():
-            child, reference, natural = self._children(found[0].entity, field)
+        if not found:
+            return []
+        entity = found[0].entity
+        documents = [self._sealer.open(entity, rows.document_of(row)) for row in found]
+        linked = self._name_linked(entity, documents)
+        if merged:
+            documents = [entity.merged(document, self._catalog) for document in documents]
+        del linked  # until here the session has them at hand
+        documents = [self._presented(entity, document) for document in documents]
+        for field in entity.child_names():
+            child, reference, natural = self._children(entity, field)
             names: dict[UUID, list[str]] = {row.id: [] for row in found}
             for item in self._references.referring_to_any(child.spec.plural, reference, list(names)):
                 names[getattr(item, reference_column(reference))].append(getattr(item, natural))
@@ -314,9 +353,25 @@ class EntityStore:
                 document[field] = names[row.id]
         return documents
 
-    def _presented(self, row: EntityRow) -> Document:
-        document = self._sealer.open(row.entity, rows.document_of(row))
-        return rows.presented(row.entity, row.entity.presented(document, self._declarations))
+    def _name_linked(self, entity: type[Entity], documents: Sequence[Document]) -> Sequence[EntityRow]:
+        """Put the natural key of what is named beside its id, in lists of references that are records. Returns the named."""
+        linked: list[EntityRow] = []
+        for reference in links.of(entity.references(), entity.spec.plural):
+            natural = self._declarations.entities[reference.ref.to].spec.natural_key
+            listed = [item for document in documents for item in document[reference.name] or ()]
+            if natural is None or not any(isinstance(item, dict) for item in listed):
+                continue
+            found = self._references.by_ids(reference.ref.to, links.identifiers(listed))
+            linked += found
+            names = {str(row.id): getattr(row, natural) for row in found}
+            for document in documents:
+                document[reference.name] = document[reference.name] and [
+                    {"id": item["id"], natural: names[item["id"]], **item} for item in document[reference.name]
+                ]
+        return linked
+
+    def _presented(self, entity: type[Entity], document: Document) -> Document:
+        return rows.presented(entity, entity.presented(document, self._catalog))
 
 
 def _place(parent: Parent | None, parent_id: UUID | None) -> tuple[str, UUID] | None:
@@ -341,6 +396,8 @@ def _refusal(error: IntegrityError, entity: type[Entity], document: Document) ->
         return error
     if constraint.startswith("fk_"):
         referent = next(reference.ref.to for reference in entity.references() if reference.name == fields[0])
-        return ReferenceMissing([MissingTarget(fields[0], referent, document[fields[0]]["id"])])
+        value: Any = document[fields[0]]
+        named = ", ".join(map(str, links.identifiers(value))) if isinstance(value, list) else value["id"]
+        return ReferenceMissing([MissingTarget(fields[0], referent, named)])
     values = {name: document[name] for name in fields}
     return KeyTaken(entity.spec.plural, values)

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, func, literal, or_, select, tuple_
 from sqlalchemy.orm import Session
 
-from core.crud import rows
+from core.crud import links, rows
 from core.crud.sealing import Sealer
 from core.models.entities import ENTITY_ROWS, EntityRow, hash_column, reference_column
 from schema.base import Document
@@ -211,8 +211,8 @@ def _referents(plural: str, document: Document) -> Iterable[tuple[str, UUID]]:
         value: Any = document.get(reference.name)
         if value is None or reference.ref.to not in ENTITY_ROWS:
             continue
-        for identifier in value if reference.many else [value["id"]]:
-            yield reference.ref.to, UUID(identifier)
+        for identifier in links.identifiers(value if reference.many else [value]):
+            yield reference.ref.to, identifier
 
 
 def _column(row: type[EntityRow], field: str) -> str:

@@ -1,7 +1,11 @@
 """Tables of the declared entities, built from schema/: identity, tags, keys and references are real columns.
 
-Everything else of an entity is one JSONB document. Ids and names live in their control plane, so every key and every
-foreign key starts with organization and control plane: no row can point into another tenant or another gateway.
+Everything else of an entity is one JSONB document; a list of references is in the document, too, and in a table of its
+own. Ids and names live in their control plane, so every key and every foreign key starts with organization and control
+plane: no row can point into another tenant or another gateway.
+
+Tags have no index: PostgreSQL uses none for conditions that are not leakproof where row-level security holds, and that on
+arrays is not. Listing by tags reads the control plane's rows of that kind in the order of the list, which are bounded.
 """
 
 from collections.abc import Mapping
@@ -9,7 +13,18 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, Index, LargeBinary, String, UniqueConstraint, Uuid, text
+from sqlalchemy import (
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    String,
+    Table,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -60,9 +75,37 @@ def constraint_fields(table: str, constraint: str) -> tuple[str, ...] | None:
     return _CONSTRAINTS.get((table, constraint))
 
 
+def _links(entity: type[Entity], reference: ReferenceField) -> Table:
+    """Who is named by a list of references: constraints hold for each of them, and the way back is indexed."""
+    owner, target = _table_name(entity.spec.plural), _table_name(reference.ref.to)
+    name = f"{owner}_{reference.name}"
+    _CONSTRAINTS[name, f"fk_{name}_named"] = (reference.name,)
+    return Table(
+        name,
+        Base.metadata,
+        *(Column(column, Uuid, primary_key=True) for column in (*_PLACE, "owner_id", "named_id")),
+        ForeignKeyConstraint(
+            (*_PLACE, "owner_id"),
+            [f"{owner}.org_id", f"{owner}.control_plane_id", f"{owner}.id"],
+            name=f"fk_{name}_owner",
+            ondelete="CASCADE",
+        ),
+        ForeignKeyConstraint(
+            (*_PLACE, "named_id"),
+            [f"{target}.org_id", f"{target}.control_plane_id", f"{target}.id"],
+            name=f"fk_{name}_named",
+        ),
+        Index(f"ix_{name}_named", *_PLACE, "named_id", "owner_id"),
+    )
+
+
+def _table_name(plural: str) -> str:
+    return plural.replace("-", "_")
+
+
 def _build(entity: type[Entity], declarations: Registry) -> type[EntityRow]:
     spec = entity.spec
-    table = spec.plural.replace("-", "_")
+    table = _table_name(spec.plural)
     references = tuple(
         reference
         for reference in entity.references()
@@ -88,13 +131,17 @@ def _build(entity: type[Entity], declarations: Registry) -> type[EntityRow]:
         "hashed_fields": hashed,
         "reference_fields": references,
     }
+    if spec.ttl:
+        attributes["ends_at"] = mapped_column(DateTime(timezone=True), nullable=True)
+        ended = text("ends_at IS NOT NULL")
+        constraints.append(Index(f"ix_{table}_ends", "ends_at", *_PLACE, postgresql_where=ended))
     for name in keys:
         attributes[name] = mapped_column(String, nullable=not entity.model_fields[name].is_required())
     for name in hashed:
         attributes[hash_column(name)] = mapped_column(LargeBinary)
     for reference in references:
         column = columns_of[reference.name]
-        target = reference.ref.to.replace("-", "_")
+        target = _table_name(reference.ref.to)
         attributes[column] = mapped_column(Uuid, nullable=not entity.model_fields[reference.name].is_required())
         name = f"fk_{table}_{reference.name}"
         # no ON DELETE: the engine deletes children itself, for each of them is a change that runtimes must hear of
@@ -131,3 +178,13 @@ ENTITY_ROWS: Final[Mapping[str, type[EntityRow]]] = MappingProxyType(
     {plural: _build(entity, registry()) for plural, entity in registry().entities.items()}
 )
 """The mapped class of each entity by its plural name, parents first."""
+
+LINKS: Final[Mapping[tuple[str, str], Table]] = MappingProxyType(
+    {
+        (plural, reference.name): _links(entity, reference)
+        for plural, entity in registry().entities.items()
+        for reference in entity.references()
+        if reference.many and reference.ref.to in registry().entities
+    }
+)
+"""For each list of references, by plural name and field: owners and what they name."""

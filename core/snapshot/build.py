@@ -6,6 +6,7 @@ A control plane group's is made of its members' entities: all of them but those 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -22,7 +23,8 @@ from core.logging import get_logger
 from core.models.entities import EntityRow
 from core.runtime import assignments
 from core.runtime.assignments import Assignment
-from core.snapshot.read import Holding, read
+from core.snapshot.read import MAX_DELTA_CHANGES, Changed, Holding, read
+from core.snapshot.taken import TAKEN_KINDS, Taken, takes_something
 from schema.base import Document
 from schema.registry import Registry, registry
 from schema.snapshot import Change, Delta, GatewaySettings, Limits, Snapshot, sorted_entities
@@ -135,7 +137,8 @@ class UpdateBuilder:
     def _read(self, region: str, have: Mapping[UUID, int | None]) -> list[Holding]:
         with self._database.system() as session:
             session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-            holdings = read(session, assignments.of_control_planes(session, region, list(have)), have)
+            places = assignments.of_control_planes(session, region, list(have))
+            holdings = read(session, places, have, partial(self._changed_with, session))
             for holding in holdings:
                 if holding.changed is None and len(holding.sources) > 1:
                     sealer = _sealer(holding, self._keyring, self._declarations, session)
@@ -146,7 +149,31 @@ class UpdateBuilder:
                         holding.fault = error
                     else:
                         _leave_out(holding, left_out)
+                if holding.fault is None:
+                    self._merge(session, holding)
             return holdings
+
+    def _changed_with(self, session: Session, holding: Holding, changed: Sequence[Changed]) -> Sequence[Changed] | None:
+        """What changes because of what it takes from these; None if only all of the configuration tells."""
+        if not any(plural in TAKEN_KINDS for plural, _ in changed):
+            return []
+        return self._taken(session, holding).changed_with(changed)
+
+    def _merge(self, session: Session, holding: Holding) -> None:
+        """Put together what takes something from others. Those are asked for one by one: most control planes have none."""
+        takers = [row for kind in holding.rows.values() for row in kind if takes_something(row)]
+        if not takers:
+            return
+        taken = self._taken(session, holding)
+        try:
+            holding.merged = {row.id: taken.merged(row) for row in takers}
+        except UnsealFailed as error:
+            holding.fault = error
+
+    def _taken(self, session: Session, holding: Holding) -> Taken:
+        sealer = _sealer(holding, self._keyring, self._declarations, session)
+        sealers = {source: sealer.beside(source) for source in holding.sources}
+        return Taken(session, self._declarations, holding.assignment.organization_id, sealers, MAX_DELTA_CHANGES)
 
     def _update(self, holding: Holding, from_version: int | None) -> Snapshot | Delta:
         if holding.fault is not None:
@@ -176,6 +203,7 @@ class _Opened:
         self._sealers = {source: sealer.beside(source) for source in holding.sources}
         # one for all that a gateway serves together: a caller's key is hashed once
         self._credential_key = sealer.credential_key()
+        self._merged = holding.merged
 
     def settings(self, common: GatewaySettings) -> GatewaySettings:
         """The installation's settings with this control plane's own."""
@@ -194,7 +222,9 @@ class _Opened:
                 yield Change(operation="put", type=plural, id=str(identifier), entity=self._document(row))
 
     def _document(self, row: EntityRow) -> Document:
-        document = self._sealers[row.control_plane_id].open(row.entity, rows.document_of(row))
+        document = self._merged.get(row.id)
+        if document is None:
+            document = self._sealers[row.control_plane_id].open(row.entity, rows.document_of(row))
         return row.entity.for_gateways(document, self._credential_key)
 
 

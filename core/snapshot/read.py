@@ -1,6 +1,6 @@
 """Reads what several control planes hold, with as many statements as one of them takes; each group takes its own."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
@@ -15,6 +15,7 @@ from core.groups.members import members_of
 from core.models.entities import ENTITY_ROWS, EntityRow
 from core.models.organization import Organization
 from core.runtime.assignments import Assignment
+from schema.base import Document
 
 ROWS: Final = {plural: row for plural, row in ENTITY_ROWS.items() if row.entity.spec.gateways}
 """The kinds that runtimes get."""
@@ -76,6 +77,7 @@ class Holding:
         sources: the control planes whose entities it has: itself, or a group's members, the oldest first.
         changed: what to tell a runtime that has an older version, None for everything.
         rows: of all members of a group, also those that collide.
+        merged: documents in clear of those that take something from others, by id.
         fault: why there can be no update.
     """
 
@@ -84,10 +86,17 @@ class Holding:
     sources: Sequence[UUID]
     changed: list[Changed] | None = None
     rows: dict[str, list[EntityRow]] = field(default_factory=lambda: {plural: [] for plural in ROWS})
+    merged: dict[UUID, Document] = field(default_factory=dict[UUID, Document])
     fault: UnsealFailed | None = None
 
 
-def read(session: Session, assignments: Sequence[Assignment], have: Mapping[UUID, int | None]) -> list[Holding]:
+ChangedWith = Callable[[Holding, Sequence[Changed]], Sequence[Changed] | None]
+"""What changes because of what it takes from entities that changed; None if only all of the configuration tells."""
+
+
+def read(
+    session: Session, assignments: Sequence[Assignment], have: Mapping[UUID, int | None], changed_with: ChangedWith
+) -> list[Holding]:
     """What each of these control planes holds: all of it, or what changed after the version that `have` names for it.
 
     Needs a session across organizations in which all statements see the same moment.
@@ -105,7 +114,8 @@ def read(session: Session, assignments: Sequence[Assignment], have: Mapping[UUID
     if behind:
         changed = _changed(session, [item for item in assignments if item.control_plane_id in behind], behind)
         for holding in holdings:
-            holding.changed = changed.get(holding.assignment.control_plane_id)
+            history = changed.get(holding.assignment.control_plane_id)
+            holding.changed = None if history is None else _shown(history, changed_with(holding, history))
     _read_rows(session, [holding for holding in holdings if not holding.assignment.is_group])
     for holding in holdings:
         if holding.assignment.is_group:  # by itself: its members' entities may be asked for as their own as well
@@ -192,5 +202,16 @@ def _last_of_each(history: Sequence[tuple[int, str, UUID]], steps: int) -> list[
     whole = len({version for version, _, _ in history}) == steps
     if not whole or len(history) > MAX_DELTA_CHANGES or any(plural not in ENTITY_ROWS for _, plural, _ in history):
         return None
-    shown = [(plural, identifier) for _, plural, identifier in history if plural in ROWS]
-    return list(dict.fromkeys(reversed(shown)))[::-1]
+    return _in_order((plural, identifier) for _, plural, identifier in history)
+
+
+def _shown(history: Iterable[Changed], more: Sequence[Changed] | None) -> list[Changed] | None:
+    """What to tell a runtime of a history and what changed with it; None if that is everything."""
+    if more is None:
+        return None
+    shown = _in_order([*(item for item in history if item[0] in ROWS), *more])
+    return None if len(shown) > MAX_DELTA_CHANGES else shown
+
+
+def _in_order(changed: Iterable[Changed]) -> list[Changed]:
+    return list(dict.fromkeys(reversed(list(changed))))[::-1]

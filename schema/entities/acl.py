@@ -16,6 +16,7 @@ class Acl(Entity):
         unique=(Unique(("group", "consumer")),),
         filters=("group",),
         gateways=False,
+        dated=False,
     )
 
     group: ShortText

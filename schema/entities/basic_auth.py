@@ -18,6 +18,7 @@ class BasicAuth(Entity):
         natural_key="username",
         unique=(Unique(("username",)),),
         filters=("username",),
+        dated=False,
     )
 
     username: ShortText

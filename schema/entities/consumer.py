@@ -16,6 +16,8 @@ class Consumer(Entity):
         natural_key="username",
         unique=(Unique(("username",)), Unique(("custom_id",))),
         filters=("username", "custom_id"),
+        filter_aliases=(("name", "username"),),
+        queries=("custom_id",),
         checks=(AtLeastOneOf(("custom_id", "username")),),
     )
 

@@ -17,7 +17,7 @@ class ConsumerGroupMember(Entity):
         mounted=False,
     )
 
-    consumer: Annotated[Reference, Ref("consumers", on_delete="cascade")]
+    consumer: Annotated[Reference, Ref("consumers", on_delete="cascade", listed_as="groups")]
     """The member."""
     consumer_group: Annotated[Reference, Ref("consumer_groups", on_delete="cascade")]
     """The group."""

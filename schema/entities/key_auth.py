@@ -19,6 +19,8 @@ class KeyAuth(Entity):
         nested_path="key-auth",
         natural_key="key",
         unique=(Unique(("key",)),),
+        ttl="ttl",
+        dated=False,
     )
 
     key: Annotated[CredentialKey | None, Sealed()] = None

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field, ValidationError
 
+from schema import partial_links
 from schema.aliases import AliasConflict, lay_over, shown, unfold
 from schema.base import (
     Catalog,
@@ -22,12 +23,15 @@ from schema.base import (
 from schema.errors import Violation, violations_of
 from schema.marks import Auto
 from schema.protocols import GRPC, HTTP, Protocols
-from schema.types import Name, Reference, ShortText, items
+from schema.types import Name, Reference, Rule, ShortText, Text, Uuid, items, length
 from schema.validation import broken_rules, nested_faults
 from schema.walk import marked
 
 _SCOPES: Final = ("service", "route", "consumer", "consumer_group")
 _NOT_HERE: Final = "plugin '{}' is not available on this gateway yet: only control planes of nodes of your own take it"
+_NO_CONDITIONS: Final = (
+    "conditions are not available on this gateway: only control planes of nodes of your own take them"
+)
 
 
 class OrderedPhases(Record):
@@ -44,6 +48,26 @@ class Ordering(Record):
     """Plugins that run later."""
     after: OrderedPhases | None = None
     """Plugins that run earlier."""
+
+
+def _check_link(link: dict[str, Any]) -> str | None:
+    return None if link["id"] is not None or link["name"] is not None else "missing primary key"
+
+
+class PartialLink(Record):
+    """A partial that stands for a part of the configuration; named by its id or its name."""
+
+    id: Uuid | None = None
+    """Id of the partial."""
+    name: ShortText | None = None
+    """Name of the partial."""
+    path: ShortText | None = None
+    """The part, as `config.redis`; chosen by the partial's type unless given."""
+
+
+PartialLinks = Annotated[
+    list[Annotated[PartialLink, Rule(lambda link: _check_link(link.model_dump()))]], items(maximum=16)
+]
 
 
 class Plugin(Entity):
@@ -79,10 +103,10 @@ class Plugin(Entity):
     """Applies to requests of this group's consumers only."""
     ordering: Ordering | None = None
     """Which plugins it runs before or after in the access phase, where priorities are not as wanted."""
-    partials: None = None
-    """Reserved: must be null."""
-    condition: None = None
-    """Reserved: must be null."""
+    partials: Annotated[PartialLinks | None, Ref("partials", on_delete="restrict", merged=True)] = None
+    """Parts of the configuration that are kept elsewhere, and shared with other plugins."""
+    condition: Annotated[Text, length(1, 1024)] | None = None
+    """Expression over a request that decides whether it applies; for nodes of the owner's own."""
 
     @classmethod
     def nested_records(cls) -> frozenset[str]:
@@ -119,8 +143,13 @@ class Plugin(Entity):
                 for index, protocol in enumerate(whole["protocols"])
                 if isinstance(protocol, str) and protocol not in spec.allowed_protocols
             )
+        completed, links, wrong_links = partial_links.resolve(document.get("partials"), spec, catalog)
+        if completed:
+            whole["partials"] = completed
+        found.extend(wrong_links)
         if not any(violation.field == "config" for violation in found):
-            whole["config"], wrong = _complete_config(declared, whole["config"])
+            config, wrong = _complete_config(declared, partial_links.put_in(whole["config"], links))
+            whole["config"] = partial_links.take_out(config, links)
             found.extend(violation.below("config") for violation in wrong)
         return whole, found
 
@@ -146,7 +175,24 @@ class Plugin(Entity):
             return []
         if declared.spec.since is None:
             return [Violation("name", _NOT_HERE.format(document["name"]))]
-        return [violation.below("config") for violation in gateway_faults(declared, document["config"])]
+        config = cls.merged(document, catalog)["config"]
+        found = [violation.below("config") for violation in gateway_faults(declared, config)]
+        if document["condition"] is not None:
+            found.append(Violation("condition", _NO_CONDITIONS))
+        return found
+
+    @classmethod
+    def merged(cls, document: Document, catalog: Catalog) -> Document:
+        declared = catalog.plugin_config(document["name"])
+        if declared is None or not document["partials"]:
+            return document
+        _, links, _ = partial_links.resolve(document["partials"], declared.spec, catalog)
+        return {**document, "config": partial_links.put_in(document["config"], links)}
+
+    @classmethod
+    def for_gateways(cls, document: Document, credential_key: bytes) -> Document:
+        del credential_key
+        return {**document, "partials": None}  # what they say has been put in
 
     @classmethod
     def sealed_paths(cls, document: Mapping[str, Any], catalog: Catalog) -> tuple[tuple[str, ...], ...]:

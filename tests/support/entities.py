@@ -28,6 +28,16 @@ SAMPLES: dict[str, Callable[[int], dict[str, Any]]] = {
     "keyauth_credentials": lambda n: {"key": f"key-{n}"},
     "basicauth_credentials": lambda n: {"username": f"b-{n}", "password": HASHED},
     "acls": lambda n: {"group": f"a-{n}"},
+    "hmacauth_credentials": lambda n: {"username": f"h-{n}", "secret": "s"},
+    "jwt_secrets": lambda n: {"key": f"j-{n}", "secret": "s"},
+    "mtls_auth_credentials": lambda n: {"subject_name": f"m-{n}"},
+    "keys": lambda n: {"name": f"k-{n}", "kid": f"kid-{n}", "jwk": f'{{"kty": "oct", "k": "AAAA", "kid": "kid-{n}"}}'},
+    "key_sets": lambda n: {"name": f"set-{n}"},
+    "vaults": lambda n: {"name": "env", "prefix": f"v-{n}", "config": {"prefix": "P_"}},
+    "partials": lambda n: {"name": f"part-{n}", "type": "redis-ce", "config": {"host": "redis.test"}},
+    "custom_plugins": lambda n: {"name": f"mine-{n}", "schema": "return {}", "handler": "return {}"},
+    "degraphql_routes": lambda n: {"uri": f"/{n}", "query": "query { user }"},
+    "graphql_costs": lambda n: {"type_path": f"Query.f-{n}"},
 }
 # A field and a value other than its default, for changes; tags where there is no other.
 CHANGES: dict[str, tuple[str, Any]] = {
@@ -44,6 +54,16 @@ CHANGES: dict[str, tuple[str, Any]] = {
     "keyauth_credentials": ("ttl", 600),
     "basicauth_credentials": ("tags", ["changed"]),
     "acls": ("tags", ["changed"]),
+    "hmacauth_credentials": ("tags", ["changed"]),
+    "jwt_secrets": ("algorithm", "HS512"),
+    "mtls_auth_credentials": ("tags", ["changed"]),
+    "keys": ("x5t", "print"),
+    "key_sets": ("tags", ["changed"]),
+    "vaults": ("description", "changed"),
+    "partials": ("tags", ["changed"]),
+    "custom_plugins": ("tags", ["changed"]),
+    "degraphql_routes": ("methods", ["POST"]),
+    "graphql_costs": ("add_constant", 2.5),
 }
 # Kinds that cannot be without a parent: the parent's kind and body.
 PARENTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -52,6 +72,10 @@ PARENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "keyauth_credentials": ("consumers", {"username": "parent"}),
     "basicauth_credentials": ("consumers", {"username": "parent"}),
     "acls": ("consumers", {"username": "parent"}),
+    "hmacauth_credentials": ("consumers", {"username": "parent"}),
+    "jwt_secrets": ("consumers", {"username": "parent"}),
+    "mtls_auth_credentials": ("consumers", {"username": "parent"}),
+    "degraphql_routes": ("services", {"name": "parent", "host": "upstream.test"}),
 }
 
 

@@ -28,3 +28,10 @@ def assert_problem(response: httpx.Response, status: int) -> dict[str, Any]:
 def violations(response: httpx.Response) -> set[tuple[str, str | None]]:
     """The fields of a 400 with the rules they broke."""
     return {(item["field"], item.get("rule")) for item in assert_problem(response, 400)["invalid_parameters"]}
+
+
+def core_entity_details(response: Any) -> dict[str, list[str]]:
+    """The messages of a refusal below `core-entities` by field; those about the whole entity under ""."""
+    assert response.status_code == 400, response.text
+    assert response.headers["content-type"] == "application/json"
+    return {detail.get("field", ""): detail["messages"] for detail in response.json()["details"]}

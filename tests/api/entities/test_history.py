@@ -170,7 +170,7 @@ class TestUpdates:
             "id": key["id"],
             "consumer": own,
             "key_hash": base64.b64encode(hmac.digest(credential_key, b"opensesame", "sha256")).decode(),
-            "expires_at": key["updated_at"] + 60,
+            "expires_at": key["created_at"] + 60,
         }
         assert found[lasting["id"]]["expires_at"] is None
         (basic,) = snapshot.entities["basicauth_credentials"]

@@ -13,6 +13,7 @@ from api import messages
 from core.db.engine import Database
 from core.iam import tokens
 from core.models import GatewayConfiguration, RuntimeAck, RuntimeNode
+from schema.registry import registry
 from tests.support import pem
 from tests.support.entities import SAMPLES
 from tests.support.operations import Operation, operations
@@ -29,6 +30,20 @@ _PUBLIC = {
 # Called by gateway runtimes with their node certificate; tests/api/runtime has guards of its own.
 _RUNTIME = "/runtime/v1/"
 
+# Kinds that need nothing but a place.
+_OTHERS = {
+    "hmacauth_credentials": "consumers/mine/hmac-auth",
+    "jwt_secrets": "consumers/mine/jwt",
+    "mtls_auth_credentials": "consumers/mine/mtls-auth",
+    "key_sets": "key-sets",
+    "keys": "keys",
+    "vaults": "vaults",
+    "partials": "partials",
+    "custom_plugins": "custom-plugins",
+    "degraphql_routes": "services/mine/degraphql/routes",
+    "graphql_costs": "services/mine/graphql-rate-limiting-advanced/costs",
+}
+_PLUGIN_SCHEMA = {"lua_schema": 'return { name = "mine", fields = {} }'}
 _EXPIRES = {"ttl_seconds": 86400}
 # Bodies that are valid, so that a refusal is about whose things they are. Core entities take anything: they look for
 # the control plane first.
@@ -45,7 +60,8 @@ _BODIES: Mapping[str, Any] = {
 
 
 def in_core_entities(operation: Operation) -> bool:
-    return "/core-entities" in operation.path
+    """Whether errors are gRPC statuses; schemas of custom plugins have other forms."""
+    return "/core-entities" in operation.path and "/plugin-schemas" not in operation.path
 
 
 def assert_unauthorized(operation: Operation, response: Any) -> None:
@@ -53,7 +69,7 @@ def assert_unauthorized(operation: Operation, response: Any) -> None:
         assert response.status_code == 401
         assert response.headers["content-type"] == "application/json"
         assert response.json() == {"message": "Unauthorized", "status": 401}
-    elif messages.applies_to(operation.path):
+    elif messages.applies_to(operation.method, operation.path):
         assert response.status_code == 401
         assert response.json() == {"message": "Unauthorized"}
     else:
@@ -148,6 +164,11 @@ class Belongings:
             session.flush()
             place = {"org_id": tenant.organization_id, "control_plane_id": control_plane}
             session.add(RuntimeAck(**place, node_id=node, version=1, accepted=True))
+        others = {
+            f"{registry().entities[plural].spec.title}Id": self._create(f"{entities}/{path}", SAMPLES[plural](0))
+            for plural, path in _OTHERS.items()
+        }
+        self._client.post(f"{entities}/plugin-schemas", json=_PLUGIN_SCHEMA, headers=tenant.headers)
         with database.tenant(tenant.organization_id) as session:
             configuration = GatewayConfiguration(
                 id=uuid4(), control_plane_id=control_plane, control_plane_geo="us", kind="serverless.v1"
@@ -168,6 +189,8 @@ class Belongings:
             "entityName": "services",
             "pluginName": "cors",
             "tag": "mine",
+            "partialType": "redis-ce",
+            "vaultName": "env",
             "ConsumerGroupId": group,
             "KeyAuthId": key,
             "BasicAuthId": password,
@@ -177,6 +200,8 @@ class Belongings:
             "CaCertificateId": authority,
             "certificate_id": pinning.json()["item"]["id"],
             "node_id": node,
+            **others,
+            "name": "mine",
             "configuration_id": str(configuration.id),
             "user_id": str(tenant.user_id),
             "token_id": token["id"],
@@ -220,7 +245,7 @@ def test_foreign_things_are_not_found(
         assert not any(identifier in response.text for identifier in belongings.ids.values()), operation
         if in_core_entities(operation):
             assert response.json()["code"] == 5
-        elif messages.applies_to(operation.path):
+        elif messages.applies_to(operation.method, operation.path):
             assert list(response.json()) == ["message"]
         else:
             assert_problem(response, 404)

@@ -10,13 +10,14 @@ from core.db.engine import APP_ROLE, SYSTEM_ROLE, Database
 from core.db.sessions import TenantSession
 from core.db.tenancy import CrossTenantWrite, TenantOwned
 from core.models import Base, ControlPlane, Lease, Organization, OrganizationLimits, RuntimeNode, User
+from core.models.entities import LINKS
 from tests.support.tenants import Tenant
 
 _TENANT_TABLES = {
     mapper.local_table.name
     for mapper in Base.registry.mappers
     if issubclass(mapper.class_, TenantOwned)
-} | {Organization.__tablename__}  # fmt: skip
+} | {Organization.__tablename__} | {table.name for table in LINKS.values()}  # fmt: skip
 # Tables of the installation; the application role cannot touch them. This set grows only with a reason.
 _SYSTEM_TABLES = {Lease.__tablename__, OrganizationLimits.__tablename__, RuntimeNode.__tablename__}
 _CONDITION = "(NULLIF(current_setting('app.org_id'::text, true), ''::text))::uuid"

@@ -103,3 +103,54 @@ def test_names_below_a_certificate_may_be_bare():
         ("a.test", {"id": made["id"]}),
         ("b.test", {"id": made["id"]}),
     ]
+
+
+def test_groups_are_listed_with_their_members():
+    file = {
+        "consumer_groups": [{"name": "gold"}, {"name": "silver"}],
+        "consumers": [{"username": "bob", "groups": [{"name": "gold"}, "silver"]}, {"username": "eve"}],
+    }
+    loaded = load(file)
+    assert loaded.errors == ()
+    groups = {group["name"]: group["id"] for group in loaded.entities["consumer_groups"]}
+    members = loaded.entities["consumer_group_members"]
+    assert [member["consumer_group"]["id"] for member in members] == [groups["gold"], groups["silver"]]
+    assert {member["consumer"]["id"] for member in members} == {loaded.entities["consumers"][0]["id"]}
+    assert load(file) == loaded
+
+
+@pytest.mark.parametrize("groups", [{}, [7], [{}], ["nobody"], ["gold", "gold"]])
+def test_groups_that_are_none(groups):
+    file = {"consumer_groups": [{"name": "gold"}], "consumers": [{"username": "bob", "groups": groups}]}
+    assert load(file).errors
+
+
+def test_plugins_take_parts_from_partials():
+    file = {
+        "services": [
+            {
+                "name": "s",
+                "host": "h",
+                "plugins": [{"name": "rate-limiting", "config": {"minute": 5}, "partials": [{"name": "shared"}]}],
+            }
+        ],
+        "partials": [{"name": "shared", "type": "redis-ce", "config": {"host": "redis.test"}}],
+    }
+    loaded = load(file)
+    assert loaded.errors == ()
+    (plugin,) = loaded.entities["plugins"]
+    (partial,) = loaded.entities["partials"]
+    assert plugin["partials"] == [{"id": partial["id"], "name": None, "path": "config.redis"}]
+    assert "redis" not in plugin["config"]
+    (sent,) = loaded.for_gateways(bytes(32))["plugins"]
+    assert sent["config"]["redis"] == partial["config"]
+    assert "partials" not in loaded.for_gateways(bytes(32))
+
+
+@pytest.mark.parametrize("link", [{"name": "nobody"}, {"name": "shared", "path": "config.second"}, {}])
+def test_links_that_lead_nowhere(link):
+    file = {
+        "plugins": [{"name": "rate-limiting", "config": {"minute": 5}, "partials": [link]}],
+        "partials": [{"name": "shared", "type": "redis-ce"}],
+    }
+    assert [error.entity for error in load(file).errors] == ["plugin"]

@@ -13,7 +13,8 @@ from schema.registry import DuplicateDeclaration, Registry, registry
 from schema.types import Secret
 
 REQUIRED = {
-    "host", "name", "target", "cert", "key", "username", "password", "group", "consumer", "consumer_group",
+    "host", "name", "target", "cert", "key", "username", "password", "group", "consumer", "consumer_group", "kid", "prefix",
+    "type", "subject_name", "schema", "handler", "lua_schema", "uri", "query", "service", "type_path",
 }  # fmt: skip
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -26,6 +27,8 @@ def test_both_folders_are_found_parents_first():
     assert set(registry().entities) == {
         "services", "routes", "consumers", "plugins", "upstreams", "targets", "certificates", "snis", "ca_certificates",
         "consumer_groups", "consumer_group_members", "keyauth_credentials", "basicauth_credentials", "acls",
+        "hmacauth_credentials", "jwt_secrets", "mtls_auth_credentials", "keys", "key_sets", "vaults", "partials",
+        "custom_plugins", "plugin_schemas", "degraphql_routes", "graphql_costs",
     }  # fmt: skip
     order = list(registry().entities)
     assert order.index("services") < order.index("routes") < order.index("plugins")
@@ -52,6 +55,12 @@ def test_nested_paths():
         ("consumers", "keyauth_credentials"),
         ("consumers", "basicauth_credentials"),
         ("consumers", "acls"),
+        ("consumers", "hmacauth_credentials"),
+        ("consumers", "jwt_secrets"),
+        ("consumers", "mtls_auth_credentials"),
+        ("key_sets", "keys"),
+        ("services", "degraphql_routes"),
+        ("services", "graphql_costs"),
     }
 
 
@@ -68,7 +77,9 @@ def test_components_for_reading_and_writing(plural):
     title = entity.spec.title
     components = entity_components(entity)
     read, written = components[title], components[f"{title}Input"]
-    assert {"id", "created_at", "updated_at"} <= set(read["required"])
+    shown = {"id", "created_at", "updated_at", "tags"} - entity.spec.hidden
+    assert shown - {"tags"} <= set(read["required"])
+    assert shown == {"id", "created_at", "updated_at", "tags"} & set(read["properties"])
     assert "url" not in read["properties"]
     assert read["additionalProperties"] is False
     assert set(written.get("required", [])) <= REQUIRED

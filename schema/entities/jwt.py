@@ -1,0 +1,53 @@
+"""The jwt credential: the issuer's name, and the secret or public key that a consumer's tokens are verified with."""
+
+from typing import Annotated, ClassVar, Final, Literal
+
+from schema.base import Catalog, Document, Entity, EntitySpec, Ref, Unique
+from schema.checks import RequiredWhen
+from schema.credentials import new_key
+from schema.errors import Violation
+from schema.marks import Sealed
+from schema.pem import public_key_fault
+from schema.types import CredentialKey, Reference, Rule, ShortText, Text
+
+Algorithm = Literal[
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES256K", "ES384", "ES512", "PS256", "PS384", "PS512",
+    "EdDSA", "ESB256", "ESB320", "ESB384", "ESB512", "ESP256", "ESP384", "ESP512", "Ed25519", "Ed448",
+]  # fmt: skip
+_WITH_PUBLIC_KEY: Final = (
+    "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA", "Ed25519", "Ed448",
+)  # fmt: skip
+
+
+class Jwt(Entity):
+    """What tokens of a consumer are verified with, for the plugin `jwt`."""
+
+    spec: ClassVar[EntitySpec] = EntitySpec(
+        plural="jwt_secrets",
+        singular="jwt",
+        path="jwts",
+        nested_path="jwt",
+        natural_key="key",
+        unique=(Unique(("key",)),),
+        filters=("key",),
+        checks=(RequiredWhen(("rsa_public_key",), "algorithm", _WITH_PUBLIC_KEY),),
+        gateways=False,
+        dated=False,
+    )
+
+    key: ShortText | None = None
+    """Unique value of the claim that names the issuer; 32 random letters and digits unless given."""
+    secret: Annotated[CredentialKey | None, Sealed()] = None
+    """Secret of the HMAC algorithms; 32 random letters and digits unless given."""
+    algorithm: Algorithm = "HS256"
+    """Algorithm that tokens must be signed with."""
+    rsa_public_key: Annotated[Text, Rule(public_key_fault)] | None = None
+    """Public key in PEM, for the other algorithms."""
+    consumer: Annotated[Reference, Ref("consumers", on_delete="cascade", nested=True)]
+    """Whose tokens they are."""
+
+    @classmethod
+    def complete(cls, document: Document, catalog: Catalog) -> tuple[Document, list[Violation]]:
+        del catalog
+        missing = {name: new_key() for name in ("key", "secret") if document.get(name) is None}
+        return {**document, **missing}, []
