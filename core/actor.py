@@ -1,4 +1,4 @@
-"""Who does something: the caller of one request."""
+"""Who does something: the caller of one request, or the installation itself."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -24,3 +24,16 @@ class Actor:
     def label(self) -> str:
         """The form that history and audit trail store."""
         return f"user:{self.user_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemActor:
+    """The installation itself, at work of its own. `name` says which."""
+
+    name: str
+    request_id: None = None
+
+    @property
+    def label(self) -> str:
+        """The form that history and audit trail store."""
+        return f"system:{self.name}"

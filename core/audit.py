@@ -3,14 +3,14 @@
 from typing import Any
 from uuid import UUID
 
-from core.actor import Actor
+from core.actor import Actor, SystemActor
 from core.db.sessions import TenantSession
 from core.models.audit_event import AuditEvent
 
 
 def record(
     session: TenantSession,
-    actor: Actor,
+    actor: Actor | SystemActor,
     action: str,
     subject_type: str,
     subject_id: UUID | None,

@@ -81,6 +81,7 @@ def _schedule() -> dict[str, dict[str, Any]]:
         "sweep configurations": entry(tasks.SWEEP_CONFIGURATIONS, tasks.SWEEP_SECONDS),
         "sweep pools": entry(tasks.SWEEP_POOLS, tasks.SWEEP_SECONDS),
         "prune history": entry(tasks.PRUNE, tasks.PRUNE_SECONDS),
+        "sweep ended entities": entry(tasks.SWEEP_ENDED, tasks.ENDED_SECONDS),
     }
 
 

@@ -3,10 +3,13 @@
 from datetime import timedelta
 from typing import Final
 
+from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import text
 
 from core import logging
 from core.clock import Clock
+from core.crud import expiry
+from core.crypto import KeyRing
 from core.db.engine import Database
 from core.runtime import nodes
 
@@ -16,6 +19,9 @@ KEEP_CHANGES: Final = timedelta(days=30)
 KEEP_VERSIONS: Final = 1000
 """Per control plane, however old: runtimes that were away for a while still get a delta."""
 MOST_PER_RUN: Final = 50_000
+MOST_PLACES_PER_SWEEP: Final = 200
+MOST_ENDED_AT_ONCE: Final = 500
+"""In one version of one control plane; what is left waits for the next sweep."""
 OUTBOX_DAYS: Final = timedelta(days=7)
 
 _CHANGES = text(
@@ -31,6 +37,22 @@ _CHANGES = text(
 )
 _OUTBOX = text("delete from outbox where created_at < :before and attempts > 0")
 _LEASES = text("delete from leases where expires_at < clock_timestamp() - interval '1 day'")
+
+
+def sweep_ended(database: Database, keyring: KeyRing, clock: Clock) -> None:
+    """Delete entities whose time is over, each control plane's in a transaction of its own."""
+    with database.system() as session:
+        found = expiry.places(session, clock.now(), MOST_PLACES_PER_SWEEP)
+    for org_id, control_plane_id in found:
+        try:
+            with database.tenant(org_id) as session:
+                removed = expiry.remove_ended(session, keyring, clock, control_plane_id, MOST_ENDED_AT_ONCE)
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception:  # one that always fails must not keep the others from being looked at
+            log.exception("sweep.expiry_failed", org_id=str(org_id), control_plane_id=str(control_plane_id))
+        else:
+            log.info("entities.ended", org_id=str(org_id), control_plane_id=str(control_plane_id), number=removed)
 
 
 def prune(database: Database, clock: Clock) -> None:

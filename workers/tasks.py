@@ -1,6 +1,6 @@
 """The tasks by name. Names on the left of a dot are nouns; the outbox uses them as topics."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -19,6 +19,7 @@ RECONCILE_POOL: Final = "pool.reconcile"
 SWEEP_CONFIGURATIONS: Final = "gateway_configuration.sweep"
 SWEEP_POOLS: Final = "pool.sweep"
 PRUNE: Final = "history.prune"
+SWEEP_ENDED: Final = "entities.sweep"
 
 QUEUES: Final = {
     RECONCILE_CONFIGURATION: "configurations",
@@ -26,11 +27,13 @@ QUEUES: Final = {
     SWEEP_CONFIGURATIONS: "sweeps",
     SWEEP_POOLS: "sweeps",
     PRUNE: "sweeps",
+    SWEEP_ENDED: "sweeps",
 }
 """A queue per kind: slow work of one kind does not stand before quick work of another."""
 
 SWEEP_SECONDS: Final = 2.0
 PRUNE_SECONDS: Final = 600.0
+ENDED_SECONDS: Final = 30.0
 KEPT_SECONDS: Final = 30.0
 """How long a sweep may wait for a worker. Sender and worker compare their own clocks, so it has to be longer than they differ."""
 MOST_PER_SWEEP: Final = 200
@@ -64,18 +67,30 @@ def register(app: Celery, toolboxes: ToolboxSource) -> None:
                 send(app, RECONCILE_POOL, [region.name], expires_seconds=KEPT_SECONDS)
         pool.end_unwanted(tools.database, tools.driver, tools.settings)
 
-    def prune() -> None:
-        tools = toolboxes.get()
-        retention.prune(tools.database, tools.clock)
-
     for name, function in (
         (RECONCILE_CONFIGURATION, reconcile_configuration),
         (SWEEP_CONFIGURATIONS, sweep_configurations),
         (RECONCILE_POOL, reconcile_pool),
         (SWEEP_POOLS, sweep_pools),
-        (PRUNE, prune),
+        (PRUNE, _with_tools(toolboxes, _prune)),
+        (SWEEP_ENDED, _with_tools(toolboxes, _sweep_ended)),
     ):
         app.task(name=name, base=BaseTask)(function)
+
+
+def _with_tools(toolboxes: ToolboxSource, work: Callable[[Toolbox], None]) -> Callable[[], None]:
+    def run() -> None:
+        work(toolboxes.get())
+
+    return run
+
+
+def _prune(tools: Toolbox) -> None:
+    retention.prune(tools.database, tools.clock)
+
+
+def _sweep_ended(tools: Toolbox) -> None:
+    retention.sweep_ended(tools.database, tools.keyring, tools.clock)
 
 
 def _sweep_configurations(tools: Toolbox) -> None:

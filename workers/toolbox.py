@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from core.clock import Clock, SystemClock
+from core.crypto import KeyRing
 from core.db.engine import Database
 from core.runtime.node_ca import NodeCa
 from core.settings import Settings
@@ -21,6 +22,7 @@ class Toolbox:
 
     settings: Settings
     database: Database
+    keyring: KeyRing
     driver: Driver
     clock: Clock
 
@@ -36,6 +38,7 @@ class ToolboxSource:
         self._clock = SystemClock()
         self._driver = make_driver(settings, self._clock)
         self._url = settings.require_database_url()
+        self._keyring = KeyRing(settings.require_master_key())
         self._made: tuple[int, Toolbox] | None = None
 
     def get(self) -> Toolbox:
@@ -43,7 +46,7 @@ class ToolboxSource:
         pid = os.getpid()
         if self._made is None or self._made[0] != pid:
             database = Database(self._url, pool_size=POOL_SIZE)
-            self._made = (pid, Toolbox(self._settings, database, self._driver, self._clock))
+            self._made = (pid, Toolbox(self._settings, database, self._keyring, self._driver, self._clock))
         return self._made[1]
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from core import audit
-from core.actor import Actor
+from core.actor import Actor, SystemActor
 from core.clock import Clock
 from core.control_planes.configuration import GROUP, Caps, advance
 from core.crud.errors import UsageConstraint
@@ -49,7 +49,7 @@ class ChangeLog:
     def __init__(
         self,
         session: TenantSession,
-        actor: Actor,
+        actor: Actor | SystemActor,
         clock: Clock,
         control_plane: ControlPlane,
         caps: Caps,

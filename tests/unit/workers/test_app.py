@@ -6,6 +6,7 @@ import pytest
 from celery.exceptions import SoftTimeLimitExceeded
 from pydantic import SecretStr
 
+from core.crypto import new_master_key
 from core.errors import SettingsError
 from core.settings import Settings
 from workers import tasks
@@ -17,6 +18,7 @@ SETTINGS = Settings(
     broker_url=SecretStr("redis://127.0.0.1:1/0"),
     database_url=SecretStr("postgresql://u@127.0.0.1:1/d"),
     driver="external",
+    master_key=SecretStr(new_master_key()),
 )
 
 
