@@ -8,13 +8,13 @@
 mod tests;
 
 use std::collections::BTreeSet;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use imbl::HashMap;
-use ring::{hmac, pbkdf2};
+use ring::{digest, hmac, pbkdf2};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::entities::PasswordHash;
@@ -301,13 +301,29 @@ impl Password {
     /// Does the work, and remembers a right password. Takes milliseconds.
     #[must_use]
     pub fn verify(&self, key: &CredentialKey, presented: &[u8]) -> bool {
-        let PasswordHash { iterations, salt, hash } = &self.hash;
-        let right = pbkdf2::verify(pbkdf2::PBKDF2_HMAC_SHA256, *iterations, salt, presented, hash).is_ok();
+        let PasswordHash { digest, iterations, salt, hash } = &self.hash;
+        let digested = digest.map(|algorithm| hex(&self.digest(algorithm, presented)));
+        let hashed = digested.as_deref().map_or(presented, str::as_bytes);
+        let right = pbkdf2::verify(pbkdf2::PBKDF2_HMAC_SHA256, *iterations, salt, hashed, hash).is_ok();
         if right {
             self.verified.get_or_init(|| hmac::sign(&key.0, presented));
         }
         right
     }
+
+    fn digest(&self, algorithm: &'static digest::Algorithm, presented: &[u8]) -> digest::Digest {
+        let mut context = digest::Context::new(algorithm);
+        context.update(presented);
+        context.update(self.consumer.as_bytes());
+        context.finish()
+    }
+}
+
+fn hex(digest: &digest::Digest) -> String {
+    digest.as_ref().iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn groups(entities: &EntitySet, consumer: &Id) -> Arc<[Group]> {

@@ -136,7 +136,7 @@ fn a_password_is_worked_on_until_it_was_right_once() {
         id: "1".into(),
         username: "bob".into(),
         consumer: "c".into(),
-        hash: PasswordHash { iterations: rounds, salt: Box::new([0; 16]), hash: derived },
+        hash: PasswordHash { digest: None, iterations: rounds, salt: Box::new([0; 16]), hash: derived },
         verified: OnceLock::new(),
     };
     let key = CredentialKey::new(&[7; 32]);
@@ -145,4 +145,29 @@ fn a_password_is_worked_on_until_it_was_right_once() {
     assert_eq!(password.check(&key, b"wrong"), Check::Unknown);
     assert!(password.verify(&key, b"password"));
     assert_eq!((password.check(&key, b"password"), password.check(&key, b"wrong")), (Check::Right, Check::Wrong));
+}
+
+#[test]
+fn of_some_passwords_only_the_digest_was_hashed() {
+    // SHA-1 of "password" and "c", in hex.
+    let digest = "8c894f4a0d9b2f97ecd0b0d687e69c76855d8759";
+    let mut derived = [0; 32];
+    let rounds = std::num::NonZeroU32::new(4096).unwrap();
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, &[0; 16], digest.as_bytes(), &mut derived);
+    let password = |consumer: &str| Password {
+        id: "1".into(),
+        username: "bob".into(),
+        consumer: consumer.into(),
+        hash: PasswordHash {
+            digest: Some(&digest::SHA1_FOR_LEGACY_USE_ONLY),
+            iterations: rounds,
+            salt: Box::new([0; 16]),
+            hash: derived,
+        },
+        verified: OnceLock::new(),
+    };
+    let key = CredentialKey::new(&[7; 32]);
+    assert!(password("c").verify(&key, b"password"));
+    assert!(!password("d").verify(&key, b"password"));
+    assert!(!password("c").verify(&key, digest.as_bytes()));
 }
