@@ -41,12 +41,12 @@ def test_what_has_ended_goes_and_nothing_else(database, keyring, entities: Entit
     with database.tenant(tenant.organization_id) as session:
         control_plane = session.find(ControlPlane, entities.id)
         change = session.scalars(select(ConfigChange).order_by(ConfigChange.version.desc()).limit(1)).one()
-        event = session.scalars(select(AuditEvent).where(AuditEvent.subject_id == change.entity_id).limit(2)).all()[-1]
+        events = select(AuditEvent).where(AuditEvent.subject_id == change.entity_id)
+        event = session.scalars(events.where(AuditEvent.action == "key-auth.deleted")).one()
         assert control_plane is not None
         assert (control_plane.config_version, control_plane.entity_count) == (8, 5)
     assert (change.version, change.operation, change.entity_type) == (8, "delete", "keyauth_credentials")
     assert change.actor == event.actor == "system:expiry"
-    assert event.action == "key-auth.deleted"
     retention.sweep_ended(database, keyring, later)
     with database.tenant(tenant.organization_id) as session:
         assert session.scalars(select(ControlPlane.config_version)).one() == 8
