@@ -97,8 +97,8 @@ class _Loader:
         self._catalog = declarations.knowing(self._known)
         self._items: list[_Item] = []
         self._file_errors: list[DeclarativeError] = []
-        self._by_id: dict[tuple[str, str], str] = {}
-        self._by_key: dict[tuple[str, str], str] = {}
+        self._by_id: dict[tuple[str, str], _Item] = {}
+        self._by_key: dict[tuple[str, str], _Item] = {}
 
     def run(self, document: object) -> Loaded:
         if not isinstance(document, dict):
@@ -164,9 +164,9 @@ class _Loader:
         if own.get("id") is None:
             own["id"] = self._derived_id(item)
         self._items.append(item)
-        self._by_id.setdefault((entity.spec.plural, item.id.lower()), item.id)
+        self._by_id.setdefault((entity.spec.plural, item.id.lower()), item)
         if isinstance(name := own.get(entity.spec.natural_key or ""), str):
-            self._by_key.setdefault((entity.spec.plural, name), item.id)
+            self._by_key.setdefault((entity.spec.plural, name), item)
         for plural, reference in children.items():
             child = self._registry.entities[plural]
             self._collect(child, given.get(plural), f"{position}.{plural}", (reference.name, item.id))
