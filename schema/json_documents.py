@@ -27,6 +27,10 @@ def entity_document(entity: type[Entity]) -> JsonSchema:
     document = record_document(entity)
     properties: dict[str, JsonSchema] = document["properties"]
     document["properties"] = {name: part for name, part in properties.items() if not part.pop("writeOnly", False)}
+    if entity.spec.variant is not None:
+        # Whoever fills in defaults does so whether there is a switch or not, and would find them missing without it.
+        for name in entity.spec.variant.when_set & document["properties"].keys():
+            document["properties"][name].pop("default", None)
     by = entity.spec.config_by
     if entity.configs():
         document["allOf"] = [

@@ -121,7 +121,8 @@ class Route(Entity):
         variant=Variant(
             switch="expression",
             when_set=frozenset({"expression", "priority"}),
-            when_unset=frozenset(_CLASSIC),
+            # Kept as given, but nothing follows from it there, and decK takes it for absent.
+            when_unset=frozenset({*_CLASSIC, "path_handling"}),
         ),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http
 import json
 import re
@@ -196,9 +197,9 @@ class Backends:
     async def __aexit__(self, *_: object) -> None:
         for server in self._servers.values():
             server.close()
+        await asyncio.sleep(0)  # whom the loop has let in already comes in now
         for conversation in self._conversations:
             conversation.cancel()
-        # One that was cancelled before its first step could not take that in itself.
         await asyncio.gather(*self._conversations, return_exceptions=True)
         for server in self._servers.values():
             await server.wait_closed()
@@ -221,7 +222,7 @@ class Backends:
 
     async def _listen(self, name: str, listener: socket.socket) -> None:
         async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            try:
+            with contextlib.suppress(OSError):
                 if name in {"$upstream_grpc", "$upstream_grpcs"}:
                     answers = self._behaviours[name].does == "answers"
                     await grpc.serve_grpc(name, self.record, reader, writer, answers=answers)
@@ -229,14 +230,17 @@ class Backends:
                     await serve_connection(name, self.record, reader, writer, self._behaviours[name])
                 writer.close()  # what is still in the buffer belongs to the answer
                 await writer.wait_closed()
-            except (OSError, asyncio.CancelledError):
-                writer.transport.abort()
 
         # A task of our own: one that the streams module makes complains when it is cancelled.
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             conversation = asyncio.create_task(converse(reader, writer), name=name)
             self._conversations.add(conversation)
-            conversation.add_done_callback(self._conversations.discard)
+
+            def ended(task: asyncio.Task[None]) -> None:
+                self._conversations.discard(task)
+                writer.transport.abort()  # here, for one that is cancelled before its first step does nothing itself
+
+            conversation.add_done_callback(ended)
 
         protocol = _TLS.get(name)
         tls = server_context(backend_identity(), protocol) if protocol is not None else None

@@ -80,6 +80,9 @@ class TestServedDefaults:
         route = entities.get("v1/schemas/json/route")["properties"]
         assert route["protocols"]["default"] == ["http", "https"]
         assert route["https_redirect_status_code"]["default"] == 426
+        # A classic route, which shows no priority, would never be as it was filled in.
+        assert route["regex_priority"]["default"] == 0
+        assert "default" not in route["priority"]
         upstream = entities.get("v1/schemas/json/upstream")["properties"]
         assert upstream["healthchecks"]["properties"]["passive"]["properties"]["unhealthy"]["properties"][
             "http_statuses"
