@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from core import logging
 from core.actor import Actor
 from core.clock import Clock
+from core.control_planes.service import ControlPlaneService
 from core.crypto import KeyRing
 from core.db.engine import Database
 from core.db.notices import NoticeBus
@@ -141,3 +142,10 @@ async def _tenant_session(request: Request) -> AsyncIterator[TenantSession]:
 ServicesDep = Annotated[Services, Depends(_services)]
 Caller = Annotated[Actor, Depends(_actor)]
 TenantDb = Annotated[TenantSession, Depends(_tenant_session, scope="function")]
+
+
+async def _control_planes(caller: Caller, session: TenantDb, services: ServicesDep) -> ControlPlaneService:
+    return ControlPlaneService(session, caller, services.settings, services.clock)
+
+
+ControlPlanesDep = Annotated[ControlPlaneService, Depends(_control_planes, scope="function")]

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
-from fastapi import Depends, Request
+from fastapi import Request
 from pydantic import BaseModel, BeforeValidator, Field
 
-from api.deps import Caller, ServicesDep, TenantDb, token_router
+from api.deps import ControlPlanesDep, ServicesDep, token_router
 from api.documents import Instant, PageMeta, PaginatedMeta, RequestBody, ResponseBody
 from api.labels import LabelChanges
 from api.query import Filterable, boolean_filter, list_parameters, listing, text_filter, uuid_filter
@@ -131,20 +131,13 @@ class ControlPlanes(ResponseBody):
     data: list[ControlPlane]
 
 
-async def _service(caller: Caller, session: TenantDb, services: ServicesDep) -> ControlPlaneService:
-    return ControlPlaneService(session, caller, services.settings, services.clock)
-
-
-Service = Annotated[ControlPlaneService, Depends(_service, scope="function")]
-
-
 @router.get(
     "",
     operation_id="list-control-planes",
     response_model=ControlPlanes,
     openapi_extra={"parameters": list_parameters(_FILTERABLE, _SORTABLE, labels=True)},
 )
-def list_control_planes(request: Request, service: Service, services: ServicesDep) -> Any:
+def list_control_planes(request: Request, service: ControlPlanesDep, services: ServicesDep) -> Any:
     """Control planes of the organization, by page, filter, label and order."""
     page = service.page(listing(request.query_params, _FILTERABLE, _SORTABLE))
     data = shown(page.items, service, services.settings)
@@ -153,20 +146,20 @@ def list_control_planes(request: Request, service: Service, services: ServicesDe
 
 
 @router.post("", operation_id="create-control-plane", status_code=201, response_model=ControlPlane)
-def create_control_plane(body: CreateControlPlaneRequest, service: Service, services: ServicesDep) -> Any:
+def create_control_plane(body: CreateControlPlaneRequest, service: ControlPlanesDep, services: ServicesDep) -> Any:
     """Make a control plane with an empty configuration."""
     return shown([service.create(body.wish())], service, services.settings)[0]
 
 
 @router.get("/{control_plane_id}", operation_id="get-control-plane", response_model=ControlPlane)
-def get_control_plane(control_plane_id: UUID, service: Service, services: ServicesDep) -> Any:
+def get_control_plane(control_plane_id: UUID, service: ControlPlanesDep, services: ServicesDep) -> Any:
     """One control plane."""
     return shown([service.get(control_plane_id)], service, services.settings)[0]
 
 
 @router.patch("/{control_plane_id}", operation_id="update-control-plane", response_model=ControlPlane)
 def update_control_plane(
-    control_plane_id: UUID, body: UpdateControlPlaneRequest, service: Service, services: ServicesDep
+    control_plane_id: UUID, body: UpdateControlPlaneRequest, service: ControlPlanesDep, services: ServicesDep
 ) -> Any:
     """Change a control plane. Its cluster type and whether it is a cloud gateway stay as they were created."""
     row = service.update(control_plane_id, body.wish(service.get(control_plane_id)))
@@ -174,7 +167,7 @@ def update_control_plane(
 
 
 @router.delete("/{control_plane_id}", operation_id="delete-control-plane", status_code=204)
-def delete_control_plane(control_plane_id: UUID, service: Service) -> None:
+def delete_control_plane(control_plane_id: UUID, service: ControlPlanesDep) -> None:
     """Remove a control plane, its configuration and its gateways."""
     service.delete(control_plane_id)
 

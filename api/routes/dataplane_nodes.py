@@ -4,16 +4,15 @@ Source: Konnect Control Planes Configuration API v2 (shapes); koko's node model 
 `region` and `config_version` are ours.
 """
 
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
-from fastapi import Depends, Request
+from fastapi import Request
 from pydantic import Field
 
-from api.deps import Caller, ServicesDep, TenantDb, token_router
+from api.deps import ControlPlanesDep, ServicesDep, TenantDb, token_router
 from api.documents import ResponseBody, seconds
 from api.query import cursor_listing, cursor_parameters, next_page
-from core.control_planes.service import ControlPlaneService
 from core.models.control_plane import ControlPlane
 from core.runtime import records
 from core.runtime.records import NodeRecord
@@ -116,20 +115,15 @@ class ExpectedVersion(ResponseBody):
     created_at: int
 
 
-async def _control_planes(caller: Caller, session: TenantDb, services: ServicesDep) -> ControlPlaneService:
-    return ControlPlaneService(session, caller, services.settings, services.clock)
-
-
-ControlPlanes = Annotated[ControlPlaneService, Depends(_control_planes, scope="function")]
-
-
 @router.get(
     "/nodes",
     operation_id="list-dataplane-nodes",
     response_model=Nodes,
     openapi_extra={"parameters": cursor_parameters()},
 )
-def list_nodes(request: Request, control_plane_id: UUID, control_planes: ControlPlanes, services: ServicesDep) -> Any:
+def list_nodes(
+    request: Request, control_plane_id: UUID, control_planes: ControlPlanesDep, services: ServicesDep
+) -> Any:
     """The runtimes that have reported on a control plane's configuration. A day after its last sign one is forgotten."""
     control_plane = control_planes.get(control_plane_id)
     listing = cursor_listing(request.query_params)
@@ -142,7 +136,7 @@ def list_nodes(request: Request, control_plane_id: UUID, control_planes: Control
 
 
 @router.get("/nodes/eol", operation_id="get-nodes-eol", response_model=OutdatedNodes)
-def list_outdated_nodes(control_plane_id: UUID, control_planes: ControlPlanes, services: ServicesDep) -> Any:
+def list_outdated_nodes(control_plane_id: UUID, control_planes: ControlPlanesDep, services: ServicesDep) -> Any:
     """The runtimes of an older release than the control plane's. The next one need not know how to speak with them."""
     control_plane = control_planes.get(control_plane_id)
     with services.database.system() as session:
@@ -153,14 +147,14 @@ def list_outdated_nodes(control_plane_id: UUID, control_planes: ControlPlanes, s
 
 
 @router.get("/nodes/{node_id}", operation_id="get-nodes-node_id", response_model=NodeAnswer)
-def get_node(control_plane_id: UUID, node_id: UUID, control_planes: ControlPlanes, services: ServicesDep) -> Any:
+def get_node(control_plane_id: UUID, node_id: UUID, control_planes: ControlPlanesDep, services: ServicesDep) -> Any:
     """One runtime."""
     return {"item": _shown(_record(control_planes.get(control_plane_id), node_id, services))}
 
 
 @router.delete("/nodes/{node_id}", operation_id="delete-nodes-node_id", status_code=204)
 def delete_node(
-    control_plane_id: UUID, node_id: UUID, control_planes: ControlPlanes, session: TenantDb, services: ServicesDep
+    control_plane_id: UUID, node_id: UUID, control_planes: ControlPlanesDep, session: TenantDb, services: ServicesDep
 ) -> None:
     """Forget a runtime. One that is alive reports again, and is back."""
     control_plane = control_planes.get(control_plane_id)
@@ -168,7 +162,7 @@ def delete_node(
 
 
 @router.get("/expected-config-hash", operation_id="get-expected-config-hash", response_model=ExpectedHash)
-def get_expected_hash(control_plane_id: UUID, control_planes: ControlPlanes) -> Any:
+def get_expected_hash(control_plane_id: UUID, control_planes: ControlPlanesDep) -> Any:
     """What `config_hash` of a runtime is when it runs the newest configuration. 32 zeros for an empty one."""
     control_plane = control_planes.get(control_plane_id)
     return {
@@ -179,7 +173,7 @@ def get_expected_hash(control_plane_id: UUID, control_planes: ControlPlanes) -> 
 
 
 @router.get("/expected-config-version", operation_id="get-expected-config-version", response_model=ExpectedVersion)
-def get_expected_version(control_plane_id: UUID, control_planes: ControlPlanes) -> Any:
+def get_expected_version(control_plane_id: UUID, control_planes: ControlPlanesDep) -> Any:
     """What `config_version` of a runtime is when it runs the newest configuration."""
     control_plane = control_planes.get(control_plane_id)
     return {

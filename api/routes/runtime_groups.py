@@ -3,15 +3,14 @@
 Source: go-database-reconciler, which every released decK contains.
 """
 
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import Depends, Request
+from fastapi import Request
 
-from api.deps import Caller, ServicesDep, TenantDb, token_router
+from api.deps import ControlPlanesDep, ServicesDep, token_router
 from api.documents import ResponseBody
 from api.query import MAX_SIZE, integer
 from api.routes.control_planes import ControlPlane, shown
-from core.control_planes.service import ControlPlaneService
 from core.listing import Listing
 
 router = token_router(prefix="/konnect-api/api/runtime_groups", tag="control-planes")
@@ -28,10 +27,6 @@ class RuntimeGroups(ResponseBody):
     pageCount: int  # noqa: N815 - as clients read it
 
 
-async def _service(caller: Caller, session: TenantDb, services: ServicesDep) -> ControlPlaneService:
-    return ControlPlaneService(session, caller, services.settings, services.clock)
-
-
 @router.get(
     "",
     operation_id="list-runtime-groups",
@@ -45,7 +40,7 @@ async def _service(caller: Caller, session: TenantDb, services: ServicesDep) -> 
 )
 def list_runtime_groups(
     request: Request,
-    service: Annotated[ControlPlaneService, Depends(_service, scope="function")],
+    service: ControlPlanesDep,
     services: ServicesDep,
 ) -> Any:
     """All control planes of the organization, oldest first."""

@@ -24,7 +24,7 @@ from core.models.entities import EntityRow
 from core.runtime import assignments
 from core.runtime.assignments import Assignment
 from core.snapshot.read import MAX_DELTA_CHANGES, Changed, Holding, read
-from core.snapshot.taken import TAKEN_KINDS, Taken, takes_something
+from core.snapshot.taken import TAKEN_KINDS, Taken, takers
 from schema.base import Document
 from schema.registry import Registry, registry
 from schema.snapshot import Change, Delta, GatewaySettings, Limits, Snapshot, sorted_entities
@@ -161,12 +161,12 @@ class UpdateBuilder:
 
     def _merge(self, session: Session, holding: Holding) -> None:
         """Put together what takes something from others. Those are asked for one by one: most control planes have none."""
-        takers = [row for kind in holding.rows.values() for row in kind if takes_something(row)]
-        if not takers:
+        found = takers(holding.rows)
+        if not found:
             return
         taken = self._taken(session, holding)
         try:
-            holding.merged = {row.id: taken.merged(row) for row in takers}
+            holding.merged = {row.id: taken.merged(row) for row in found}
         except UnsealFailed as error:
             holding.fault = error
 

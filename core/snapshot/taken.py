@@ -17,16 +17,21 @@ from core.models.entities import ENTITY_ROWS, EntityRow
 from schema.base import Catalog, Document
 from schema.registry import Registry
 
+_TAKES: Final[Mapping[str, Sequence[str]]] = {
+    plural: fields
+    for plural, row in ENTITY_ROWS.items()
+    if row.entity.spec.gateways
+    and (fields := [reference.name for reference in row.entity.references() if reference.ref.merged])
+}
 TAKEN_KINDS: Final = frozenset(
     reference.ref.to for row in ENTITY_ROWS.values() for reference in row.entity.references() if reference.ref.merged
 )
 """The kinds that others take something from."""
 
 
-def takes_something(row: EntityRow) -> bool:
-    """Whether an entity names something that it takes a part of its document from."""
-    merged = [reference.name for reference in row.entity.references() if reference.ref.merged]
-    return bool(merged) and any(rows.document_of(row)[name] for name in merged)
+def takers(found: Mapping[str, Sequence[EntityRow]]) -> list[EntityRow]:
+    """Those of these rows, by kind, that name something that they take a part of their document from."""
+    return [row for plural, fields in _TAKES.items() for row in found[plural] if any(map(row.doc.get, fields))]
 
 
 class Taken:

@@ -52,38 +52,30 @@ class RedisStorage(Redis):
     """How keys are laid out."""
 
 
-class Consul(Record):
+class KeyValueStore(Record):
+    """A server that keeps keys below a path."""
+
+    https: bool = False
+    """Whether TLS is spoken."""
+    host: Host | None = None
+    """Host of the server."""
+    port: Port | None = None
+    """Port of the server."""
+    kv_path: Text | None = None
+    """Prefix of every key."""
+    timeout: Number | None = None
+    """Longest wait for the server, in milliseconds."""
+    token: SecretText | None = None
+    """Token."""
+
+
+class Consul(KeyValueStore):
     """Consul's key-value store."""
 
-    https: bool = False
-    """Whether TLS is spoken."""
-    host: Host | None = None
-    """Host of the server."""
-    port: Port | None = None
-    """Port of the server."""
-    kv_path: Text | None = None
-    """Prefix of every key."""
-    timeout: Number | None = None
-    """Longest wait for the server, in milliseconds."""
-    token: SecretText | None = None
-    """Token."""
 
-
-class VaultStorage(Record):
+class VaultStorage(KeyValueStore):
     """HashiCorp Vault's key-value store."""
 
-    https: bool = False
-    """Whether TLS is spoken."""
-    host: Host | None = None
-    """Host of the server."""
-    port: Port | None = None
-    """Port of the server."""
-    kv_path: Text | None = None
-    """Prefix of every key."""
-    timeout: Number | None = None
-    """Longest wait for the server, in milliseconds."""
-    token: SecretText | None = None
-    """Token."""
     tls_verify: bool = True
     """Whether the server's certificate is verified."""
     tls_server_name: Sni | None = None

@@ -2,71 +2,16 @@ import asyncio
 import errno
 import json
 import os
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from gateway_runtime.acks import AckBox
 from gateway_runtime.cache import Frame, FrameKind, LastKnownGood
-from gateway_runtime.client import MOST_FETCHED, Answer, ConfigUpdate, ControlPlaneUnavailable, RequestRefused
+from gateway_runtime.client import ControlPlaneUnavailable, RequestRefused
 from gateway_runtime.sync import Sync
-from tests.support.fake_control_plane import FakeControlPlane
-from tests.support.fake_engine import FakeEngine
-
-A = "aaaaaaaa-0000-4000-8000-000000000001"
-B = "bbbbbbbb-0000-4000-8000-000000000002"
-
-
-def frame(update: ConfigUpdate) -> Frame:
-    return Frame(FrameKind.SNAPSHOT, update.from_version, update.version, update.document)
-
-
-def derive(purpose: str, salt: bytes) -> bytes:
-    return (purpose.encode() + salt + bytes(32))[:32]
-
-
-class World:
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.engine = FakeEngine()
-        self.control_plane = FakeControlPlane()
-        self.restart()
-
-    def restart(self) -> None:
-        """A new process on the same directory."""
-        if hasattr(self, "cache"):
-            self.cache.close()
-        self.engine.held.clear()
-        self.engine.applied.clear()
-        self.cache = LastKnownGood(self.directory, derive)
-        self.cache.acquire()
-        self.sync = Sync(self.engine, self.control_plane, self.cache, AckBox("node", self.control_plane))
-
-    def play(self, scenario: Callable[[], Awaitable[None]]) -> None:
-        async def body() -> None:
-            self.sync.synced, self.sync.usable = asyncio.Event(), asyncio.Event()
-            agent = asyncio.create_task(self.sync.run())
-            try:
-                async with asyncio.timeout(10):
-                    await scenario()
-            finally:
-                agent.cancel()
-                await asyncio.gather(agent, return_exceptions=True)
-
-        asyncio.run(body())
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - anything may make it true
-        await asyncio.sleep(0.002)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+from tests.unit.gateway_runtime.world import A, B, World, derive, frame, until
 
 
 def test_first_contact_fetches_snapshots_and_acknowledges(world: World) -> None:
@@ -81,94 +26,6 @@ def test_first_contact_fetches_snapshots_and_acknowledges(world: World) -> None:
     assert sorted(world.control_plane.fetches) == [(A, None), (B, None)]
     assert world.control_plane.acks[B]["accepted"] is True
     assert world.control_plane.acks[B]["config_hash"] == f"{7:032x}"
-
-
-def test_many_are_fetched_together(world: World) -> None:
-    keys = [f"{number:08x}-0000-4000-8000-000000000003" for number in range(250)]
-    world.control_plane.versions = dict.fromkeys(keys, 1)
-
-    async def scenario() -> None:
-        await world.sync.synced.wait()
-        await until(lambda: len(world.control_plane.acks) == len(keys))
-
-    world.play(scenario)
-    assert sorted(map(len, world.control_plane.requests)) == [50, MOST_FETCHED, MOST_FETCHED]
-    assert world.engine.held == dict.fromkeys(keys, 1)
-
-
-def test_what_came_before_an_answer_broke_off_is_kept(world: World) -> None:
-    keys = [f"{number:08x}-0000-4000-8000-000000000003" for number in range(5)]
-    world.control_plane.versions = dict.fromkeys(keys, 1)
-    world.control_plane.cut_after = 3
-
-    async def scenario() -> None:
-        await until(lambda: len(world.engine.held) == 3)
-        world.control_plane.cut_after = None
-        await world.sync.synced.wait()
-
-    world.play(scenario)
-    assert world.engine.held == dict.fromkeys(keys, 1)
-    kept = set(list(world.control_plane.requests[0])[:3])
-    assert all(kept.isdisjoint(request) for request in world.control_plane.requests[1:])
-    assert len(world.engine.applied) == len(keys)
-
-
-def test_a_refused_one_does_not_stop_those_that_came_with_it(world: World) -> None:
-    keys = [f"{number:08x}-0000-4000-8000-000000000003" for number in range(5)]
-    world.control_plane.versions = dict.fromkeys(keys, 1)
-    world.engine.refuse.add((keys[1], 1))
-    world.engine.panic.add((keys[3], 1))
-
-    async def scenario() -> None:
-        await world.sync.synced.wait()
-        await until(lambda: len(world.control_plane.acks) == len(keys))
-
-    world.play(scenario)
-    assert world.engine.held == dict.fromkeys([keys[0], keys[2], keys[4]], 1)
-    assert [world.control_plane.acks[key]["accepted"] for key in keys] == [True, False, True, False, True]
-    assert len(world.control_plane.requests) == 1
-
-
-def test_what_was_not_asked_for_is_passed_over(world: World) -> None:
-    world.control_plane.versions = {A: 1}
-    fetch = world.control_plane.fetch
-
-    async def chatty(have: Mapping[str, int | None]) -> AsyncGenerator[Answer]:
-        async for answer in fetch(have):
-            yield ConfigUpdate.read(json.dumps({"kind": "snapshot", "control_plane_id": B, "version": 1}).encode())
-            yield answer
-            yield answer
-
-    world.control_plane.fetch = chatty  # type: ignore[method-assign]
-
-    async def scenario() -> None:
-        await world.sync.synced.wait()
-        await until(lambda: A in world.control_plane.acks)
-
-    world.play(scenario)
-    assert world.engine.applied == [(A, "snapshot", 1)]
-
-
-def test_a_change_that_is_announced_while_an_older_version_is_applied_follows(world: World) -> None:
-    world.control_plane.versions = {A: 1}
-    apply = world.engine.apply
-
-    def late(update: bytes) -> bytes:
-        if json.loads(update)["version"] == 1:
-            loop.call_soon_threadsafe(world.control_plane.bump, A, 2)
-            time.sleep(0.01)  # the agent hears of it before this is done
-        return apply(update)
-
-    world.engine.apply = late  # type: ignore[method-assign]
-
-    async def scenario() -> None:
-        nonlocal loop
-        loop = asyncio.get_running_loop()
-        await until(lambda: world.engine.held.get(A) == 2)
-
-    loop: asyncio.AbstractEventLoop
-    world.play(scenario)
-    assert world.control_plane.fetches == [(A, None), (A, 1)]
 
 
 def test_no_assignments_is_in_sync(world: World) -> None:

@@ -140,6 +140,7 @@ pub fn gateway(address: SocketAddr) -> Gateway {
     Gateway::with(&snapshot(1, &[grpc_service(address)], &[grpc_route()]))
 }
 
+/// Runs a test against a gateway with prior knowledge of HTTP/2.
 pub fn speak<F: Future<Output = ()>>(address: SocketAddr, test: impl FnOnce(SendRequest<Bytes>) -> F) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

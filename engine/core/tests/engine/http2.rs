@@ -1,26 +1,11 @@
-use std::future::Future;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::client::SendRequest;
 use http::{HeaderMap, Request, Response};
 use serde_json::json;
-use tokio::net::TcpStream;
 
-use crate::support::{Client, Gateway, PATIENCE, Upstream, route, service, snapshot};
-
-/// Runs a test against a gateway with prior knowledge of HTTP/2.
-fn speak<F: Future<Output = ()>>(address: SocketAddr, test: impl FnOnce(SendRequest<Bytes>) -> F) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let tcp = TcpStream::connect(address).await.unwrap();
-        let (client, connection) = h2::client::handshake(tcp).await.unwrap();
-        let driver = tokio::spawn(connection);
-        tokio::time::timeout(PATIENCE, test(client)).await.unwrap();
-        driver.abort();
-    });
-}
+use crate::calls::speak;
+use crate::support::{Client, Gateway, Upstream, route, service, snapshot};
 
 async fn read(response: Response<h2::RecvStream>) -> (Vec<u8>, Option<HeaderMap>) {
     let (mut stream, mut body) = (response.into_body(), Vec::new());
