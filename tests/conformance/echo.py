@@ -195,9 +195,8 @@ class Backends:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for server in self._servers.values():
-            server.close()
-        await asyncio.sleep(0)  # whom the loop has let in already comes in now
+        await _end(self._servers.values())
+        await asyncio.sleep(0)  # whom the loop has let in already starts to talk now
         for conversation in self._conversations:
             conversation.cancel()
         await asyncio.gather(*self._conversations, return_exceptions=True)
@@ -212,7 +211,7 @@ class Backends:
         current.does, current.status, current.delay_ms = does, behaviour.status, behaviour.delay_ms
         server = self._servers.get(name)
         if does == "refuses" and server is not None:
-            self._servers.pop(name).close()
+            await _end([self._servers.pop(name)])
             for conversation in self._conversations:
                 if conversation.get_name() == name:
                     conversation.cancel()
@@ -245,6 +244,18 @@ class Backends:
         protocol = _TLS.get(name)
         tls = server_context(backend_identity(), protocol) if protocol is not None else None
         self._servers[name] = await asyncio.start_server(accept, sock=listener, ssl=tls, backlog=1024)
+
+
+async def _end(servers: Iterable[asyncio.Server]) -> None:
+    """Close servers, those whom they have just let in first: a closed server fails at them and leaves their sockets open."""
+    ending = list(servers)
+    loop = asyncio.get_running_loop()
+    for server in ending:
+        for listener in server.sockets:
+            loop.remove_reader(listener.fileno())
+    await asyncio.sleep(0)
+    for server in ending:
+        server.close()
 
 
 def _bound(address: tuple[str, int]) -> socket.socket:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
+import socket
 import threading
 from typing import TYPE_CHECKING
 
@@ -281,3 +283,18 @@ def test_nothing_stays_behind() -> None:
     before = threading.active_count()
     differences({"send": {"scheme": "https"}})
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_backends_that_end_while_clients_come_in_leave_no_socket_open(turns: int) -> None:
+    async def come_in_and_end() -> None:
+        async with Backends({"$upstream"}) as backends:
+            client = socket.create_connection(backends.addresses["$upstream"])
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        with client, contextlib.suppress(ConnectionResetError):
+            # What the backend left open would never come to an end.
+            assert await asyncio.to_thread(client.recv, 1) == b""
+
+    asyncio.run(come_in_and_end())
+    gc.collect()  # a socket that nobody closed complains now, which fails the test
