@@ -289,7 +289,7 @@ def test_nothing_stays_behind() -> None:
 def test_backends_that_end_while_clients_come_in_leave_no_socket_open(turns: int) -> None:
     async def come_in_and_end() -> None:
         async with Backends({"$upstream"}) as backends:
-            client = socket.create_connection(backends.addresses["$upstream"])
+            client = socket.create_connection(backends.addresses["$upstream"], timeout=10)
             for _ in range(turns):
                 await asyncio.sleep(0)
         with client, contextlib.suppress(ConnectionResetError):
