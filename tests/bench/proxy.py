@@ -10,20 +10,23 @@ import contextlib
 import os
 import statistics
 import tempfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from tests.bench.comparison import YARDSTICKS, Comparison, Series
 from tests.bench.load import build_tools, run_load
 from tests.bench.processes import OTHER_CORE, PROXY_CORE, BenchError, Pinned, free_ports
-from tests.bench.report import machine, table, write_json
+from tests.bench.report import machine, write_json
 from tests.bench.rivals import PROXIES
 from tests.bench.rivals.job import HOST, KEY_HEADER, PREFIX, SECRET, Ends, Job, Proxy, key
+from tests.bench.scene import print_bars
 from tests.conformance.certificates import backend_identity
 
 ROOT = Path(__file__).parents[2]
 _TARGET = "/items?id=42"
 _WARM_UP_SECONDS = 1.0
+_T = TypeVar("_T")
 _PACED_SHARE = 0.5
 """The fixed rate of the latency measurement: so much of what the slower of Sluice and nginx reaches."""
 JOBS = {
@@ -64,36 +67,11 @@ class Plan:
             raise BenchError("two cores are needed: one for the proxies, one for load and backend")
 
 
-@dataclass(slots=True)
-class Series:
-    """All measurements of one engine in one variant."""
-
-    cpu_us: list[float] = field(default_factory=list)
-    rps: list[float] = field(default_factory=list)
-    p50_us: list[float] = field(default_factory=list)
-    p99_us: list[float] = field(default_factory=list)
-    resident_mb: list[float] = field(default_factory=list)
-    paced_p50_us: list[float] = field(default_factory=list)
-    paced_p99_us: list[float] = field(default_factory=list)
-
-    def medians(self) -> dict[str, float]:
-        """Median of each figure over the rounds; only of what was measured."""
-        figures = {
-            "cpu_us_per_request": self.cpu_us,
-            "rps": self.rps,
-            "p50_us": self.p50_us,
-            "p99_us": self.p99_us,
-            "rss_mb": self.resident_mb,
-            "paced_p50_us": self.paced_p50_us,
-            "paced_p99_us": self.paced_p99_us,
-        }
-        return {name: round(statistics.median(values), 2) for name, values in figures.items() if values}
-
-
 @dataclass(frozen=True, slots=True)
 class Runner:
     """One engine that runs, and how it is asked."""
 
+    variant: str
     proxy: Proxy
     process: Pinned
     load: tuple[str, ...]
@@ -121,48 +99,65 @@ def run(plan: Plan, results: Path) -> dict[str, object]:
     """Measure, print and write proxy.json; returns the document."""
     plan.check()
     tool = build_tools()
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as place, contextlib.ExitStack() as stack:
+        fields = [_field(plan, variant, tool, Path(place) / variant, stack) for variant in plan.variants]
+        for runner, series in _in_turns(fields, plan.rounds):
+            before = runner.process.usage()
+            answer = runner.measure(plan.seconds)
+            series.take(answer, before, runner.process.usage())
+        rates = {field.variant: field.paced_rate() for field in fields}
+        for runner, series in _in_turns(fields, plan.rounds):
+            series.take_paced(runner.measure(plan.seconds, rates[runner.variant]))
+    comparison = Comparison({field.variant: field.series for field in fields})
     variants: dict[str, object] = {}
-    for variant in plan.variants:
-        job = JOBS[variant]
-        proxies, skipped = taking_part(plan.engines, job)
-        if not proxies:
-            message = f"{variant}: no engine can take part"
-            raise BenchError(message)
-        series, rate = _measure(plan, job, proxies, tool)
-        variants[variant] = {"job": asdict(job), "skipped": skipped, **_summary(variant, series, rate, skipped)}
+    for field in fields:
+        print(f"\nproxy, {field.variant} (paced: {rates[field.variant]} requests/s)")
+        for name, reason in field.skipped.items():
+            print(f"without {name}: {reason}")
+        print(comparison.table(field.variant))
+        job = {"job": asdict(JOBS[field.variant]), "skipped": field.skipped, "paced_rate": rates[field.variant]}
+        variants[field.variant] = job | comparison.document(field.variant)
+    bars = comparison.bars()
+    print()
+    print_bars(bars)
     document: dict[str, object] = {"machine": machine(), "plan": _described(plan), "variants": variants}
+    document["bars"] = [bar.document() for bar in bars]
     write_json(results / "proxy.json", document)
     return document
 
 
-def _measure(plan: Plan, job: Job, proxies: list[Proxy], tool: Path) -> tuple[dict[str, Series], int]:
-    """All rounds of one variant, and the rate of the paced ones."""
-    series = {proxy.name: Series() for proxy in proxies}
-    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as place, contextlib.ExitStack() as stack:
-        runners = _start(plan, job, proxies, tool, Path(place), stack)
-        for runner in _in_turns(runners, plan.rounds):
-            before = runner.process.usage()
-            answer = runner.measure(plan.seconds)
-            after = runner.process.usage()
-            one = series[runner.proxy.name]
-            one.cpu_us.append((after.cpu_seconds - before.cpu_seconds) * 1e6 / answer["requests"])
-            one.rps.append(answer["rps"])
-            one.p50_us.append(answer["latency_us"]["p50"])
-            one.p99_us.append(answer["latency_us"]["p99"])
-            one.resident_mb.append(after.resident_bytes / 1e6)
-        reached = [statistics.median(series[name].rps) for name in ("sluice", "nginx", "nginx+lua") if name in series]
-        rate = int(min(reached or [statistics.median(one.rps) for one in series.values()]) * _PACED_SHARE)
-        for runner in _in_turns(runners, plan.rounds):
-            latency = runner.measure(plan.seconds, rate)["latency_us"]
-            series[runner.proxy.name].paced_p50_us.append(latency["p50"])
-            series[runner.proxy.name].paced_p99_us.append(latency["p99"])
-    return series, rate
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Everybody who does one job, what has been measured of them, and why others do not take part."""
+
+    variant: str
+    runners: list[Runner]
+    series: dict[str, Series]
+    skipped: dict[str, str]
+
+    def paced_rate(self) -> int:
+        """Requests per second of the latency measurement."""
+        reached = [statistics.median(self.series[name].rps) for name in YARDSTICKS if name in self.series]
+        return int(min(reached or [statistics.median(one.rps) for one in self.series.values()]) * _PACED_SHARE)
+
+
+def _field(plan: Plan, variant: str, tool: Path, place: Path, stack: contextlib.ExitStack) -> Field:
+    """Start everybody who can do a job."""
+    job = JOBS[variant]
+    proxies, skipped = taking_part(plan.engines, job)
+    if not proxies:
+        message = f"{variant}: no engine can take part"
+        raise BenchError(message)
+    place.mkdir(mode=0o755)
+    runners = _start(plan, variant, proxies, tool, place, stack)
+    return Field(variant, runners, {proxy.name: Series() for proxy in proxies}, skipped)
 
 
 def _start(
-    plan: Plan, job: Job, proxies: list[Proxy], tool: Path, root: Path, stack: contextlib.ExitStack
+    plan: Plan, variant: str, proxies: list[Proxy], tool: Path, root: Path, stack: contextlib.ExitStack
 ) -> list[Runner]:
-    root.chmod(0o755)  # nginx workers run as another user
+    job = JOBS[variant]
+    root.parent.chmod(0o755)  # nginx workers run as another user
     identity = backend_identity()
     certificate = root / "server.pem"
     certificate.write_text(identity.certificate + identity.key)
@@ -183,52 +178,24 @@ def _start(
         load += ["--path", (PREFIX if proxy.sees_prefix else "") + _TARGET, "--headers", str(job.request_headers)]
         load += ["--connections", str(plan.connections), "--tls", str(job.tls).lower()]
         load += ["--header", f"{KEY_HEADER}: {key(617)}"] if job.authenticate else []
-        runner = Runner(proxy, process, tuple(load))
+        runner = Runner(variant, proxy, process, tuple(load))
         runner.measure(_WARM_UP_SECONDS)
         runners.append(runner)
     return runners
 
 
-def _in_turns(runners: list[Runner], rounds: int) -> list[Runner]:
+def _in_turns(fields: list[Field], rounds: int) -> list[tuple[Runner, Series]]:
     """Everybody once per round; the order turns, so that nobody always runs behind the same neighbour."""
-    order: list[Runner] = []
+    order: list[tuple[Runner, Series]] = []
     for number in range(rounds):
-        turn = number % len(runners)
-        order += runners[turn:] + runners[:turn]
+        for field in _turned(fields, number):
+            order += [(runner, field.series[runner.proxy.name]) for runner in _turned(field.runners, number)]
     return order
 
 
-def _summary(variant: str, series: dict[str, Series], rate: int, skipped: dict[str, str]) -> dict[str, object]:
-    medians = {name: one.medians() for name, one in series.items()}
-    yardstick = next((medians[name] for name in ("nginx", "nginx+lua") if name in medians), None)
-    rows: list[list[str]] = []
-    for name, figures in sorted(medians.items(), key=lambda item: item[1]["cpu_us_per_request"]):
-        ratio = "-"
-        if yardstick is not None:
-            figures["cpu_ratio"] = round(figures["cpu_us_per_request"] / yardstick["cpu_us_per_request"], 3)
-            ratio = f"{figures['cpu_ratio']:.2f}"
-        spread = f"{min(series[name].cpu_us):.1f}-{max(series[name].cpu_us):.1f}"
-        whole = ("rps", "p50_us", "p99_us", "paced_p50_us", "paced_p99_us", "rss_mb")
-        row = [name, f"{figures['cpu_us_per_request']:.1f}", spread, ratio]
-        rows.append(row + [f"{figures[figure]:.0f}" for figure in whole])
-    named = "nginx" if "nginx" in medians else "nginx+lua"
-    print(f"\nproxy, {variant} (paced: {rate} requests/s)")
-    for name, reason in skipped.items():
-        print(f"without {name}: {reason}")
-    head = [
-        "engine",
-        "CPU µs/request",
-        "range",
-        f"x {named}",
-        "requests/s",
-        "p50 µs",
-        "p99 µs",
-        "paced p50",
-        "paced p99",
-    ]
-    print(table([*head, "RSS MB"], rows))
-    rounds = {name: {"cpu_us_per_request": [round(value, 2) for value in one.cpu_us]} for name, one in series.items()}
-    return {"paced_rate": rate, "medians": medians, "rounds": rounds}
+def _turned(items: list[_T], number: int) -> list[_T]:
+    turn = number % len(items)
+    return items[turn:] + items[:turn]
 
 
 def _described(plan: Plan) -> dict[str, object]:
