@@ -33,10 +33,10 @@ JOBS = {
     "bare": Job(),
     "plain": Job(inject=True),
     "wide": Job(inject=True, request_headers=16, response_headers=10),
-    "auth": Job(inject=True, authenticate=True),
+    "auth": Job(authenticate=True),
     "bare-tls": Job(tls=True),
     "plain-tls": Job(inject=True, tls=True),
-    "auth-tls": Job(inject=True, authenticate=True, tls=True),
+    "auth-tls": Job(authenticate=True, tls=True),
 }
 
 

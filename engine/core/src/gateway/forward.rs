@@ -282,17 +282,34 @@ pub struct Digits([u8; 20]);
 impl Digits {
     /// The digits of a number.
     pub fn of(&mut self, number: u64) -> &[u8] {
-        let mut start = self.0.len();
-        let mut rest = number;
-        loop {
-            start -= 1;
-            self.0[start] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-            rest /= 10;
-            if rest == 0 {
-                return &self.0[start..];
-            }
+        let (mut start, mut rest) = (self.0.len(), number);
+        while rest >= 100 {
+            start -= 2;
+            self.0[start..start + 2].copy_from_slice(pair(rest % 100));
+            rest /= 100;
         }
+        let [tens, ones] = *pair(rest);
+        start -= 1;
+        self.0[start] = ones;
+        if rest >= 10 {
+            start -= 1;
+            self.0[start] = tens;
+        }
+        &self.0[start..]
     }
+}
+
+/// The two digits of a number below 100.
+fn pair(number: u64) -> &'static [u8; 2] {
+    static PAIRS: [[u8; 2]; 100] = {
+        let (mut pairs, mut number) = ([[b'0'; 2]; 100], 0_u8);
+        while number < 100 {
+            pairs[number as usize] = [b'0' + number / 10, b'0' + number % 10];
+            number += 1;
+        }
+        pairs
+    };
+    usize::try_from(number).ok().and_then(|number| PAIRS.get(number)).unwrap_or(&PAIRS[0])
 }
 
 /// Writes a header line.
@@ -339,7 +356,9 @@ mod tests {
 
     #[test]
     fn digits() {
-        assert_eq!(Digits::default().of(0), b"0");
+        for number in [0, 7, 10, 42, 99, 100, 107, 999, 1_000, 12_305, 4_294_967_296] {
+            assert_eq!(Digits::default().of(number), number.to_string().as_bytes());
+        }
         assert_eq!(Digits::default().of(u64::MAX), b"18446744073709551615");
     }
 }

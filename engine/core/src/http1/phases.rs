@@ -94,9 +94,15 @@ impl Connection {
                 }
             }
             if answer.is_none() && instance.phases.has(Phases::ACCESS) {
-                match self.turn(tenant, route, instance).await {
-                    Ok(turned) => answer = turned,
-                    Err(_) => return self.left(tenant),
+                let Self { request, facts, worker, .. } = &mut *self;
+                let mut exchange = Exchange { tenant, route: Some(route), clock: &worker.shared.clock, facts };
+                match instance.plugin.access(request, &mut exchange) {
+                    Flow::Continue => {}
+                    Flow::Respond(response) => answer = Some(response),
+                    Flow::Later => match self.rest_of_turn(tenant, route, instance).await {
+                        Ok(turned) => answer = turned,
+                        Err(_) => return self.left(tenant),
+                    },
                 }
             }
             if answer.is_some() && !has_later {
@@ -112,7 +118,8 @@ impl Connection {
         Verdict::End(After::Close)
     }
 
-    async fn turn(
+    /// Waits for the rest of a plugin's turn.
+    async fn rest_of_turn(
         &mut self,
         tenant: &Tenant,
         route: &Route,
@@ -120,19 +127,13 @@ impl Connection {
     ) -> Result<Option<Response>, NoBody> {
         let Self { request, facts, worker, stream, buffer, .. } = self;
         let mut exchange = Exchange { tenant, route: Some(route), clock: &worker.shared.clock, facts };
-        match instance.plugin.access(request, &mut exchange) {
-            Flow::Continue => Ok(None),
-            Flow::Respond(response) => Ok(Some(response)),
-            Flow::Later => {
-                let mut rest = instance.plugin.access_later(request, &mut exchange, Outside::new(worker, tenant));
-                poll_fn(|cx| match rest.as_mut().poll(cx) {
-                    Poll::Ready(response) => Poll::Ready(Ok(response)),
-                    Poll::Pending if is_gone(cx, stream, buffer) => Poll::Ready(Err(NoBody::Gone)),
-                    Poll::Pending => Poll::Pending,
-                })
-                .await
-            }
-        }
+        let mut rest = instance.plugin.access_later(request, &mut exchange, Outside::new(worker, tenant));
+        poll_fn(|cx| match rest.as_mut().poll(cx) {
+            Poll::Ready(response) => Poll::Ready(Ok(response)),
+            Poll::Pending if is_gone(cx, stream, buffer) => Poll::Ready(Err(NoBody::Gone)),
+            Poll::Pending => Poll::Pending,
+        })
+        .await
     }
 
     /// Asks plugins what becomes of the request's body as it passes.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::gateway::forward::line;
+use crate::gateway::forward::{Digits, line};
 
 /// A name or value that must not be sent: the message would no longer parse as it was meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +74,8 @@ pub(crate) struct Span {
 struct Field {
     name: Span,
     value: Span,
+    /// Known to be in the arena as it is written: nothing but `: ` between its parts, and the end of a line behind them.
+    whole: bool,
 }
 
 /// Header lines in order, with their letter case, repeated names included.
@@ -171,6 +173,23 @@ impl Headers {
         Ok(())
     }
 
+    /// Adds a line with a number, which needs no check either.
+    pub fn append_number(&mut self, name: Known, number: u64) {
+        let field = self.store_line(name.0, Digits::default().of(number));
+        self.fields.push(field);
+    }
+
+    /// Adds the lines of another list at the end.
+    pub fn append_all(&mut self, others: &Self) {
+        let start = u32::try_from(self.arena.len()).unwrap_or(u32::MAX);
+        self.arena.extend_from_slice(&others.arena);
+        self.fields.extend(others.fields.iter().map(|field| Field {
+            name: field.name.moved(start),
+            value: field.value.moved(start),
+            ..*field
+        }));
+    }
+
     /// Adds a line unless the name is present. Returns whether it was added.
     pub fn insert_if_absent(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<bool, InvalidHeader> {
         if self.contains(name) {
@@ -190,8 +209,8 @@ impl Headers {
     pub fn remove_all(&mut self, names: &[Known]) {
         let Self { arena, fields } = self;
         let lengths = Lengths::of(names.iter().map(|name| name.0.len()));
-        fields.retain(|field| {
-            !lengths.may_have(field.name.len()) || !names.iter().any(|name| named(arena, field, name.0.as_bytes()))
+        remove(fields, |field| {
+            lengths.may_have(field.name.len()) && names.iter().any(|name| named(arena, field, name.0.as_bytes()))
         });
     }
 
@@ -199,17 +218,13 @@ impl Headers {
     pub fn replace_all(&mut self, others: &Self) {
         let lengths = Lengths::of(others.fields.iter().map(|field| field.name.len()));
         let Self { arena, fields } = self;
-        fields.retain(|field| {
-            !lengths.may_have(field.name.len()) || {
+        remove(fields, |field| {
+            lengths.may_have(field.name.len()) && {
                 let name = arena.get(field.name.range()).unwrap_or_default();
-                !others.fields.iter().any(|other| named(&others.arena, other, name))
+                others.fields.iter().any(|other| named(&others.arena, other, name))
             }
         });
-        let start = arena.len();
-        arena.extend_from_slice(&others.arena);
-        fields.extend(
-            others.fields.iter().map(|field| Field { name: field.name.moved(start), value: field.value.moved(start) }),
-        );
+        self.append_all(others);
     }
 
     /// Gives the lines of `from` the name `to`; earlier lines of `to` are removed. Returns whether there was a line
@@ -225,7 +240,8 @@ impl Headers {
         let renamed = self.store(to.as_bytes());
         for index in 0..self.fields.len() {
             if self.is_named(&self.fields[index], from.as_bytes()) {
-                self.fields[index].name = renamed;
+                let field = &mut self.fields[index];
+                (field.name, field.whole) = (renamed, false);
             }
         }
         Ok(true)
@@ -239,7 +255,7 @@ impl Headers {
 
     /// Adds a line whose parts are pieces of the loaded head.
     pub(crate) fn push_received(&mut self, name: Span, value: Span) {
-        self.fields.push(Field { name, value });
+        self.fields.push(Field { name, value, whole: false });
     }
 
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
@@ -264,7 +280,8 @@ impl Headers {
         let start = self.arena.len();
         line(&mut self.arena, name.as_bytes(), value);
         let middle = start + name.len();
-        Field { name: Span::new(start, middle), value: Span::new(middle + 2, middle + 2 + value.len()) }
+        let end = middle + 2 + value.len();
+        Field { name: Span::new(start, middle), value: Span::new(middle + 2, end), whole: true }
     }
 
     /// Writes the lines, each as its fate is. Lines that lie side by side as they are written are copied together.
@@ -299,21 +316,31 @@ impl Headers {
     fn written(&self, field: &Field) -> Option<Range<usize>> {
         let (name, value) = (field.name.range(), field.value.range());
         let is = |at: usize, bytes: &[u8]| self.arena.get(at..at + bytes.len()) == Some(bytes);
-        let whole = value.start == name.end + 2 && is(name.end, b": ") && is(value.end, b"\r\n");
-        whole.then(|| name.start..value.end + 2)
+        let whole = || value.start == name.end + 2 && is(name.end, b": ") && is(value.end, b"\r\n");
+        (field.whole || whole()).then(|| name.start..value.end + 2)
     }
 
     fn position(&self, name: &str) -> Option<usize> {
         self.fields.iter().position(|field| self.is_named(field, name.as_bytes()))
     }
 
+    /// Removes the lines of a name from a place on.
     fn retain_from(&mut self, start: usize, name: &str) {
-        let mut index = 0;
-        let arena = &self.arena;
-        self.fields.retain(|field| {
-            index += 1;
-            index <= start || !named(arena, field, name.as_bytes())
-        });
+        let Self { arena, fields } = self;
+        let next = |fields: &[Field], from: usize| {
+            let rest = fields.get(from..).unwrap_or_default();
+            rest.iter().position(|field| named(arena, field, name.as_bytes())).map(|index| from + index)
+        };
+        let Some(first) = next(fields, start) else { return };
+        fields.remove(first);
+        // Hardly ever is there a second one; if so, the lines behind move once, however many there are.
+        if let Some(second) = next(fields, first) {
+            let mut index = 0;
+            fields.retain(|field| {
+                index += 1;
+                index <= second || !named(arena, field, name.as_bytes())
+            });
+        }
     }
 
     fn is_named(&self, field: &Field, name: &[u8]) -> bool {
@@ -346,8 +373,15 @@ impl Span {
     }
 
     /// The same piece where its arena begins later.
-    fn moved(self, by: usize) -> Self {
-        Self::new(self.start as usize + by, self.end as usize + by)
+    fn moved(self, by: u32) -> Self {
+        Self { start: self.start.saturating_add(by), end: self.end.saturating_add(by) }
+    }
+}
+
+/// Removes what is one of those; most often there is none, and nothing has to move.
+fn remove(fields: &mut Vec<Field>, is_one: impl Fn(&Field) -> bool) {
+    if fields.iter().any(&is_one) {
+        fields.retain(|field| !is_one(field));
     }
 }
 
@@ -476,7 +510,7 @@ mod tests {
             headers.push_received(Span::new(name, name + 1), Span::new(value, value_end));
         }
         headers.append("G", "7").unwrap();
-        headers.append_known(const { Known::new("X-H") }, "8").unwrap();
+        headers.append_number(const { Known::new("X-H") }, 8);
         headers.rename("f", "X-F").unwrap();
         let written = |fate: &dyn Fn(&[u8]) -> Fate| {
             let mut out = Vec::new();

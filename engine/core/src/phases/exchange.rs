@@ -10,7 +10,7 @@ use crate::config::directory::{Consumer, LastKey};
 use crate::config::tenant::{Route, Tenant};
 use crate::gateway::decide::Routed;
 use crate::message::Headers;
-use crate::plugins::LastCaller;
+use crate::plugins::{Identity, LastCaller};
 
 /// One request's surroundings, as a plugin sees them during its turn.
 pub struct Exchange<'a> {
@@ -47,6 +47,8 @@ pub struct Facts {
     pub values: Values,
     /// The key that the connection's last request was authenticated with. It outlives the request.
     pub(crate) last_key: Option<LastKey>,
+    /// How the connection's last caller was introduced. It outlives the request.
+    pub(crate) last_identity: Option<Box<Identity>>,
     /// Whom the connection's last request was counted for. It outlives the request.
     pub(crate) last_caller: Option<Box<LastCaller>>,
     /// Set if plugins take part in later phases.

@@ -8,13 +8,20 @@
 use std::sync::Arc;
 
 use crate::config::directory::Consumer;
-use crate::message::{Headers, Known, Request, Response};
+use crate::message::{Headers, Known, Request, Response, Version};
 use crate::phases::exchange::Credential;
 use crate::phases::{Exchange, Flow};
 
 /// Whether an earlier plugin has found a credential and this one does not insist on one.
 pub(super) fn is_settled(anonymous: Option<&str>, exchange: &Exchange<'_>) -> bool {
     anonymous.is_some() && exchange.facts.credential.is_some()
+}
+
+/// What upstreams were told of whom a connection's last request came from, so that the same lines need not be made again.
+pub struct Identity {
+    consumer: Arc<Consumer>,
+    identifier: Arc<str>,
+    lines: Headers,
 }
 
 /// Makes a found consumer the one who asks.
@@ -24,8 +31,27 @@ pub(super) fn accept(
     consumer: Arc<Consumer>,
     credential: Credential,
 ) {
-    identify(&mut request.head.headers, &consumer, Some(&credential));
-    (exchange.facts.consumer, exchange.facts.credential) = (Some(consumer), Some(credential));
+    let facts = &mut *exchange.facts;
+    match &mut facts.last_identity {
+        Some(last) if last.is(&consumer, &credential) => introduce(&mut request.head.headers, &last.lines),
+        last => {
+            let lines = identity(&consumer, Some(&credential));
+            introduce(&mut request.head.headers, &lines);
+            // A stream of HTTP/2 ends with its request: there is nothing to remember for.
+            if request.head.version != Version::Http2 {
+                let (consumer, identifier) = (consumer.clone(), credential.identifier.clone());
+                *last = Some(Box::new(Identity { consumer, identifier, lines }));
+            }
+        }
+    }
+    (facts.consumer, facts.credential) = (Some(consumer), Some(credential));
+}
+
+impl Identity {
+    /// Whether these very objects were introduced: they live as long as they are remembered, so nobody else takes their place.
+    fn is(&self, consumer: &Arc<Consumer>, credential: &Credential) -> bool {
+        Arc::ptr_eq(&self.consumer, consumer) && Arc::ptr_eq(&self.identifier, &credential.identifier)
+    }
 }
 
 /// What becomes of a request without a valid credential.
@@ -40,7 +66,7 @@ pub(super) fn reject(
         let message = format!("anonymous consumer {anonymous} is configured but doesn't exist");
         return Some(Response::message(500, message));
     };
-    identify(&mut request.head.headers, &consumer, None);
+    introduce(&mut request.head.headers, &identity(&consumer, None));
     (exchange.facts.consumer, exchange.facts.credential) = (Some(consumer), None);
     None
 }
@@ -60,8 +86,13 @@ const IDENTITY: [Known; 5] = [
 ];
 
 /// Tells the upstream who asks. What the client says about that is taken out: nobody introduces himself.
-fn identify(headers: &mut Headers, consumer: &Consumer, credential: Option<&Credential>) {
+fn introduce(headers: &mut Headers, identity: &Headers) {
     headers.remove_all(&IDENTITY);
+    headers.append_all(identity);
+}
+
+fn identity(consumer: &Consumer, credential: Option<&Credential>) -> Headers {
+    let mut lines = Headers::new();
     let values = [
         Some(&*consumer.id),
         consumer.custom_id.as_deref(),
@@ -71,8 +102,9 @@ fn identify(headers: &mut Headers, consumer: &Consumer, credential: Option<&Cred
     ];
     for (name, value) in IDENTITY.into_iter().zip(values) {
         // A name that is no header value is not told.
-        let _ = value.map(|value| headers.append_known(name, value));
+        let _ = value.map(|value| lines.append_known(name, value));
     }
+    lines
 }
 
 /// An `anonymous` of the configuration; an empty one is none.

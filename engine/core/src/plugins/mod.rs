@@ -16,6 +16,7 @@ use serde_json::Value;
 use crate::error::FieldError;
 use crate::phases::Plugin;
 
+pub use authentication::Identity;
 pub use rate_limiting::{LastCaller, Windows};
 
 /// An instance, or everything that is wrong with its configuration.

@@ -19,7 +19,6 @@ use self::windows::{Bound, Usage};
 pub use self::windows::{LastCaller, Windows};
 use super::{Compiled, Place, read};
 use crate::error::FieldError;
-use crate::gateway::forward::Digits;
 use crate::message::{Headers, Known, Request, Response, Version};
 use crate::phases::{Exchange, Flow, Phases, Plugin};
 
@@ -70,8 +69,10 @@ enum LimitBy {
 struct Limit {
     period: &'static Period,
     most: u64,
-    /// As users wrote it.
-    text: Box<str>,
+    /// What is always said of it.
+    told: Headers,
+    /// What else is said of it where it is the tightest one.
+    tightest: Headers,
 }
 
 struct RateLimiting {
@@ -130,7 +131,12 @@ fn limit(period: &'static Period, most: f64) -> Option<Limit> {
     }
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 2 to the 53rd")]
     let whole = most.ceil() as u64;
-    Some(Limit { period, most: whole, text: most.to_string().into() })
+    // As users wrote it; digits and a point are fit for a header.
+    let line = |name: Known| {
+        let mut lines = Headers::new();
+        lines.append_known(name, most.to_string()).map(|()| lines).unwrap_or_default()
+    };
+    Some(Limit { period, most: whole, told: line(period.limit_header), tightest: line(LIMIT) })
 }
 
 impl RateLimiting {
@@ -180,13 +186,12 @@ impl RateLimiting {
     /// Writes the headers of all periods; returns the seconds until the tightest one begins anew.
     fn tell(&self, usage: &Usage, now: u64, headers: &mut Headers) -> u64 {
         let mut tightest: Option<(u64, &Limit)> = None;
-        let mut digits = Digits::default();
         for (limit, used) in self.limits.iter().zip(usage.used()) {
             // Only the request that was counted, or the period that refuses it, takes one more.
             let taken = u64::from(!usage.denied || used >= limit.most);
             let remaining = limit.most.saturating_sub(used).saturating_sub(taken);
-            let _ = headers.append_known(limit.period.limit_header, limit.text.as_bytes());
-            let _ = headers.append_known(limit.period.remaining_header, digits.of(remaining));
+            headers.append_all(&limit.told);
+            headers.append_number(limit.period.remaining_header, remaining);
             // Of equally tight ones the longest counts; they are in order of length.
             if tightest.is_none_or(|(least, _)| remaining <= least) {
                 tightest = Some((remaining, limit));
@@ -195,9 +200,9 @@ impl RateLimiting {
         let Some((remaining, limit)) = tightest else { return 1 };
         let (_, elapsed) = window(limit.period, now);
         let reset = limit.period.seconds.saturating_sub(elapsed).max(1);
-        let _ = headers.append_known(LIMIT, limit.text.as_bytes());
-        let _ = headers.append_known(REMAINING, digits.of(remaining));
-        let _ = headers.append_known(RESET, digits.of(reset));
+        headers.append_all(&limit.tightest);
+        headers.append_number(REMAINING, remaining);
+        headers.append_number(RESET, reset);
         reset
     }
 }
