@@ -11,6 +11,7 @@ pub mod clients;
 pub mod clock;
 pub mod config;
 pub mod counts;
+pub mod departure;
 pub mod engine;
 pub mod error;
 pub mod expr;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Serialize;
 
 use crate::budget::Budget;
+use crate::departure::Departure;
 use crate::overload::Recent;
 
 /// One thread's part, alone on its cache lines.
@@ -32,6 +33,8 @@ struct Shard {
 pub struct Counters {
     /// What it may use.
     pub budget: Budget,
+    /// Whether it is still there.
+    pub departure: Departure,
     shards: Box<[Shard]>,
 }
 
@@ -87,7 +90,8 @@ impl Counters {
     /// Counters for so many threads.
     #[must_use]
     pub fn new(threads: usize) -> Self {
-        Self { budget: Budget::default(), shards: (0..threads.max(1)).map(|_| Shard::default()).collect() }
+        let shards = (0..threads.max(1)).map(|_| Shard::default()).collect();
+        Self { budget: Budget::default(), departure: Departure::default(), shards }
     }
 
     /// Counts an answered request. `thread` numbers the calling worker.

@@ -277,8 +277,8 @@ struct Door {
 /// What is true of every connection that comes through a door.
 #[derive(Debug, Clone, Copy)]
 pub struct Entrance {
-    /// What clients connect to, by the port that they know.
-    pub local: SocketAddr,
+    /// What it listens to, by the port that clients know.
+    address: SocketAddr,
     /// Whether they speak TLS.
     pub tls: bool,
     /// Whether a balancer tells first whom it speaks for.
@@ -286,6 +286,16 @@ pub struct Entrance {
 }
 
 impl Entrance {
+    /// What a client has connected to, by the port that it knows; `None` if it is gone.
+    pub fn local(&self, stream: &TcpStream) -> Option<SocketAddr> {
+        if self.address.ip().is_unspecified() {
+            let connected = stream.local_addr().ok()?.ip().to_canonical();
+            Some(SocketAddr::new(connected, self.address.port()))
+        } else {
+            Some(self.address)
+        }
+    }
+
     /// Reads what a balancer tells of the client, where one does. The caller bounds the time.
     ///
     /// # Errors
@@ -298,9 +308,9 @@ impl Entrance {
 impl Door {
     fn open(listener: Listener) -> Option<Self> {
         let socket = TcpListener::from_std(listener.socket).ok()?;
-        let mut local = socket.local_addr().ok()?;
-        local.set_port(listener.public_port.map_or(local.port(), NonZeroU16::get));
-        let entrance = Entrance { local, tls: listener.tls, proxied: listener.proxy_protocol };
+        let mut address = socket.local_addr().ok()?;
+        address.set_port(listener.public_port.map_or(address.port(), NonZeroU16::get));
+        let entrance = Entrance { address, tls: listener.tls, proxied: listener.proxy_protocol };
         Some(Self { socket, entrance, speaks: listener.speaks })
     }
 
@@ -376,11 +386,12 @@ async fn client(
         proxied = client;
     }
     let scheme = if entrance.tls { Scheme::Https } else { Scheme::Http };
+    let Some(local) = entrance.local(&stream) else { return };
     let mut facts = Peer {
         address: peer.ip(),
         port: peer.port(),
         proxied,
-        local: entrance.local,
+        local,
         scheme,
         handshake: Handshake::default(),
         attachment: Rc::default(),

@@ -123,6 +123,7 @@ impl Store {
             state.retired.push(held.slot.current.load_full());
             state.live.remove(&held.number);
             drop(state);
+            held.counters.departure.tell();
             held.balancers.close(&self.upkeep);
             self.upkeep.tls.forget(held.number);
             self.reap();

@@ -1,13 +1,14 @@
 //! The tunnel after a protocol upgrade.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::connection::{After, Connection};
 use super::head::Framing;
 use super::pump::{Coding, Pump, Waiting};
-use crate::config::tenant::Service;
+use crate::config::tenant::{Service, Tenant};
 use crate::gateway::decide::Routed;
 use crate::net::buffer::Buffer;
 use crate::net::deadline::Deadline;
@@ -30,21 +31,23 @@ impl Connection {
         let pool::Connection { stream, buffer, share: _share, .. } = upstream;
         let mut upstream = End { stream, buffer };
         let client = (&mut self.stream, &mut self.buffer);
-        join(client, &mut upstream, (&mut self.up, &mut self.down), &mut self.deadline, service).await;
+        let pumps = (&mut self.up, &mut self.down);
+        join(client, &mut upstream, pumps, &mut self.deadline, (&routed.tenant, service)).await;
         self.answered(&routed.tenant, 101, self.up.body_bytes(), self.down.body_bytes());
         After::Close
     }
 }
 
-/// Moves bytes both ways until both sides have ended, or nothing moves for the service's timeouts. A side that has ended
+/// Moves bytes both ways until both sides have ended, nothing moves for the service's timeouts, or the tenant is removed. A side that has ended
 /// is told so to the other one, which may go on. Returns whether all that was sent has arrived.
 pub(crate) async fn join(
     (client, received): (&mut Stream, &mut Buffer),
     upstream: &mut End,
     (up, down): (&mut Pump, &mut Pump),
     deadline: &mut Deadline,
-    service: &Service,
+    (tenant, service): (&Tenant, &Service),
 ) -> bool {
+    let mut gone = pin!(tenant.counters.departure.wait());
     deadline.set(Instant::now() + service.read_timeout);
     let (mut sending, mut receiving) = (Half::Open, Half::Open);
     poll_fn(|cx| {
@@ -59,6 +62,9 @@ pub(crate) async fn join(
         if std::mem::take(&mut up.progress) | std::mem::take(&mut down.progress) {
             let stuck = sending == Half::Open && up.waiting == Waiting::Destination;
             deadline.set(Instant::now() + if stuck { service.write_timeout } else { service.read_timeout });
+        }
+        if gone.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(false);
         }
         deadline.poll(cx).map(|()| false)
     })

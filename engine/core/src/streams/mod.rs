@@ -66,9 +66,8 @@ pub async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr, entranc
     let Reached { stream: upstream, _held } = reached;
     let mut upstream = End { stream: upstream, buffer: Buffer::with_size(READ_BUFFER) };
     let mut deadline = Deadline::after(service.read_timeout);
-    let whole =
-        join((&mut client.stream, &mut client.buffer), &mut upstream, (&mut up, &mut down), &mut deadline, &service)
-            .await;
+    let from = (&mut client.stream, &mut client.buffer);
+    let whole = join(from, &mut upstream, (&mut up, &mut down), &mut deadline, (&tenant, &service)).await;
     tenant.counters.stream_ended(worker.index, already + up.body_bytes(), down.body_bytes());
     if !whole {
         // What was cut off must not look as if it were complete.
@@ -107,7 +106,7 @@ async fn find_route(
     entrance: Entrance,
 ) -> Option<Routed> {
     tcp.set_nodelay(true).ok()?;
-    let destination = SocketAddr::new(tcp.local_addr().ok()?.ip(), entrance.local.port());
+    let destination = entrance.local(&tcp)?;
     let proxied = entrance.client(&mut tcp).await.ok()?;
     let client = tenant.trust.client_of_stream(peer.ip(), proxied);
     let source = SocketAddr::new(client, peer.port());

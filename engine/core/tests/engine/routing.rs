@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Gateway, Upstream, route, service, snapshot};
+use crate::support::{Client, Gateway, Upstream, route, service, snapshot};
 
 fn named(id: &str, fields: &Value) -> Value {
     let mut route = route("/");
@@ -121,4 +121,30 @@ fn routes_for_websockets_take_handshakes_only() {
     client.send("GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nping");
     assert!(client.head().unwrap().starts_with("HTTP/1.1 101 "));
     assert_eq!(client.exactly(4), b"ping");
+}
+
+#[test]
+fn a_listener_for_all_addresses_knows_which_one_a_client_took() {
+    let upstream = Upstream::echo();
+    let expression = |id: &str, text: &str| {
+        named(
+            id,
+            &json!({"expression": text, "regex_priority": null, "paths": null, "strip_path": false, "service": null}),
+        )
+    };
+    let routes = [
+        named("open", &json!({})),
+        expression("second", "net.dst.ip == 127.0.0.2"),
+        expression("wildcard", "net.dst.ip == 0.0.0.0"),
+    ];
+    let options = json!({"listeners": [{"address": "0.0.0.0:0", "tls": false}], "threads": 1, "version": "0.0"});
+    let mut update = snapshot(1, &[service(upstream.address)], &routes);
+    update["settings"]["router_flavor"] = json!("expressions");
+    let gateway = Gateway::with_options(&options, &update);
+    let ask = |address: [u8; 4]| {
+        let mut client = Client::to((address, gateway.address.port()).into());
+        client.send(HARMLESS);
+        client.response().status
+    };
+    assert_eq!((ask([127, 0, 0, 1]), ask([127, 0, 0, 2])), (200, 503));
 }

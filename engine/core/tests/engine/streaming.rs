@@ -232,6 +232,24 @@ fn websockets_are_tunnelled() {
 }
 
 #[test]
+fn a_websocket_ends_with_its_tenant() {
+    let (told, end) = mpsc::channel();
+    let upstream = Upstream::new(move |mut client: Client, _| {
+        client.head().unwrap();
+        client.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
+        assert!(client.rest().is_empty());
+        told.send(()).unwrap();
+    });
+    let gateway = Gateway::to(upstream.address);
+    let mut client = gateway.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    assert!(client.head().unwrap().starts_with("HTTP/1.1 101 "));
+    assert!(gateway.engine.remove("cp"));
+    assert!(client.is_closed());
+    end.recv_timeout(PATIENCE).unwrap();
+}
+
+#[test]
 fn other_upgrades_are_not_passed_on() {
     let upstream = Upstream::echo();
     let gateway = Gateway::to(upstream.address);

@@ -1,6 +1,6 @@
 //! Connections that are not HTTP.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::thread;
@@ -109,6 +109,18 @@ fn much_goes_through_a_slow_reader() {
     reader.read_to_end(&mut received).unwrap();
     writing.join().unwrap();
     assert!(received == sent, "{} bytes of {}", received.len(), sent.len());
+}
+
+#[test]
+fn a_stream_ends_with_its_tenant() {
+    let upstream = parrot();
+    let gateway = tcp_gateway(upstream.address);
+    let mut client = gateway.client();
+    client.send("here");
+    assert_eq!(client.exactly(4), b"here");
+    assert!(gateway.engine.remove("cp"));
+    // What is cut off does not look complete.
+    assert!(client.stream.read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
 }
 
 /// Whether a stream leads to the parrot.
