@@ -75,6 +75,7 @@ lint: .make/requirements-dev ## formatting, linters, types, import contracts, cl
 	$(BIN)/lint-imports
 	$(BIN)/python -m cli openapi --output openapi --check
 	$(BIN)/python -m cli settings --output docs/settings.md --check
+	$(BIN)/python -m cli plugins --output docs/plugins --check
 	$(CARGO) fmt --manifest-path engine/Cargo.toml --all -- --check
 	$(CARGO) clippy --quiet --locked --workspace --all-targets --manifest-path engine/Cargo.toml -- -D warnings
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --manifest-path engine/Cargo.toml check; \
@@ -91,6 +92,7 @@ fmt: .make/requirements-dev ## format everything
 gen: .make/requirements-dev ## everything that is generated from declarations
 	$(BIN)/python -m cli openapi --output openapi
 	$(BIN)/python -m cli settings --output docs/settings.md
+	$(BIN)/python -m cli plugins --output docs/plugins
 
 # Without the index's address: whoever installs may use another one. Pins stay as they are; UPGRADE=--upgrade renews them.
 UV_COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \

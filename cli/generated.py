@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from cli.faults import Fault
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def emit(document: str, output: Path | None, *, check: bool) -> None:
@@ -28,3 +25,18 @@ def emit(document: str, output: Path | None, *, check: bool) -> None:
         output.write_text(document)
     except OSError as error:
         raise Fault(f"cannot write {output}: {error.strerror}") from error
+
+
+def emit_all(documents: dict[str, str], folder: Path, *, check: bool) -> None:
+    """Write documents into a folder, and remove others of their kind; with `check`, only compare.
+
+    Raises: Fault: a file differs, is left over, or cannot be written.
+    """
+    kinds = {Path(name).suffix for name in documents}
+    others = [path for path in sorted(folder.glob("*")) if path.suffix in kinds and path.name not in documents]
+    for path in others:
+        if check:
+            raise Fault(f"{path} is left over: run `make gen`")
+        path.unlink()
+    for name, document in documents.items():
+        emit(document, folder / name, check=check)

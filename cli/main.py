@@ -176,6 +176,19 @@ def settings(
 
 
 @app.command()
+def plugins(
+    output: Annotated[Path, typer.Option(help="Folder of the pages.")],
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Change nothing; fail when a page is not up to date.")] = False,
+) -> None:
+    """Write the reference of plugins, a page each."""
+    from cli.generated import emit_all
+    from cli.plugin_pages import render
+
+    emit_all(render(), output, check=check)
+
+
+@app.command()
 def doctor() -> None:
     """Check this machine and this installation, one line each; fails when something is wrong."""
     from cli.doctor import examine
