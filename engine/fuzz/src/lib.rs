@@ -4,8 +4,12 @@
 //! so that they go on compiling and holding.
 
 use std::borrow::Cow;
+use std::future::Future;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use sluice_engine_core::config::store::Store;
 use sluice_engine_core::expr::{Budget, Key, Sandbox, Scope, Template, Value, Variables};
@@ -14,9 +18,11 @@ use sluice_engine_core::http1::head::{Framing, Malformed, find_end, find_end_len
 use sluice_engine_core::http1::request::{self, RequestFraming};
 use sluice_engine_core::http1::response::{self, ResponseFraming};
 use sluice_engine_core::message::{Headers, Request, RequestHead, ResponseHead, Scheme, Version};
+use sluice_engine_core::net::proxy_protocol;
 use sluice_engine_core::plugins::request_transformer::transform;
 use sluice_engine_core::router::{Flavor, Join, MatchInput, RouteSpec, Router, normalise, upstream_path};
 use sluice_engine_core::streams::hello;
+use tokio::io::{AsyncRead, ReadBuf};
 
 /// A target and its name; seeds lie in the folder of that name.
 pub type Target = (&'static str, fn(&[u8]));
@@ -32,6 +38,7 @@ pub const TARGETS: &[Target] = &[
     ("updates", updates),
     ("expressions", expressions),
     ("client_hello", client_hello),
+    ("proxy_protocol", proxy_protocol),
 ];
 
 /// Request heads: what is accepted means the same when it is written out again.
@@ -282,6 +289,51 @@ pub fn client_hello(data: &[u8]) {
         // Larger than a first message may be, or no message: at once it may be seen later, but never otherwise.
         (Some(_), None) => assert!(data.len() > 16 * 1024, "read at once only"),
         _ => {}
+    }
+}
+
+/// What balancers say first: the same in whatever pieces it comes, and not a byte more is taken than belongs to it.
+pub fn proxy_protocol(data: &[u8]) {
+    let Some((piece, data)) = data.split_first() else { return };
+    let whole = told(data, data.len().max(1));
+    assert_eq!(whole, told(data, usize::from(*piece) + 1));
+    let Some((address, taken)) = whole else { return };
+    let header = &data[..taken];
+    if header.starts_with(b"PROXY ") {
+        assert!(header.ends_with(b"\r\n") && taken <= 107, "no line");
+        assert!(!header[..taken - 1].contains(&b'\n'), "more than a line");
+        assert!(address.is_some() || header.starts_with(b"PROXY UNKNOWN"), "an address is missing");
+    } else {
+        assert_eq!(taken, 16 + usize::from(header[14]) * 256 + usize::from(header[15]));
+    }
+}
+
+/// The client's address if there is one, and how much was read for it; `None` if it is refused or cut off.
+fn told(data: &[u8], piece: usize) -> Option<(Option<IpAddr>, usize)> {
+    let mut stream = Pieces { data, piece };
+    let address = {
+        let mut reading = pin!(proxy_protocol::read(&mut stream));
+        match reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(address) => address.ok()?,
+            Poll::Pending => panic!("waits for what is there"),
+        }
+    };
+    Some((address, data.len() - stream.data.len()))
+}
+
+/// Bytes that come in pieces.
+struct Pieces<'a> {
+    data: &'a [u8],
+    piece: usize,
+}
+
+impl AsyncRead for Pieces<'_> {
+    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let length = self.data.len().min(self.piece).min(buf.remaining());
+        let (now, later) = self.data.split_at(length);
+        buf.put_slice(now);
+        self.data = later;
+        Poll::Ready(Ok(()))
     }
 }
 
