@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar
 
-from schema.base import Entity, EntitySpec, Ref, Unique
+from schema.base import Document, Entity, EntitySpec, Ref, Unique
 from schema.types import Reference, ShortText
 
 
@@ -15,7 +15,6 @@ class Acl(Entity):
         natural_key="group",
         unique=(Unique(("group", "consumer")),),
         filters=("group",),
-        gateways=False,
         dated=False,
     )
 
@@ -23,3 +22,8 @@ class Acl(Entity):
     """Name of the group; once per consumer."""
     consumer: Annotated[Reference, Ref("consumers", on_delete="cascade", nested=True)]
     """The member."""
+
+    @classmethod
+    def for_gateways(cls, document: Document, credential_key: bytes) -> Document:
+        del credential_key
+        return {"id": document["id"], "consumer": document["consumer"], "group": document["group"]}

@@ -13,6 +13,7 @@ class Acl(PluginConfig):
     spec: ClassVar[PluginSpec] = PluginSpec(
         name="acl",
         priority=950,
+        since="0.1.0",
         allowed_protocols=WEB_AND_WEBSOCKET,
         scopes=NO_CONSUMER,
         checks=(AtLeastOneOf(("allow", "deny")), ExactlyOneOf(("allow", "deny"))),

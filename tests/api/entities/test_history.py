@@ -160,7 +160,7 @@ class TestUpdates:
         key = entities.create("consumers/c/key-auth", {"key": "opensesame", "ttl": 60})
         lasting = entities.create("consumers/c/key-auth", {})
         password = entities.create("consumers/c/basic-auth", {"username": "u", "password": "hunter2"})
-        entities.create("consumers/c/acls", {"group": "a"})
+        entry = entities.create("consumers/c/acls", {"group": "a"})
         snapshot = update()
         credential_key = base64.b64decode(snapshot.settings.credential_key or "")
         assert len(credential_key) == 32
@@ -179,7 +179,8 @@ class TestUpdates:
         }  # fmt: skip
         (member,) = snapshot.entities["consumer_group_members"]
         assert (member["consumer"], member["consumer_group"]) == (own, {"id": group["id"]})
-        assert "acls" not in snapshot.entities
+        assert snapshot.entities["acls"] == [{"id": entry["id"], "consumer": own, "group": "a"}]
+        assert "mtls_auth_credentials" not in snapshot.entities
         assert b"opensesame" not in snapshot.to_bytes()
         assert b"hunter2" not in snapshot.to_bytes()
         assert apply_delta(held, update(held.version)) == snapshot

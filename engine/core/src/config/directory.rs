@@ -31,6 +31,8 @@ pub struct Consumer {
     pub custom_id: Option<Arc<str>>,
     /// Groups by name.
     pub groups: Arc<[Group]>,
+    /// Names of its groups for the plugin `acl`, in order.
+    pub acls: Arc<[Arc<str>]>,
 }
 
 /// A group of consumers.
@@ -172,6 +174,10 @@ impl Directory {
             let specs = [&change.before, &change.after].into_iter().flatten();
             touched.extend(specs.map(|spec| Id::from(spec.consumer.id.as_str())));
         }
+        for change in changes.acls.values() {
+            let specs = [&change.before, &change.after].into_iter().flatten();
+            touched.extend(specs.map(|spec| Id::from(spec.consumer.id.as_str())));
+        }
         for id in changes.consumer_groups.keys() {
             let members = entities.referrers.of(Kind::ConsumerGroup, id, Kind::ConsumerGroupMember);
             let specs = members.filter_map(|member| entities.consumer_group_members.get(member));
@@ -192,6 +198,7 @@ impl Directory {
                 username: shared(&spec.username),
                 custom_id: shared(&spec.custom_id),
                 groups: groups(entities, &id),
+                acls: acls(entities, &id),
             });
             if let Some(username) = &consumer.username {
                 self.by_username.insert(username.clone(), consumer.clone());
@@ -333,4 +340,10 @@ fn groups(entities: &EntitySet, consumer: &Id) -> Arc<[Group]> {
     let groups: BTreeSet<Group> =
         groups.map(|group| Group { name: group.name.as_str().into(), id: group.id.as_str().into() }).collect();
     groups.into_iter().collect()
+}
+
+fn acls(entities: &EntitySet, consumer: &Id) -> Arc<[Arc<str>]> {
+    let entries = entities.referrers.of(Kind::Consumer, consumer, Kind::Acl);
+    let names = entries.filter_map(|entry| entities.acls.get(entry)).map(|spec| Arc::from(spec.group.as_str()));
+    names.collect::<BTreeSet<Arc<str>>>().into_iter().collect()
 }

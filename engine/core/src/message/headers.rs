@@ -190,6 +190,27 @@ impl Headers {
         }));
     }
 
+    /// Adds a line with several values, as a list with commas (RFC 9110 section 5.6.1). What is no value is left out.
+    pub fn append_list<'v>(&mut self, name: Known, values: impl Iterator<Item = &'v [u8]>) {
+        let start = self.arena.len();
+        self.arena.extend_from_slice(name.0.as_bytes());
+        self.arena.extend_from_slice(b": ");
+        let from = self.arena.len();
+        for value in values.filter(|value| check_value(value).is_ok()) {
+            if self.arena.len() > from {
+                self.arena.extend_from_slice(b", ");
+            }
+            self.arena.extend_from_slice(value);
+        }
+        let end = self.arena.len();
+        self.arena.extend_from_slice(b"\r\n");
+        self.fields.push(Field {
+            name: Span::new(start, start + name.0.len()),
+            value: Span::new(from, end),
+            whole: true,
+        });
+    }
+
     /// Adds a line unless the name is present. Returns whether it was added.
     pub fn insert_if_absent(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<bool, InvalidHeader> {
         if self.contains(name) {
@@ -465,6 +486,19 @@ mod tests {
         assert_eq!(lines(&headers), ["Host: a", "x-A: new", "x-b: 2"]);
         headers.set("x-c", "4").unwrap();
         assert_eq!(headers.get("X-C"), Some(&b"4"[..]));
+    }
+
+    #[test]
+    fn a_list_is_one_line() {
+        let (mut headers, name) = (Headers::new(), const { Known::new("X-L") });
+        headers.append_list(name, [&b"a"[..], b"x\r\ny", b"b c"].into_iter());
+        headers.append_list(name, std::iter::empty());
+        let mut out = Vec::new();
+        headers.write(&mut out, |_, _| Fate::Kept);
+        assert_eq!(
+            (lines(&headers), out),
+            (vec!["X-L: a, b c".into(), "X-L: ".into()], b"X-L: a, b c\r\nX-L: \r\n".to_vec())
+        );
     }
 
     #[test]

@@ -12,6 +12,10 @@ use crate::message::{Headers, Known, Request, Response, Version};
 use crate::phases::exchange::Credential;
 use crate::phases::{Exchange, Flow};
 
+/// Names of groups that an authentication plugin has found out without asking the configuration, in order.
+#[derive(Debug, Default)]
+pub struct AuthenticatedGroups(pub Box<[Box<str>]>);
+
 /// Whether an earlier plugin has found a credential and this one does not insist on one.
 pub(super) fn is_settled(anonymous: Option<&str>, exchange: &Exchange<'_>) -> bool {
     anonymous.is_some() && exchange.facts.credential.is_some()

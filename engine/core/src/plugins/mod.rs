@@ -1,5 +1,6 @@
 //! The plugins that this engine knows: one line each, and the only look-up by name.
 
+mod acl;
 mod authentication;
 mod basic_auth;
 mod key_auth;
@@ -16,7 +17,7 @@ use serde_json::Value;
 use crate::error::FieldError;
 use crate::phases::Plugin;
 
-pub use authentication::Identity;
+pub use authentication::{AuthenticatedGroups, Identity};
 pub use rate_limiting::{LastCaller, Windows};
 
 /// An instance, or everything that is wrong with its configuration.
@@ -50,6 +51,7 @@ const fn plugin(name: &'static str, priority: i32, compile: fn(Value, &Place) ->
 pub const REGISTRY: &[Registration] = &[
     plugin("key-auth", 1250, key_auth::compile),
     plugin("basic-auth", 1100, basic_auth::compile),
+    plugin("acl", 950, acl::compile),
     plugin("rate-limiting", 910, rate_limiting::compile),
     plugin("request-transformer", 801, request_transformer::compile),
     plugin("response-transformer", 800, response_transformer::compile),

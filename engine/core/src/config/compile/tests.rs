@@ -113,8 +113,13 @@ fn fresh(documents: &Documents) -> Result<(EntitySet, Parts), Vec<ConfigError>> 
 /// What requests would see: the route found, its switches, its service, and the instances that it runs, in order.
 fn behaviour(parts: &Parts) -> Vec<String> {
     let ids: BTreeMap<usize, &str> = parts.routes.numbers.iter().map(|(id, number)| (*number, id.as_ref())).collect();
-    let consumers =
-        ["c0", "c1"].map(|id| Consumer { id: id.into(), username: None, custom_id: None, groups: [].into() });
+    let consumers = ["c0", "c1"].map(|id| Consumer {
+        id: id.into(),
+        username: None,
+        custom_id: None,
+        groups: [].into(),
+        acls: [].into(),
+    });
     let chain = |chain: &Chain, place: Option<(&str, Option<&str>)>| {
         let asking = [None, Some(&consumers[0]), Some(&consumers[1])];
         let met = |consumer: Option<&Consumer>| {

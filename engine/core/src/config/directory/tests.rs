@@ -127,6 +127,21 @@ fn groups_follow_members_and_names() {
 }
 
 #[test]
+fn names_of_acl_groups_follow_their_entries() {
+    let entry = |id: &str, consumer: &str, group: &str| {
+        ("acls", json!({"id": id, "consumer": {"id": consumer}, "group": group}))
+    };
+    let acls = |case: &Case, consumer: &str| case.directory.consumer(consumer).unwrap().acls.join(" ");
+    let case =
+        Case::new(&[consumer("c", "ann"), consumer("d", "bob"), entry("1", "c", "gold"), entry("2", "c", "blue")]);
+    assert_eq!((acls(&case, "ann"), acls(&case, "bob")), ("blue gold".to_owned(), String::new()));
+    let case = case.then(&[entry("1", "d", "gold"), entry("2", "c", "red")]);
+    assert_eq!((acls(&case, "ann"), acls(&case, "bob")), ("red".to_owned(), "gold".to_owned()));
+    let case = case.then(&[("acls", json!("2"))]);
+    assert_eq!((acls(&case, "c"), acls(&case, "d")), (String::new(), "gold".to_owned()));
+}
+
+#[test]
 fn a_password_is_worked_on_until_it_was_right_once() {
     // PBKDF2-HMAC-SHA256 of "password" with 4096 iterations and a salt of sixteen zero bytes.
     let mut derived = [0; 32];

@@ -3,6 +3,7 @@
 //! A type is one line of the table below and one file with its spec. Everything else that reads, stores or compares
 //! entities goes through the table.
 
+mod acl;
 mod basicauth_credential;
 mod ca_certificate;
 mod certificate;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use serde::de::DeserializeOwned;
 
+pub use acl::AclSpec;
 pub use basicauth_credential::{BasicauthCredentialSpec, PasswordHash};
 pub use ca_certificate::CaCertificateSpec;
 pub use certificate::CertificateSpec;
@@ -197,6 +199,7 @@ entity_types! {
     consumer_group_members, ConsumerGroupMember, "consumer_group_member": ConsumerGroupMemberSpec;
     keyauth_credentials, KeyauthCredential, "key-auth": KeyauthCredentialSpec;
     basicauth_credentials, BasicauthCredential, "basic-auth": BasicauthCredentialSpec;
+    acls, Acl, "acl": AclSpec;
     certificates, Certificate, "certificate": CertificateSpec;
     snis, Sni, "sni": SniSpec;
     ca_certificates, CaCertificate, "ca_certificate": CaCertificateSpec;

@@ -120,6 +120,7 @@ impl Plugin for Probe {
                 username: Some(name.as_str().into()),
                 custom_id: None,
                 groups: Arc::new([]),
+                acls: Arc::new([]),
             }));
         }
         for (name, text) in &self.shared {

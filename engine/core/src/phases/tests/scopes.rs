@@ -38,7 +38,13 @@ fn met(specs: &[PluginSpec], consumer: Option<&Consumer>, protocol: &str) -> Opt
 
 fn ann(groups: &[&str]) -> Consumer {
     let group = |name: &&str| Group { id: (*name).into(), name: (*name).into() };
-    Consumer { id: "c".into(), username: None, custom_id: None, groups: groups.iter().map(group).collect() }
+    Consumer {
+        id: "c".into(),
+        username: None,
+        custom_id: None,
+        groups: groups.iter().map(group).collect(),
+        acls: [].into(),
+    }
 }
 
 #[test]
