@@ -48,3 +48,8 @@ def above(bound: int) -> Rule:
     return Rule(
         lambda value: None if value > bound else f"value must be greater than {bound}", {"exclusiveMinimum": bound}
     )
+
+
+def status_fault(status: float) -> str | None:
+    """Why a gateway cannot answer with a status. Those below 200 end no exchange (RFC 9110 section 15.2)."""
+    return None if isinstance(status, int) and 200 <= status <= 599 else "value should be between 200 and 599"

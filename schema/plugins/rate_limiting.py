@@ -11,7 +11,7 @@ from schema.checks import AtLeastOneOf, RequiredWhen
 from schema.errors import Violation
 from schema.marks import GatewayRule
 from schema.periods import PERIODS, Limit, LongerAllowsMore
-from schema.plugin_types import above
+from schema.plugin_types import above, status_fault
 from schema.redis import REDIS_ALIASES, Redis
 from schema.types import HeaderName, HttpPath, Number, Text
 
@@ -23,10 +23,6 @@ def _check_policy(policy: str) -> str | None:
     if policy == "local":
         return None
     return f"policy '{policy}' is not available on this gateway: use 'local', which counts per gateway process"
-
-
-def _check_status(status: float) -> str | None:
-    return None if isinstance(status, int) and 200 <= status <= 599 else "value should be between 200 and 599"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +90,7 @@ class RateLimiting(PluginConfig):
     """Server for the policy `redis`."""
     hide_client_headers: bool = False
     """Whether responses say nothing of limits."""
-    error_code: Annotated[Number, above(0), GatewayRule(_check_status)] = 429
+    error_code: Annotated[Number, above(0), GatewayRule(status_fault)] = 429
     """Status of refusals."""
     error_message: Text = "API rate limit exceeded"
     """Message of refusals."""

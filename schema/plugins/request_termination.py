@@ -7,12 +7,8 @@ from typing import Annotated, Any, ClassVar
 from schema.base import PluginConfig, PluginSpec
 from schema.errors import Violation
 from schema.marks import GatewayRule
-from schema.plugin_types import HeaderText
+from schema.plugin_types import HeaderText, status_fault
 from schema.types import HeaderName, Integer, Text, between
-
-
-def _check_status(status: int) -> str | None:
-    return "value should be between 200 and 599" if status < 200 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,7 @@ class RequestTermination(PluginConfig):
         name="request-termination", priority=2, since="0.1.0", checks=(OneAnswer(),)
     )
 
-    status_code: Annotated[Integer, between(100, 599), GatewayRule(_check_status)] = 503
+    status_code: Annotated[Integer, between(100, 599), GatewayRule(status_fault)] = 503
     """Status of the answer. Those below 200 end no exchange (RFC 9110 section 15.2): our own gateways refuse them."""
     message: Text | None = None
     """Message of the answer, in a JSON object."""

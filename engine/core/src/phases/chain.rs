@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use imbl::HashMap;
@@ -22,7 +23,7 @@ pub struct Instance {
     pub kind: usize,
     /// What it takes part in.
     pub phases: Phases,
-    /// Request protocols that it applies to.
+    /// Protocols that it applies to.
     pub protocols: Protocols,
     /// Its place in the access phase, where that is not the kind's.
     pub ordering: Option<Ordering>,
@@ -30,14 +31,14 @@ pub struct Instance {
     pub plugin: Arc<dyn Plugin>,
 }
 
-/// A set of request protocols.
+/// A set of protocols.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
-pub struct Protocols(u8);
+pub struct Protocols(u16);
 
 impl Protocols {
-    const NAMES: [&'static str; 6] = ["http", "https", "grpc", "grpcs", "ws", "wss"];
+    const NAMES: [&'static str; 9] = ["http", "https", "grpc", "grpcs", "ws", "wss", "tcp", "tls", "tls_passthrough"];
 
-    /// The set of the names; those that are no request protocols are left out.
+    /// The set of the names; those that the engine does not speak are left out.
     pub fn of<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
         let bit = |name: &str| Self::NAMES.iter().position(|known| *known == name).map_or(0, |index| 1 << index);
         Self(names.into_iter().fold(0, |set, name| set | bit(name)))
@@ -88,6 +89,12 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// Whether a stream of a client may go on; nothing is known of it but its address.
+    #[must_use]
+    pub fn admits(&self, client: IpAddr) -> bool {
+        self.slots.iter().filter_map(|slot| slot.fixed.as_ref()).all(|(instance, _)| instance.plugin.admits(client))
+    }
+
     /// Puts slots in order.
     pub fn new(mut slots: Vec<Slot>, protocols: Protocols) -> Result<Self, Cycle> {
         slots.sort_by_key(|slot| order::rank(slot.kind));

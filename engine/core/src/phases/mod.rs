@@ -28,6 +28,7 @@ mod tests;
 pub mod values;
 
 use std::future::{Future, ready};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -162,6 +163,13 @@ pub trait Plugin: Send + Sync {
     fn response_passage(&self, response: &mut ResponseHead, exchange: &mut Exchange<'_>) -> Option<Passage> {
         let _ = (response, exchange);
         None
+    }
+
+    /// Whether a stream of a client may go to its service. Asked once per connection, instead of all phases: a stream has
+    /// no request.
+    fn admits(&self, client: IpAddr) -> bool {
+        let _ = client;
+        true
     }
 
     /// Called when the response was sent or could not be.

@@ -3,6 +3,7 @@
 mod acl;
 mod authentication;
 mod basic_auth;
+mod ip_restriction;
 mod key_auth;
 mod rate_limiting;
 mod request_termination;
@@ -51,6 +52,7 @@ const fn plugin(name: &'static str, priority: i32, compile: fn(Value, &Place) ->
 pub const REGISTRY: &[Registration] = &[
     plugin("key-auth", 1250, key_auth::compile),
     plugin("basic-auth", 1100, basic_auth::compile),
+    plugin("ip-restriction", 990, ip_restriction::compile),
     plugin("acl", 950, acl::compile),
     plugin("rate-limiting", 910, rate_limiting::compile),
     plugin("request-transformer", 801, request_transformer::compile),

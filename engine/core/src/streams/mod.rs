@@ -23,6 +23,7 @@ use crate::counts::Share;
 use crate::http1::head::Framing;
 use crate::http1::pump::{Coding, Pump};
 use crate::http1::tunnel::{End, join};
+use crate::message::Scheme;
 use crate::net::buffer::Buffer;
 use crate::net::deadline::Deadline;
 use crate::net::stream::Stream;
@@ -53,6 +54,10 @@ pub async fn serve(worker: Rc<Worker>, tcp: TcpStream, peer: SocketAddr, entranc
     let finding = find_route(&worker, &tenant, tcp, peer, entrance);
     let Ok(Some(client)) = timeout(worker.shared.timeouts.handshake, finding).await else { return };
     let Routed { stream, sent, source, route } = client;
+    let scheme = if matches!(stream, Stream::Plain(_)) { Scheme::Http } else { Scheme::Https };
+    if !tenant.routes[route].chain(scheme).admits(source) {
+        return;
+    }
     let Some(service) = tenant.routes[route].service.clone() else { return };
     let Some(reached) = connect(&worker, &tenant, &service, &stream, source).await else { return };
     tenant.counters.stream_began(worker.index);

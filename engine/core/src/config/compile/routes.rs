@@ -139,9 +139,11 @@ fn compile(
     }
 }
 
-/// The protocols that a route's requests of a scheme count as. A route speaks one family of protocols.
+/// The protocols that a route's requests of a scheme count as, or its streams without TLS and with it. A route speaks one
+/// family of protocols.
 fn request_protocols(route: &RouteSpec, scheme: Scheme) -> Protocols {
-    let families = [("http", "https"), ("grpc", "grpcs"), ("ws", "wss")];
+    let families =
+        [("http", "https"), ("grpc", "grpcs"), ("ws", "wss"), ("tcp", "tls"), ("tls_passthrough", "tls_passthrough")];
     let spoken = |name: &str| route.protocols.iter().any(|own| own == name);
     let family = families.into_iter().find(|(plain, secure)| spoken(plain) || spoken(secure)).unwrap_or(families[0]);
     Protocols::of([match scheme {
