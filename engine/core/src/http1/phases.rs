@@ -161,12 +161,12 @@ impl Connection {
         };
         let length = self.response.headers.get("content-length").map(<[u8]>::to_vec);
         self.add_response_headers();
-        let Self { response, facts, worker, .. } = self;
+        let Self { request, response, facts, worker, .. } = self;
         let clock = &worker.shared.clock;
         let route = later.routed.as_ref().map(Routed::route);
         for instance in later.instances().filter(|instance| instance.phases.has(Phases::RESPONSE)) {
             let mut exchange = Exchange { tenant: &later.tenant, route, clock, facts };
-            instance.plugin.response(response, &mut exchange);
+            instance.plugin.response(request, response, &mut exchange);
         }
         let stages =
             later.instances().filter(|instance| may_have_body && instance.phases.has(Phases::RESPONSE_PASSAGE));

@@ -137,10 +137,10 @@ pub trait Plugin: Send + Sync {
         None
     }
 
-    /// Edits status and headers of a response on its way to the client. Framing headers are not in the list and
+    /// Edits status and headers of a response on its way to the client; the request is as the upstream got it. Framing headers are not in the list and
     /// have no effect if they are put there.
-    fn response(&self, response: &mut ResponseHead, exchange: &mut Exchange<'_>) {
-        let _ = (response, exchange);
+    fn response(&self, request: &Request, response: &mut ResponseHead, exchange: &mut Exchange<'_>) {
+        let _ = (request, response, exchange);
     }
 
     /// Asked after all `response` calls. `true` has the whole body read into memory; a body that is larger than the

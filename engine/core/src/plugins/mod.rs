@@ -3,6 +3,7 @@
 mod acl;
 mod authentication;
 mod basic_auth;
+mod cors;
 mod ip_restriction;
 mod key_auth;
 mod rate_limiting;
@@ -50,6 +51,7 @@ const fn plugin(name: &'static str, priority: i32, compile: fn(Value, &Place) ->
 
 /// Every plugin with its published priority, one line each.
 pub const REGISTRY: &[Registration] = &[
+    plugin("cors", 2000, cors::compile),
     plugin("key-auth", 1250, key_auth::compile),
     plugin("basic-auth", 1100, basic_auth::compile),
     plugin("ip-restriction", 990, ip_restriction::compile),

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::request_transformer::constant::{JsonEdits, JsonItems};
 use super::{Compiled, Place, read};
 use crate::error::FieldError;
-use crate::message::{Headers, ResponseHead};
+use crate::message::{Headers, Request, ResponseHead};
 use crate::phases::{Exchange, Phases, Plugin};
 
 /// The configuration as the control plane sends it.
@@ -153,7 +153,7 @@ impl Plugin for ResponseTransformer {
         if self.json.is_some() { Phases::RESPONSE.and(Phases::RESPONSE_BODY) } else { Phases::RESPONSE }
     }
 
-    fn response(&self, response: &mut ResponseHead, _: &mut Exchange<'_>) {
+    fn response(&self, _: &Request, response: &mut ResponseHead, _: &mut Exchange<'_>) {
         self.edit(&mut response.headers);
     }
 

@@ -165,7 +165,7 @@ impl Plugin for Probe {
         self.passing.map(|passing| passing.passage(self.journal.clone(), self.label.clone()))
     }
 
-    fn response(&self, response: &mut ResponseHead, exchange: &mut Exchange<'_>) {
+    fn response(&self, _: &Request, response: &mut ResponseHead, exchange: &mut Exchange<'_>) {
         let consumer = exchange.facts.consumer.as_ref().map_or("nobody", |consumer| &*consumer.id);
         self.note(&format!("response {} for {consumer}", response.status));
         let _ = response.headers.append("x-probe", &self.label);
