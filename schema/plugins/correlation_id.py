@@ -9,7 +9,7 @@ from schema.types import HeaderName
 class CorrelationId(PluginConfig):
     """Numbers requests. Source: the behaviour of Kong Gateway's plugin of the same name."""
 
-    spec: ClassVar[PluginSpec] = PluginSpec(name="correlation-id", priority=100_001, scopes=NO_GROUP)
+    spec: ClassVar[PluginSpec] = PluginSpec(name="correlation-id", priority=100_001, since="0.1.0", scopes=NO_GROUP)
 
     header_name: HeaderName = "Kong-Request-ID"
     """Header that carries the id."""

@@ -17,7 +17,7 @@ use crate::config::tenant::Tenant;
 use crate::counts::Share;
 use crate::gateway::decide::{Peer, Routed, admit, over_budget, overloaded, route};
 use crate::http2;
-use crate::message::{Request, RequestHead, Response, ResponseHead, Version};
+use crate::message::{Arrival, Request, RequestHead, Response, ResponseHead, Version};
 use crate::net::buffer::Buffer;
 use crate::net::deadline::Deadline;
 use crate::net::stream::Stream;
@@ -88,13 +88,15 @@ impl Connection {
         let scheme = peer.scheme;
         let deadline = Deadline::after(worker.shared.timeouts.idle);
         let nobody = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let mut request = Request::new(RequestHead::default(), nobody, scheme, String::new());
+        request.arrival = Arrival::on(peer.local);
         Self {
             worker,
             stream,
             buffer: Buffer::with_size(READ_BUFFER),
             peer,
             deadline,
-            request: Request::new(RequestHead::default(), nobody, scheme, String::new()),
+            request,
             framing: RequestFraming::default(),
             response: ResponseHead::default(),
             response_framing: ResponseFraming::default(),
@@ -155,6 +157,7 @@ impl Connection {
         self.worker.request_id(&mut self.request_id);
         let bytes = self.buffer.data().get(..length).unwrap_or_default();
         self.request.scheme = self.peer.scheme;
+        self.request.arrival.requests += 1;
         let parsed = request::parse(bytes, &mut self.request.head, &mut self.framing, &mut self.request.host);
         self.buffer.consume(length);
         if parsed.is_err() {

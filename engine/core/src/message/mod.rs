@@ -8,5 +8,5 @@ mod response;
 pub use captures::{Captures, GroupSpan};
 pub(crate) use headers::{Fate, Span};
 pub use headers::{Headers, InvalidHeader, Known};
-pub use request::{Request, RequestHead, Scheme, Upstream, Version};
+pub use request::{Arrival, Request, RequestHead, Scheme, Upstream, Version};
 pub use response::{Response, ResponseBody, ResponseHead};

@@ -1,6 +1,7 @@
 //! Requests: the head as received, and the context that plugins work on.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -106,6 +107,25 @@ pub struct Upstream {
     pub host: Option<Vec<u8>>,
 }
 
+/// Where and when a request arrived, as numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// What the client connected to, by the port that clients know.
+    pub local: SocketAddr,
+    /// Number of the connection in this process; a stream of HTTP/2 has one of its own.
+    pub connection: u64,
+    /// Number of the request on its connection, from 1.
+    pub requests: u64,
+}
+
+impl Arrival {
+    /// The arrival of requests on a new connection.
+    pub(crate) fn on(local: SocketAddr) -> Self {
+        static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
+        Self { local, connection: CONNECTIONS.fetch_add(1, Ordering::Relaxed), requests: 0 }
+    }
+}
+
 /// One request on its way through the plugins.
 #[derive(Debug)]
 pub struct Request {
@@ -115,6 +135,8 @@ pub struct Request {
     pub client_ip: IpAddr,
     /// How the client reached the gateway.
     pub scheme: Scheme,
+    /// Where it did.
+    pub arrival: Arrival,
     /// The request's host: lower case, without port. Empty if an HTTP/1.0 client sent none.
     pub host: String,
     /// What the route's regex path captured.
@@ -133,6 +155,7 @@ impl Request {
             head,
             client_ip,
             scheme,
+            arrival: Arrival { local: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0), connection: 0, requests: 0 },
             host,
             captures: Captures::default(),
             upstream: Upstream::default(),
