@@ -10,7 +10,6 @@ from schema.marks import GatewayRule
 from schema.patterns import regex_fault
 from schema.types import Number, Text, has_control_characters, items
 
-
 _PLAIN: Final = re.compile(r"[A-Za-z0-9.:/-]+", re.ASCII)
 
 

@@ -159,6 +159,8 @@ impl Connection {
         self.request.scheme = self.peer.scheme;
         self.request.arrival.requests += 1;
         let parsed = request::parse(bytes, &mut self.request.head, &mut self.framing, &mut self.request.host);
+        self.request.in_chunks = self.framing.framing == Framing::Chunked;
+        self.request.expects_continue = self.framing.expects_continue;
         self.buffer.consume(length);
         if parsed.is_err() {
             return self.refuse(400, "Bad request").await;
@@ -241,6 +243,7 @@ impl Connection {
         let Some(service) = routed.route().service.clone() else {
             return self.respond(Some(tenant), &Response::message(503, "no Service found with those values")).await;
         };
-        self.forward(routed, &service, limit.unwrap_or(u64::MAX)).await
+        let limit = self.body_limit(limit.unwrap_or(u64::MAX));
+        self.forward(routed, &service, limit).await
     }
 }

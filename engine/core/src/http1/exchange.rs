@@ -100,6 +100,7 @@ impl Connection {
             begun = match self.gather_body(limit).await {
                 Ok(begun) => begun,
                 Err(NoBody::Gone) => return self.report(routed, Failure::ClientGone).await,
+                Err(NoBody::TooLarge) => return self.respond(Some(tenant), &self.too_large(tenant)).await,
                 Err(NoBody::Refused(status, message)) => {
                     return self.respond(Some(tenant), &Response::failure(status, message)).await;
                 }
@@ -373,7 +374,7 @@ impl Connection {
             Failure::Exhausted => Response::failure(503, "The upstream server is currently unavailable"),
             Failure::ConnectTimeout | Failure::Timeout => Response::failure(504, "The upstream server is timing out"),
             Failure::ClientMalformed => Response::failure(400, "Bad request"),
-            Failure::ClientTooLarge => Response::failure(413, "Payload too large"),
+            Failure::ClientTooLarge => self.too_large(&routed.tenant),
             Failure::ClientTimeout => Response::failure(408, "Request timeout"),
         };
         if !upstreams_fault || failure == Failure::Exhausted {

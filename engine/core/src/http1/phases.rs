@@ -87,9 +87,11 @@ impl Connection {
                 && self.request.body().is_none()
                 && instance.plugin.needs_request_body(&self.request.head)
             {
-                match self.buffer_body(body_limit.unwrap_or(LARGEST_BUFFERED)).await {
+                let limit = self.body_limit(body_limit.unwrap_or(LARGEST_BUFFERED));
+                match self.buffer_body(limit).await {
                     Ok(()) => {}
                     Err(NoBody::Gone) => return self.left(tenant),
+                    Err(NoBody::TooLarge) => answer = Some(self.too_large(tenant)),
                     Err(NoBody::Refused(status, message)) => answer = Some(Response::failure(status, message)),
                 }
             }
@@ -110,6 +112,20 @@ impl Connection {
             }
         }
         answer.map_or(Verdict::Go, Verdict::Answer)
+    }
+
+    /// How long the request's body may be, where the tenant allows so much.
+    pub(super) fn body_limit(&self, tenants: u64) -> u64 {
+        self.facts.body_limit.map_or(tenants, |limit| limit.bytes.min(tenants))
+    }
+
+    /// The answer to a client whose body is longer.
+    pub(super) fn too_large(&self, tenant: &Tenant) -> Response {
+        let tenants = tenant.limits.max_body_bytes.filter(|limit| *limit > 0).unwrap_or(u64::MAX);
+        match self.facts.body_limit.filter(|limit| limit.bytes < tenants) {
+            Some(limit) => limit.refusal(),
+            None => Response::failure(413, "Payload too large"),
+        }
     }
 
     /// Nobody waits for an answer any more.

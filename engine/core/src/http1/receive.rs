@@ -38,6 +38,7 @@ pub(super) struct Beginning {
 /// Why a body could not be buffered.
 pub(super) enum NoBody {
     Gone,
+    TooLarge,
     Refused(u16, &'static str),
 }
 
@@ -145,7 +146,7 @@ impl Connection {
                 Ok(Step::Data { skip, len }) => {
                     let length = (data.len() + len) as u64;
                     if length > limit {
-                        return Err(NoBody::Refused(413, "Payload too large"));
+                        return Err(NoBody::TooLarge);
                     }
                     let room = length <= reserved || {
                         let more = (length - reserved).next_multiple_of(SHARE_STEP);

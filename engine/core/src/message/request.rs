@@ -137,6 +137,10 @@ pub struct Request {
     pub scheme: Scheme,
     /// Where it did.
     pub arrival: Arrival,
+    /// Whether its body comes in chunks, or over HTTP/2 without a length.
+    pub in_chunks: bool,
+    /// Whether the client waits for a word before it sends its body.
+    pub expects_continue: bool,
     /// The request's host: lower case, without port. Empty if an HTTP/1.0 client sent none.
     pub host: String,
     /// What the route's regex path captured.
@@ -156,6 +160,8 @@ impl Request {
             client_ip,
             scheme,
             arrival: Arrival { local: SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0), connection: 0, requests: 0 },
+            in_chunks: false,
+            expects_continue: false,
             host,
             captures: Captures::default(),
             upstream: Upstream::default(),

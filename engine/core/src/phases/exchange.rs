@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::config::directory::{Consumer, LastKey};
 use crate::config::tenant::{Route, Tenant};
 use crate::gateway::decide::Routed;
-use crate::message::Headers;
+use crate::message::{Headers, Response};
 use crate::plugins::{Identity, LastCaller};
 
 /// One request's surroundings, as a plugin sees them during its turn.
@@ -33,6 +33,23 @@ pub struct Credential {
     pub identifier: Arc<str>,
 }
 
+/// How long a request's body may be, and what is said of a longer one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BodyLimit {
+    /// Bytes.
+    pub bytes: u64,
+    /// Whether the client has asked before sending it.
+    pub expects: bool,
+}
+
+impl BodyLimit {
+    /// The answer to a client whose body is longer.
+    #[must_use]
+    pub fn refusal(self) -> Response {
+        Response::message(if self.expects { 417 } else { 413 }, "Request size limit exceeded")
+    }
+}
+
 /// What is found out about a request while it is served. A connection reuses it; as long as nothing is found out,
 /// neither filling nor clearing it costs anything.
 #[derive(Default)]
@@ -45,6 +62,8 @@ pub struct Facts {
     pub response_headers: Headers,
     /// What one plugin leaves for another.
     pub values: Values,
+    /// What plugins allow its body, beside the bound of the tenant. Whoever reads the body after their turn keeps to it.
+    pub body_limit: Option<BodyLimit>,
     /// The key that the connection's last request was authenticated with. It outlives the request.
     pub(crate) last_key: Option<LastKey>,
     /// How the connection's last caller was introduced. It outlives the request.
@@ -65,11 +84,19 @@ pub(crate) struct Later {
 }
 
 impl Facts {
+    /// Has the request's body be no longer than this, and no longer than was said before.
+    pub fn limit_body(&mut self, limit: BodyLimit) {
+        if self.body_limit.is_none_or(|known| limit.bytes < known.bytes) {
+            self.body_limit = Some(limit);
+        }
+    }
+
     /// Forgets the request, but not what is remembered of the connection.
     pub(crate) fn clear(&mut self) {
         if self.consumer.is_some() || self.credential.is_some() {
             (self.consumer, self.credential) = (None, None);
         }
+        self.body_limit = None;
         if !self.response_headers.is_empty() {
             self.response_headers.clear();
         }

@@ -8,6 +8,7 @@ mod cors;
 mod ip_restriction;
 mod key_auth;
 mod rate_limiting;
+mod request_size_limiting;
 mod request_termination;
 pub mod request_transformer;
 mod response_transformer;
@@ -57,6 +58,7 @@ pub const REGISTRY: &[Registration] = &[
     plugin("key-auth", 1250, key_auth::compile),
     plugin("basic-auth", 1100, basic_auth::compile),
     plugin("ip-restriction", 990, ip_restriction::compile),
+    plugin("request-size-limiting", 951, request_size_limiting::compile),
     plugin("acl", 950, acl::compile),
     plugin("rate-limiting", 910, rate_limiting::compile),
     plugin("request-transformer", 801, request_transformer::compile),
