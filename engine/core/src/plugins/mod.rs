@@ -8,6 +8,7 @@ mod cors;
 mod ip_restriction;
 mod key_auth;
 mod rate_limiting;
+mod redirect;
 mod request_size_limiting;
 mod request_termination;
 pub mod request_transformer;
@@ -63,6 +64,7 @@ pub const REGISTRY: &[Registration] = &[
     plugin("rate-limiting", 910, rate_limiting::compile),
     plugin("request-transformer", 801, request_transformer::compile),
     plugin("response-transformer", 800, response_transformer::compile),
+    plugin("redirect", 779, redirect::compile),
     plugin("request-termination", 2, request_termination::compile),
     #[cfg(test)]
     plugin("probe-a", 1_000_000, crate::phases::probe::compile),
