@@ -14,13 +14,22 @@ def _regex_fault(pattern: str) -> str | None:
     return f"not a valid regex: {pattern}" if regex_fault(pattern) is not None else None
 
 
-_Regexes = Annotated[list[Annotated[Text, GatewayRule(_regex_fault)]], items(maximum=1024)]
+def _together_fault(patterns: list[str]) -> str | None:
+    """Gateways make one regex of all."""
+    if regex_fault("|".join(f"(?:{pattern})" for pattern in patterns)) is None:
+        return None
+    return "all regexes together are too large, or have groups of the same name"
+
+
+_Regexes = Annotated[
+    list[Annotated[Text, GatewayRule(_regex_fault)]], items(maximum=1024), GatewayRule(_together_fault)
+]
 
 
 class BotDetection(PluginConfig):
     """Refuses known bots. Source: the behaviour of Kong Gateway's plugin of the same name."""
 
-    spec: ClassVar[PluginSpec] = PluginSpec(name="bot-detection", priority=2500, scopes=NO_CONSUMER)
+    spec: ClassVar[PluginSpec] = PluginSpec(name="bot-detection", priority=2500, since="0.1.0", scopes=NO_CONSUMER)
 
     allow: _Regexes = Field(default=[])
     """Regexes for user agents that pass, whatever else fits them."""

@@ -3,6 +3,7 @@
 mod acl;
 mod authentication;
 mod basic_auth;
+mod bot_detection;
 mod correlation_id;
 mod cors;
 mod ip_restriction;
@@ -55,6 +56,7 @@ const fn plugin(name: &'static str, priority: i32, compile: fn(Value, &Place) ->
 /// Every plugin with its published priority, one line each.
 pub const REGISTRY: &[Registration] = &[
     plugin("correlation-id", 100_001, correlation_id::compile),
+    plugin("bot-detection", 2500, bot_detection::compile),
     plugin("cors", 2000, cors::compile),
     plugin("key-auth", 1250, key_auth::compile),
     plugin("basic-auth", 1100, basic_auth::compile),
