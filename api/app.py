@@ -66,7 +66,7 @@ def create_app(
         # cost per route. Our routers bring their own prefixes and tags, so there is nothing to combine.
         app.router.routes.extend(router.routes)
     entity_documents.describe(app, registry())
-    openapi.describe(app)
+    openapi.describe(app, registry())
     _mount_console(app)
     app.router.middleware_stack = Dispatcher(app.router)
     return app

@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Final, cast
+from typing import Annotated, Any, Final, cast
 
 from pydantic import (
     AwareDatetime,
@@ -87,6 +87,11 @@ class RequestBody(BaseModel):
             reason = "must not contain NUL or unpaired surrogates"
             raise PydanticCustomError("violation", "{reason}", {"rule": "matches_regex", "reason": reason})
         return value
+
+
+def example(**members: Any) -> ConfigDict:
+    """For `model_config` of a body whose fields do not say by themselves what a good one looks like."""
+    return ConfigDict(json_schema_extra={"examples": [members]})
 
 
 class ResponseBody(BaseModel):

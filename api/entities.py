@@ -93,7 +93,7 @@ class _Mount:
         if verb in {"list", "get"}:
             extra["parameters"] += documents.expansion_parameters(self.entity)
         if method in {"POST", "PUT", "PATCH"}:
-            extra["requestBody"] = documents.request_body(self.entity)
+            extra["requestBody"] = documents.request_body(self.entity, change=method == "PATCH")
             extra["parameters"] += documents.flag_parameters(self.entity)
         self.router.add_api_route(
             path,

@@ -12,7 +12,7 @@ from schema.registry import Registry
 Json = dict[str, Any]
 
 ERROR: Final = "CoreEntityError"
-_UNAUTHORIZED: Final = "CoreEntityUnauthorized"
+UNAUTHORIZED: Final = "CoreEntityUnauthorized"
 _ERROR_SCHEMA: Final[Json] = {
     "title": ERROR,
     "type": "object",
@@ -39,17 +39,13 @@ _ERROR_SCHEMA: Final[Json] = {
     },
 }
 _UNAUTHORIZED_SCHEMA: Final[Json] = {
-    "title": _UNAUTHORIZED,
+    "title": UNAUTHORIZED,
     "type": "object",
     "required": ["message", "status"],
     "properties": {"message": {"type": "string"}, "status": {"type": "integer"}},
 }
 
-MESSAGE: Final[Json] = {
-    "application/json": {
-        "schema": {"type": "object", "required": ["message"], "properties": {"message": {"type": "string"}}}
-    }
-}
+MESSAGE: Final[Json] = {"application/json": {"schema": {"$ref": "#/components/schemas/Message"}}}
 PROBLEM: Final[Json] = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
@@ -124,9 +120,14 @@ def flag(name: str, description: str) -> Json:
     return _query(name, description, {"type": "string", "enum": ["1", "true"]})
 
 
-def request_body(entity: type[Entity]) -> Json:
-    """A required document, as JSON or as a form."""
-    return {"required": True, "content": readable(_ref(f"{entity.spec.title}Input"))}
+def request_body(entity: type[Entity], *, change: bool = False) -> Json:
+    """A required document, as JSON or as a form: a whole one, or what is to be different."""
+    one = entity.spec.singular.replace("_", " ")
+    return {
+        "required": True,
+        "description": f"What is to be different about the {one}." if change else f"The {one}.",
+        "content": readable(_ref(f"{entity.spec.title}{'Change' if change else 'Input'}")),
+    }
 
 
 def readable(schema: Json) -> Json:
@@ -143,25 +144,35 @@ def responses(
     """
     success: Json = {"description": "Done."}
     if status != 204:
-        title = entity.spec.title
-        success = {"description": what or ("A page." if page else f"The {entity.spec.singular}.")}
-        success["content"] = _json(schema or (_page(title) if page else _ref(title)))
-    return {
-        status: success,
-        400: {"description": "The request cannot be fulfilled as it stands.", "content": _json(_ref(ERROR))},
-        401: {"description": "No valid token.", "content": _json(_ref(_UNAUTHORIZED))},
-        404: {"description": "No such thing.", "content": _json(_ref(ERROR))},
-    }
+        title, one = entity.spec.title, entity.spec.singular.replace("_", " ")
+        success = {"description": what or ("A page." if page else f"The {one}.")}
+        success["content"] = _json(schema or _ref(f"{title}Page" if page else title))
+    return {status: success, **_failures()}
 
 
-def schema_responses(schema: Json) -> dict[int | str, Json]:
+def schema_responses(schema: Json, what: str) -> dict[int | str, Json]:
     """The same for an operation on declarations."""
+    return {200: {"description": what, "content": _json(schema)}, **_failures()}
+
+
+def _failures() -> dict[int | str, Json]:
     return {
-        200: {"description": "Done.", "content": _json(schema)},
         400: {"description": "The request cannot be fulfilled as it stands.", "content": _json(_ref(ERROR))},
-        401: {"description": "No valid token.", "content": _json(_ref(_UNAUTHORIZED))},
+        401: {"description": "No valid token.", "content": _json(_ref(UNAUTHORIZED))},
         404: {"description": "No such thing.", "content": _json(_ref(ERROR))},
     }
+
+
+def add_failures(method: str, path: str, operation: Json) -> None:
+    """The ways in which writes fail, and bodies: in the form of errors of the path."""
+    failures: dict[str, str] = {}
+    if method != "get" and "/schemas/" not in path:
+        failures["403"] = "The control plane takes no entities from here, or no more of them."
+    if "requestBody" in operation:
+        failures["413"] = "The body is larger than this installation takes."
+        failures["415"] = "Nobody reads bodies of this type here."
+    for status, meaning in failures.items():
+        operation["responses"][status] = {"description": meaning, "content": operation["responses"]["404"]["content"]}
 
 
 def describe(app: FastAPI, declarations: Registry) -> None:
@@ -175,7 +186,7 @@ def describe(app: FastAPI, declarations: Registry) -> None:
             schemas.update(entity_components(entity))
         for name, config in declarations.plugins.items():
             schemas.update(plugin_components(name, config))
-        schemas.update({ERROR: _ERROR_SCHEMA, _UNAUTHORIZED: _UNAUTHORIZED_SCHEMA})
+        schemas.update({ERROR: _ERROR_SCHEMA, UNAUTHORIZED: _UNAUTHORIZED_SCHEMA})
         return document
 
     app.openapi = openapi
@@ -183,19 +194,6 @@ def describe(app: FastAPI, declarations: Registry) -> None:
 
 def _query(name: str, description: str, schema: Json) -> Json:
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
-
-
-def _page(title: str) -> Json:
-    nothing: Json = {"type": ["string", "null"]}
-    return {
-        "type": "object",
-        "required": ["data", "next", "offset"],
-        "properties": {
-            "data": {"type": "array", "items": _ref(title)},
-            "next": {**nothing, "description": "Path of the next page; null on the last one."},
-            "offset": {**nothing, "description": "Cursor of the next page; null on the last one."},
-        },
-    }
 
 
 def _json(schema: Json) -> Json:

@@ -11,14 +11,17 @@ from typing import Any, Final, cast
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 
-from api import messages
+from api import entity_documents, messages, operation_examples
 from api.deps import TokenRoute
+from schema.registry import Registry
 
 Json = dict[str, Any]
 
 PROBLEM: Final = "Problem"
 _MESSAGE: Final = "Message"
 _INVALID_PARAMETER: Final = "InvalidParameter"
+_SCHEMAS: Final = "#/components/schemas/"
+_EXAMPLES: Final = "#/components/examples/"
 _SECURITY: Final = "personalAccessToken"
 # The framework's own error form, which is never sent.
 _UNUSED: Final = ("HTTPValidationError", "ValidationError")
@@ -71,17 +74,23 @@ _MEANINGS: Final = {
     "401": "No valid token.",
     "404": "No such thing in the caller's organization.",
     "409": "The request collides with what is there.",
+    "413": "The body is larger than this installation takes.",
+    "415": "Nobody reads bodies of this type here.",
 }
+# What the framework says where nobody has said anything better.
+_EMPTY: Final = "Successful Response"
 
 
-def describe(app: FastAPI) -> None:
-    """Have `app.openapi()` say who may call and how errors look."""
+def describe(app: FastAPI, declarations: Registry) -> None:
+    """Have `app.openapi()` say who may call, how errors look, and give examples of everything."""
     plain = app.openapi
 
     def openapi() -> Json:
         document = plain()
         _add_security(document, app)
         _add_problems(document)
+        _add_descriptions(document)
+        operation_examples.add(document, declarations)
         return document
 
     app.openapi = openapi
@@ -124,6 +133,7 @@ def _add_problems(document: Json) -> None:
         responses: Json = operation["responses"]
         responses.pop("422", None)
         if "core-entities" in operation["tags"]:
+            entity_documents.add_failures(method, path, operation)
             continue
         possible = ["400"]
         if operation["security"]:
@@ -132,9 +142,33 @@ def _add_problems(document: Json) -> None:
             possible.append("404")
         if method in {"post", "put", "patch"}:
             possible.append("409")
+        if "requestBody" in operation:
+            possible += ["413", "415"]
         content = message if messages.applies_to(method.upper(), path) else problem
         for status in possible:
             responses.setdefault(status, {"description": _MEANINGS[status], "content": content})
+
+
+def _add_descriptions(document: Json) -> None:
+    """Bodies and variables of paths are described by what they are, where the operation does not say more."""
+    schemas: Json = document["components"]["schemas"]
+    for _, _, operation in _operations(document):
+        for parameter in operation.get("parameters", ()):
+            if parameter["in"] == "path" and "description" not in parameter:
+                what = parameter["name"].removesuffix("_id").replace("_", " ")
+                parameter["description"] = f"Id of the {what}."
+        if "requestBody" in operation:
+            operation["requestBody"].setdefault("description", _description(operation["requestBody"], schemas))
+        for response in operation["responses"].values():
+            if response["description"] == _EMPTY:
+                response["description"] = _description(response, schemas)
+
+
+def _description(body: Json, schemas: Json) -> str:
+    for media_type in body.get("content", {}).values():
+        name = media_type["schema"].get("$ref", "").rsplit("/", 1)[-1]
+        return schemas.get(name, {}).get("description") or "Done."
+    return "Done."
 
 
 def _only(whole: Json, area: str) -> Json:
@@ -143,30 +177,32 @@ def _only(whole: Json, area: str) -> Json:
         if operation["tags"][0] == area:
             document["paths"].setdefault(path, {})[method] = operation
     document["components"] = {
-        "schemas": _reachable(document["paths"], whole["components"]["schemas"]),
+        "schemas": _reachable(document["paths"], whole["components"]["schemas"], _SCHEMAS),
+        "examples": _reachable(document["paths"], whole["components"]["examples"], _EXAMPLES),
         "securitySchemes": whole["components"]["securitySchemes"],
     }
     return copy.deepcopy(document)
 
 
-def _reachable(start: Json, schemas: Json) -> Json:
+def _reachable(start: Json, components: Json, prefix: str) -> Json:
+    """The components of one kind that something refers to, directly or through others."""
     found: Json = {}
     waiting = [start]
     while waiting:
-        for name in _references(waiting.pop()):
+        for name in _references(waiting.pop(), prefix):
             if name not in found:
-                found[name] = schemas[name]
-                waiting.append(schemas[name])
+                found[name] = components[name]
+                waiting.append(components[name])
     return dict(sorted(found.items()))
 
 
-def _references(value: object) -> Iterator[str]:
+def _references(value: object, prefix: str) -> Iterator[str]:
     if isinstance(value, dict):
         for key, item in cast("Json", value).items():
-            if key == "$ref":
-                yield str(item).rsplit("/", 1)[-1]
+            if key == "$ref" and str(item).startswith(prefix):
+                yield str(item).removeprefix(prefix)
             else:
-                yield from _references(item)
+                yield from _references(item, prefix)
     elif isinstance(value, list):
         for item in cast("list[object]", value):
-            yield from _references(item)
+            yield from _references(item, prefix)

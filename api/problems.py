@@ -39,7 +39,7 @@ STATUS: Final[dict[type[errors.DomainError], int]] = {
     **core_entity_errors.STATUS,
 }
 
-_TITLES: Final = {
+TITLES: Final = {
     400: "Bad Request",
     401: "Unauthorized",
     403: "Forbidden",
@@ -85,7 +85,7 @@ def problem(
     """A problem document. A 400 always has at least one invalid parameter: clients refuse to decode it otherwise."""
     content: dict[str, Any] = {
         "status": status,
-        "title": _TITLES.get(status, "Error"),
+        "title": TITLES.get(status, "Error"),
         "type": f"https://httpstatuses.com/{status}",
         "instance": f"konnect:trace:{request.scope.get('state', {}).get('trace', 0)}",
         "detail": detail,

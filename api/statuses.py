@@ -22,6 +22,11 @@ def applies_to(path: str) -> bool:
     return _PATH.match(path) is not None
 
 
+def code_of(status: int) -> int:
+    """The gRPC code that stands for an HTTP status."""
+    return _CODES.get(status, 2)
+
+
 def status_response(
     status: int,
     message: str,
@@ -29,7 +34,7 @@ def status_response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """A gRPC status as an HTTP answer."""
-    content = {"code": _CODES.get(status, 2), "message": message, "details": [dict(item) for item in details]}
+    content = {"code": code_of(status), "message": message, "details": [dict(item) for item in details]}
     return JSONResponse(content, status, headers)
 
 

@@ -1,7 +1,7 @@
 """What an entity is: a typed record plus the facts that the generic engine needs to store, address and relate it."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from types import MappingProxyType
@@ -94,7 +94,8 @@ class EntitySpec:
     `custom_read`: one of them is read by an endpoint of its own. Not for `gateways`: no plugin uses it yet, so runtimes do
     not get it. `rare` are fields that few entities set, and by which those few are looked for. `ttl` is the field with the
     seconds after its last change at which it ends; 0 and null: never; nothing may refer to such an entity. Not `tagged`: it
-    has no tags. Not `dated`: it does not show when it was changed last.
+    has no tags. Not `dated`: it does not show when it was changed last. `example` is a body that makes one, for documentation;
+    what a parent's path or the server adds is left out, and so is the inside of keys and certificates.
     """
 
     plural: str
@@ -118,6 +119,7 @@ class EntitySpec:
     ttl: str = ""
     tagged: bool = True
     dated: bool = True
+    example: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", self.path or self.plural)

@@ -13,14 +13,18 @@ _REF_TEMPLATE = "#/components/schemas/{model}"
 
 
 def entity_components(entity: type[Entity]) -> dict[str, JsonSchema]:
-    """OpenAPI components of one entity: `<Title>` as it is read, `<Title>Input` as it is written, nested records."""
+    """OpenAPI components of one entity and its nested records.
+
+    `<Title>` as it is read, `<Title>Input` as it is written, `<Title>Change` as a PATCH says it, `<Title>Page` as a list.
+    """
     title = entity.spec.title
     read, nested = _split(entity)
     written = _copy(read)
     _describe_read(read, entity)
     _describe_written(written, entity)
     written["title"] = f"{title}Input"
-    return {**nested, title: read, f"{title}Input": written}
+    changed = {name: part for name, part in _copy(written).items() if name != "required"} | {"title": f"{title}Change"}
+    return {**nested, title: read, f"{title}Input": written, f"{title}Change": changed, f"{title}Page": _page(title)}
 
 
 def plugin_components(name: str, config: type[BaseModel]) -> dict[str, JsonSchema]:
@@ -71,6 +75,20 @@ def _describe_written(schema: JsonSchema, entity: type[Entity]) -> None:
         if name not in required and not _nullable(part):
             kept = {key: part.pop(key) for key in ("default", "description") if key in part}
             properties[name] = {"anyOf": [dict(part), {"type": "null"}], **kept}
+
+
+def _page(title: str) -> JsonSchema:
+    nothing: JsonSchema = {"type": ["string", "null"]}
+    return {
+        "title": f"{title}Page",
+        "type": "object",
+        "required": ["data", "next", "offset"],
+        "properties": {
+            "data": {"type": "array", "items": {"$ref": _REF_TEMPLATE.format(model=title)}},
+            "next": {**nothing, "description": "Path of the next page; null on the last one."},
+            "offset": {**nothing, "description": "Cursor of the next page; null on the last one."},
+        },
+    }
 
 
 def _nullable(part: JsonSchema) -> bool:

@@ -24,7 +24,35 @@ from schema.version import GATEWAY_VERSION, VERSION
 
 router = token_router(prefix=PREFIX, tag="core-entities")
 
-_OBJECT: Final[dict[str, Any]] = {"type": "object"}
+
+def _record(**properties: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an object that has all of these."""
+    return {"type": "object", "required": list(properties), "properties": properties}
+
+
+_INFORMATION: Final = _record(
+    tagline={"type": "string", "examples": ["Sluice, speaking the Admin API"]},
+    product={"type": "string", "examples": ["sluice"]},
+    version={"type": "string", "description": "The Gateway whose behaviour this is.", "examples": ["3.10.0.0"]},
+    sluice_version={"type": "string", "description": "Of the program.", "examples": [VERSION]},
+    edition={"type": "string", "examples": ["community"]},
+    node_id={"type": "string", "format": "uuid", "description": "The control plane's id."},
+    hostname={"type": "string", "description": "The control plane's name.", "examples": ["shop"]},
+    plugins=_record(
+        available_on_server={"type": "object", "additionalProperties": {"type": "object"}, "examples": [{"cors": {}}]},
+        enabled_in_cluster={"type": "array", "items": {"type": "string"}, "examples": [["cors"]]},
+    ),
+    configuration={"type": "object", "additionalProperties": True, "examples": [{"role": "control_plane"}]},
+)
+_STATUS: Final = _record(
+    database=_record(reachable={"type": "boolean"}),
+    configuration_version={"type": "integer", "description": "Grows with every change.", "examples": [42]},
+    entities={"type": "integer", "description": "How many there are, of all kinds.", "examples": [7]},
+)
+_PLUGINS: Final = _record(enabled_plugins={"type": "array", "items": {"type": "string"}, "examples": [["acl", "cors"]]})
+_PATHS: Final = _record(
+    data={"type": "array", "items": {"type": "string"}, "examples": [["/routes", "/routes/{RouteId}"]]}
+)
 _TAGS: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["data", "next", "offset"],
@@ -34,14 +62,18 @@ _TAGS: Final[dict[str, Any]] = {
             "items": {
                 "type": "object",
                 "properties": {
-                    "entity_name": {"type": "string", "description": "Kind of the entity, in plural."},
+                    "entity_name": {
+                        "type": "string",
+                        "description": "Kind of the entity, in plural.",
+                        "examples": ["services"],
+                    },
                     "entity_id": {"type": "string", "format": "uuid"},
-                    "tag": {"type": "string"},
+                    "tag": {"type": "string", "examples": ["team-a"]},
                 },
             },
         },
-        "next": {"type": ["string", "null"]},
-        "offset": {"type": ["string", "null"]},
+        "next": {"type": ["string", "null"], "description": "Path of the next page; null on the last one."},
+        "offset": {"type": ["string", "null"], "description": "Cursor of the next page; null on the last one."},
     },
 }
 
@@ -67,8 +99,8 @@ def _about(
     }
 
 
-@router.get("", operation_id="get-gateway-information", **_about(_OBJECT))
-@router.get("/", operation_id="get-gateway-root", **_about(_OBJECT))
+@router.get("", operation_id="get-gateway-information", **_about(_INFORMATION))
+@router.get("/", operation_id="get-gateway-root", **_about(_INFORMATION))
 def get_information(overview: OverviewDep) -> Response:
     """Look at what serves a control plane. Versions, plugins there are and plugins in use."""
     control_plane = overview.control_plane()
@@ -99,7 +131,7 @@ def get_information(overview: OverviewDep) -> Response:
     )
 
 
-@router.get("/status", operation_id="get-gateway-status", **_about(_OBJECT))
+@router.get("/status", operation_id="get-gateway-status", **_about(_STATUS))
 def get_status(overview: OverviewDep) -> Response:
     """See that a control plane can be reached. With the version of its configuration."""
     control_plane = overview.control_plane()
@@ -112,14 +144,14 @@ def get_status(overview: OverviewDep) -> Response:
     )
 
 
-@router.get("/plugins/enabled", operation_id="list-enabled-plugins", **_about(_OBJECT))
+@router.get("/plugins/enabled", operation_id="list-enabled-plugins", **_about(_PLUGINS))
 def list_enabled_plugins(overview: OverviewDep) -> Response:
     """List the plugins that can be used. By name."""
     overview.control_plane()
     return JSONResponse({"enabled_plugins": list(registry().plugins)})
 
 
-@router.get("/endpoints", operation_id="list-endpoints", **_about(_OBJECT))
+@router.get("/endpoints", operation_id="list-endpoints", **_about(_PATHS))
 def list_endpoints(request: Request, overview: OverviewDep) -> Response:
     """List the paths that there are. Below the control plane's own."""
     overview.control_plane()

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
 from api.deps import Caller, ServicesDep, TenantDb, token_router
-from api.documents import Instant, PageMeta, PaginatedMeta, RequestBody, ResponseBody
+from api.documents import Instant, PageMeta, PaginatedMeta, RequestBody, ResponseBody, example
 from api.query import Filterable, listing, text_filter, uuid_filter
 from core.gateways.service import ConfigurationView, GatewayService
 from core.gateways.statement import SERVERLESS_PROVIDER, ApiAccess, Geo, GroupStatement, Kind, Statement
@@ -34,8 +34,10 @@ _FILTERABLE: Final[dict[str, Filterable]] = {
 class EnvironmentField(RequestBody):
     """One environment variable of a group's gateways."""
 
-    name: str = Field(min_length=6, max_length=120, pattern=r"^(KONG|OTEL)_[a-zA-Z_]+[a-zA-Z0-9_]*$")
-    value: str = Field(min_length=1, max_length=2048)
+    name: str = Field(
+        min_length=6, max_length=120, pattern=r"^(KONG|OTEL)_[a-zA-Z_]+[a-zA-Z0-9_]*$", examples=["KONG_LOG_LEVEL"]
+    )
+    value: str = Field(min_length=1, max_length=2048, examples=["info"])
 
 
 class DataplaneGroupRequest(RequestBody):
@@ -57,6 +59,13 @@ class DataplaneGroupRequest(RequestBody):
 
 class CreateConfigurationRequest(RequestBody):
     """All groups that a control plane is to have."""
+
+    model_config = example(
+        control_plane_id="9c1f0b7e-5d0a-4c7b-8f5e-2d6a1b3c4e5f",
+        control_plane_geo="us",
+        kind="serverless.v1",
+        dataplane_groups=[{"provider": "aws", "region": "us"}],
+    )
 
     control_plane_id: Identifier
     control_plane_geo: Geo

@@ -30,6 +30,11 @@ _FILE: Final[dict[str, Any]] = {
     "required": ["_format_version"],
     "properties": {"_format_version": {"type": "string", "enum": ["1.1", "2.1", "3.0"]}},
     "additionalProperties": True,
+    "examples": [{"_format_version": "3.0", "services": [{"name": "orders", "host": "orders.example.com"}]}],
+}
+_YAML_FILE: Final[dict[str, Any]] = {
+    "type": "string",
+    "examples": ['_format_version: "3.0"\nservices:\n- name: orders\n  host: orders.example.com\n'],
 }
 
 
@@ -81,7 +86,8 @@ def export_configuration(request: Request, whole: Whole) -> Response:
         ],
         "requestBody": {
             "required": True,
-            "content": {**entity_documents.readable(_FILE), YAML: {"schema": {"type": "string"}}},
+            "description": "The file.",
+            "content": {**entity_documents.readable(_FILE), YAML: {"schema": _YAML_FILE}},
         },
     },
 )

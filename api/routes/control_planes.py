@@ -11,7 +11,7 @@ from fastapi import Request
 from pydantic import BaseModel, BeforeValidator, Field
 
 from api.deps import ControlPlanesDep, ServicesDep, token_router
-from api.documents import Instant, PageMeta, PaginatedMeta, RequestBody, ResponseBody
+from api.documents import Instant, PageMeta, PaginatedMeta, RequestBody, ResponseBody, example
 from api.labels import LabelChanges
 from api.query import Filterable, boolean_filter, list_parameters, listing, text_filter, uuid_filter
 from core.control_planes.service import (
@@ -62,6 +62,8 @@ ProxyUrls = Annotated[list[ProxyUrl], Field(max_length=5)]
 class CreateControlPlaneRequest(RequestBody):
     """A new control plane. Null means the same as absent."""
 
+    model_config = example(name="shop", cluster_type="CLUSTER_TYPE_SERVERLESS_V1", labels={"team": "shop"})
+
     name: Name
     description: Description | None = None
     cluster_type: ClusterTypeInput | None = None
@@ -80,6 +82,8 @@ class CreateControlPlaneRequest(RequestBody):
 
 class UpdateControlPlaneRequest(RequestBody):
     """Changes to a control plane: absent leaves alone, null sets back to the default; a null label is removed."""
+
+    model_config = example(description="what the shop's apps call", labels={"team": "shop", "old": None})
 
     name: Name = ""
     description: Description | None = None

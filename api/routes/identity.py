@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from api.deps import Caller, ServicesDep, TenantDb, token_router
-from api.documents import Instant, InstantInput, PageMeta, RequestBody, ResponseBody
+from api.documents import Instant, InstantInput, PageMeta, RequestBody, ResponseBody, example
 from core.clock import Clock
 from core.iam.service import IdentityService, TokenState, state_of
 from core.models.access_token import AccessToken
@@ -67,6 +67,8 @@ class User(ResponseBody):
 
 class PersonalAccessTokenCreate(RequestBody):
     """A wish for a token; its end is given as a moment or as a duration."""
+
+    model_config = example(name="deployment", ttl_seconds=2_592_000)
 
     name: TokenName
     expires_at: InstantInput | None = Field(None, description="When it ends; at most 12 months away.")

@@ -138,7 +138,9 @@ def _mount(one: type[Entity], other: type[Entity], field: str, names: dict[str, 
         return Response(status_code=204)
 
     added = _document(many=other, **{own: one})
-    body = {"type": "object", "required": [field], "properties": {field: {"type": "string"}}}
+    assert other.spec.natural_key is not None
+    named = {"type": "string", "examples": [other.spec.example[other.spec.natural_key]]}
+    body = {"type": "object", "required": [field], "properties": {field: named}}
     mine, others = one.spec.singular.replace("_", " "), other.spec.plural.replace("_", " ")
     router.add_api_route(
         collection,
@@ -161,7 +163,11 @@ def _mount(one: type[Entity], other: type[Entity], field: str, names: dict[str, 
         responses=documents.responses(other, 201, schema=added),
         openapi_extra={
             "parameters": parameters,
-            "requestBody": {"required": True, "content": documents.readable(body)},
+            "requestBody": {
+                "required": True,
+                "description": f"One of the {others}.",
+                "content": documents.readable(body),
+            },
         },
     )
     router.add_api_route(

@@ -25,8 +25,12 @@ _PAGE: Final[dict[str, Any]] = {
                 "required": ["id", "name"],
                 "properties": {
                     "id": {"type": "string", "format": "uuid", "description": "Id of the plugin."},
-                    "name": {"type": "string", "description": "Which plugin."},
-                    "instance_name": {"type": ["string", "null"], "description": "Name of this use of it."},
+                    "name": {"type": "string", "description": "Which plugin.", "examples": ["rate-limiting"]},
+                    "instance_name": {
+                        "type": ["string", "null"],
+                        "description": "Name of this use of it.",
+                        "examples": ["orders-limit"],
+                    },
                 },
             },
         },

@@ -28,7 +28,11 @@ _ITEM: Final[dict[str, Any]] = {
     "type": "object",
     "required": list(_SHOWN),
     "properties": {
-        "name": {"type": "string", "description": "Name of the plugin, as the schema says it."},
+        "name": {
+            "type": "string",
+            "description": "Name of the plugin, as the schema says it.",
+            "examples": ["greeting"],
+        },
         "lua_schema": {"type": "string", "description": "The schema, as Lua text."},
         "created_at": {"type": "integer", "description": "Creation time in seconds since 1970."},
         "updated_at": {"type": "integer", "description": "Time of the last change in seconds since 1970."},
@@ -52,6 +56,7 @@ _LIST_ANSWER: Final[dict[str, Any]] = {
 }
 _BODY: Final[dict[str, Any]] = {
     "required": True,
+    "description": "The schema.",
     "content": {
         "application/json": {
             "schema": {

@@ -33,8 +33,14 @@ class RuntimeGroups(ResponseBody):
     response_model=RuntimeGroups,
     openapi_extra={
         "parameters": [
-            {"name": name, "in": "query", "required": False, "schema": {"type": "integer", "minimum": 1}}
-            for name in ("page", "size")
+            {
+                "name": name,
+                "in": "query",
+                "required": False,
+                "description": meaning,
+                "schema": {"type": "integer", "minimum": 1},
+            }
+            for name, meaning in (("page", "Which page, from 1."), ("size", "Items per page."))
         ]
     },
 )

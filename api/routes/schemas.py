@@ -29,6 +29,7 @@ from schema.registry import Registry, registry
 router = token_router(prefix=PREFIX, tag="core-entities")
 
 _OBJECT: Final[dict[str, Any]] = {"type": "object", "additionalProperties": True}
+_ANY_ENTITY: Final[dict[str, Any]] = {**_OBJECT, "examples": [{"name": "orders", "host": "orders.example.com"}]}
 _NOTATION: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["fields"],
@@ -51,7 +52,7 @@ _VALID: Final[dict[str, Any]] = {
     "/v1/schemas/json/{entityType}",
     operation_id="fetch-core-entity-json-schema",
     response_class=JSONResponse,
-    responses=documents.schema_responses(_OBJECT),
+    responses=documents.schema_responses(_OBJECT, "The schema."),
     openapi_extra={"parameters": documents.path_parameters(("entityType", "kind of entity, as `service`"))},
 )
 def fetch_json_schema(request: Request, store: Store) -> Response:
@@ -64,7 +65,7 @@ def fetch_json_schema(request: Request, store: Store) -> Response:
     "/schemas/{entityName}",
     operation_id="fetch-entity-schema",
     response_class=JSONResponse,
-    responses=documents.schema_responses(_NOTATION),
+    responses=documents.schema_responses(_NOTATION, "The schema."),
     openapi_extra={"parameters": documents.path_parameters(("entityName", "kind of entity, as `services`"))},
 )
 def fetch_entity_schema(request: Request, store: Store) -> Response:
@@ -77,10 +78,10 @@ def fetch_entity_schema(request: Request, store: Store) -> Response:
     "/schemas/{entityName}/validate",
     operation_id="validate-entity-schema",
     response_class=JSONResponse,
-    responses=documents.schema_responses(_VALID),
+    responses=documents.schema_responses(_VALID, "It would be taken."),
     openapi_extra={
         "parameters": documents.path_parameters(("entityName", "kind of entity, as `services`")),
-        "requestBody": {"required": True, "content": documents.readable(_OBJECT)},
+        "requestBody": {"required": True, "description": "The entity.", "content": documents.readable(_ANY_ENTITY)},
     },
 )
 def validate_entity(request: Request, store: Store, body: Body) -> Response:
@@ -116,7 +117,7 @@ def _mount(entity: type[Entity], declarations: Registry) -> None:
         response_class=JSONResponse,
         summary=f"Look at what a {spec.singular} may be configured with",
         description=f"Look at what a {spec.singular} may be configured with. With the defaults that writing fills in.",
-        responses=documents.schema_responses(_NOTATION),
+        responses=documents.schema_responses(_NOTATION, "The schema."),
         openapi_extra={"parameters": documents.path_parameters((variable, f"{spec.singular}'s kind"))},
     )
 

@@ -16,6 +16,7 @@ class Acl(Entity):
         unique=(Unique(("group", "consumer")),),
         filters=("group",),
         dated=False,
+        example={"group": "partners"},
     )
 
     group: ShortText

@@ -24,6 +24,7 @@ class BasicAuth(Entity):
         filters=("username",),
         flags=("skip_hash",),
         dated=False,
+        example={"username": "ada", "password": "correct horse battery staple"},
     )
 
     username: ShortText

@@ -14,7 +14,11 @@ class CaCertificate(Entity):
     """A trusted certificate authority."""
 
     spec: ClassVar[EntitySpec] = EntitySpec(
-        plural="ca_certificates", singular="ca_certificate", natural_key=None, unique=(Unique(("cert_digest",)),)
+        plural="ca_certificates",
+        singular="ca_certificate",
+        natural_key=None,
+        unique=(Unique(("cert_digest",)),),
+        example={"cert": "-----BEGIN CERTIFICATE-----\n…\n-----END CERTIFICATE-----"},
     )
 
     cert: AuthorityCertificate

@@ -22,6 +22,11 @@ class Certificate(Entity):
             AllOrNoneOf(("cert_alt", "key_alt")),
             OtherKeyType("cert", "cert_alt"),
         ),
+        example={
+            "cert": "-----BEGIN CERTIFICATE-----\n…\n-----END CERTIFICATE-----",
+            "key": "-----BEGIN PRIVATE KEY-----\n…\n-----END PRIVATE KEY-----",
+            "snis": ["shop.example.com"],
+        },
     )
 
     cert: Certificates

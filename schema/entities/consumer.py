@@ -19,6 +19,7 @@ class Consumer(Entity):
         filter_aliases=(("name", "username"),),
         queries=("custom_id",),
         checks=(AtLeastOneOf(("custom_id", "username")),),
+        example={"username": "ada", "custom_id": "crm-4711"},
     )
 
     username: ShortText | None = None

@@ -16,6 +16,7 @@ class ConsumerGroup(Entity):
         unique=(Unique(("name",)),),
         filters=("name",),
         custom_read=True,
+        example={"name": "partners", "tags": ["team-a"]},
     )
 
     name: Name

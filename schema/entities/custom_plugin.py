@@ -21,6 +21,11 @@ with warnings.catch_warnings():
             unique=(Unique(("name",)),),
             filters=("name",),
             gateways=False,
+            example={
+                "name": "greeting",
+                "schema": 'return { name = "greeting", fields = {} }',
+                "handler": 'return { PRIORITY = 1, VERSION = "1.0" }',
+            },
         )
 
         name: Name

@@ -18,6 +18,7 @@ class DegraphqlRoute(Entity):
         natural_key=None,
         gateways=False,
         tagged=False,
+        example={"uri": "/users/:id", "methods": ["GET"], "query": "query ($id: ID!) { user(id: $id) { name } }"},
     )
 
     uri: Annotated[Text, length(1, 1024)]

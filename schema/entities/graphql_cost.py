@@ -24,6 +24,7 @@ class GraphqlCost(Entity):
         gateways=False,
         tagged=False,
         dated=False,
+        example={"type_path": "Query.users", "add_constant": 2, "mul_arguments": ["first"]},
     )
 
     type_path: ShortText

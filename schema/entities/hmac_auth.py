@@ -22,6 +22,7 @@ class HmacAuth(Entity):
         filters=("username",),
         gateways=False,
         dated=False,
+        example={"username": "ada", "secret": "a-secret-of-adas-own"},
     )
 
     username: ShortText

@@ -33,6 +33,7 @@ class Jwt(Entity):
         checks=(RequiredWhen(("rsa_public_key",), "algorithm", _WITH_PUBLIC_KEY),),
         gateways=False,
         dated=False,
+        example={"key": "https://login.example.com", "secret": "a-secret-of-the-issuers-own", "algorithm": "HS256"},
     )
 
     key: ShortText | None = None

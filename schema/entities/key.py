@@ -30,6 +30,11 @@ class Key(Entity):
         filters=("name", "kid"),
         checks=(ExactlyOneOf(("jwk", "pem")), KidOfJwk("kid", "jwk"), PairInRecord("pem", "private_key", "public_key")),
         gateways=False,
+        example={
+            "name": "signing-2026",
+            "kid": "signing-2026",
+            "jwk": '{"kty": "oct", "kid": "signing-2026", "k": "YS1zZWNyZXQtdGhhdC1ub2JvZHkta25vd3M"}',
+        },
     )
 
     name: Name | None = None

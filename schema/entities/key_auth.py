@@ -21,6 +21,7 @@ class KeyAuth(Entity):
         unique=(Unique(("key",)),),
         ttl="ttl",
         dated=False,
+        example={"key": "a-key-of-adas-own", "ttl": 86400},
     )
 
     key: Annotated[CredentialKey | None, Sealed()] = None

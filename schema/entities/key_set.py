@@ -17,6 +17,7 @@ class KeySet(Entity):
         unique=(Unique(("name",)),),
         filters=("name",),
         gateways=False,
+        example={"name": "signing"},
     )
 
     name: Name | None = None

@@ -19,6 +19,7 @@ class MtlsAuth(Entity):
         filters=("subject_name",),
         gateways=False,
         dated=False,
+        example={"subject_name": "ada.example.com"},
     )
 
     subject_name: ShortText

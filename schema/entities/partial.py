@@ -29,6 +29,7 @@ class Partial(Entity):
         filters=("name",),
         config_by="type",
         gateways=False,
+        example={"name": "counters", "type": "redis-ce", "config": {"host": "redis.example.com", "port": 6379}},
     )
 
     name: Name | None = None

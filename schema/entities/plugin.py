@@ -81,6 +81,11 @@ class Plugin(Entity):
         filters=("name", "instance_name"),
         config_by="name",
         rare=("ordering",),
+        example={
+            "name": "rate-limiting",
+            "instance_name": "orders-limit",
+            "config": {"minute": 60, "policy": "local"},
+        },
     )
 
     name: ShortText

@@ -23,6 +23,7 @@ class PluginSchema(Entity):
         mounted=False,
         gateways=False,
         tagged=False,
+        example={"lua_schema": 'return { name = "greeting", fields = {} }'},
     )
 
     name: Name | None = None

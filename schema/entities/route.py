@@ -124,6 +124,7 @@ class Route(Entity):
             # Kept as given, but nothing follows from it there, and decK takes it for absent.
             when_unset=frozenset({*_CLASSIC, "path_handling"}),
         ),
+        example={"name": "orders", "paths": ["/orders"], "methods": ["GET", "POST"]},
     )
 
     name: Name | None = None

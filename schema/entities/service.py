@@ -57,6 +57,7 @@ class Service(Entity):
             ),
             RuleWhen("host", "protocol", ("https", "tls", "grpcs", "wss"), tls_host_fault),
         ),
+        example={"name": "orders", "host": "orders.example.com", "protocol": "https", "port": 443, "tags": ["team-a"]},
     )
 
     name: Name | None = None

@@ -11,7 +11,12 @@ class Sni(Entity):
     """A server name, possibly with a wildcard, that is answered with a certificate."""
 
     spec: ClassVar[EntitySpec] = EntitySpec(
-        plural="snis", singular="sni", natural_key="name", unique=(Unique(("name",)),), filters=("name",)
+        plural="snis",
+        singular="sni",
+        natural_key="name",
+        unique=(Unique(("name",)),),
+        filters=("name",),
+        example={"name": "shop.example.com"},
     )
 
     name: ServerName

@@ -16,6 +16,7 @@ class Target(Entity):
         natural_key="target",
         unique=(Unique(("target", "upstream")),),
         filters=("target",),
+        example={"target": "10.1.2.3:8080", "weight": 50},
     )
 
     target: TargetAddress

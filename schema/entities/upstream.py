@@ -163,6 +163,7 @@ class Upstream(Entity):
             DistinctValues(("hash_on_query_arg", "hash_fallback_query_arg")),
             DistinctValues(("hash_on_uri_capture", "hash_fallback_uri_capture")),
         ),
+        example={"name": "orders.internal", "algorithm": "least-connections", "tags": ["team-a"]},
     )
 
     name: UpstreamName

@@ -20,6 +20,12 @@ class Vault(Entity):
         filters=("name", "prefix"),
         config_by="name",
         gateways=False,
+        example={
+            "name": "env",
+            "prefix": "settings",
+            "description": "what the process was given",
+            "config": {"prefix": "APP_"},
+        },
     )
 
     name: Annotated[ShortText, Rule(backend_fault)]

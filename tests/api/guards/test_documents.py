@@ -72,7 +72,9 @@ def test_every_operation_says_how_it_fails(published: dict[str, dict[str, Any]])
 
 def test_documents_stand_alone(published: dict[str, dict[str, Any]]) -> None:
     for document in published.values():
-        known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+        known = {
+            f"#/components/{kind}/{name}" for kind in ("schemas", "examples") for name in document["components"][kind]
+        }
         assert references(document) == known
 
 
