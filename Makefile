@@ -88,9 +88,10 @@ fmt: .make/requirements-dev ## format everything
 	$(BIN)/ruff format .
 	$(CARGO) fmt --manifest-path engine/Cargo.toml --all
 
+# ACCEPT="the reason" where the API has to break its clients
 .PHONY: gen
 gen: .make/requirements-dev ## everything that is generated from declarations
-	$(BIN)/python -m cli openapi --output openapi
+	$(BIN)/python -m cli openapi --output openapi $(if $(ACCEPT),--accept "$(ACCEPT)")
 	$(BIN)/python -m cli settings --output docs/settings.md
 	$(BIN)/python -m cli plugins --output docs/plugins
 

@@ -153,11 +153,12 @@ def openapi(
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing; fail when the files are not up to date.")
     ] = False,
+    accept: Annotated[str, typer.Option(help="Why it is right this time that something breaks clients.")] = "",
 ) -> None:
-    """Print or write the REST API's OpenAPI documents."""
+    """Print or write the REST API's OpenAPI documents; what breaks clients is refused."""
     from cli.openapi_document import emit
 
-    emit(output, check=check)
+    emit(output, check=check, accept=accept)
 
 
 @app.command()
