@@ -16,6 +16,7 @@ from api.routes import (
     memberships,
     partial_links,
     plugin_schemas,
+    reference,
     runtime,
     runtime_groups,
     schemas,
@@ -26,6 +27,7 @@ from api.routes import (
 # Order matters where paths overlap: `plugins/enabled` comes before the plugin of that name.
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
+    reference.router,
     identity.router,
     control_planes.router,
     control_plane_groups.router,

@@ -24,6 +24,9 @@ from tests.support.tenants import Tenant
 _PUBLIC = {
     "GET /",
     "GET /healthz",
+    "GET /openapi",
+    "GET /openapi/",
+    "GET /openapi/{name}",
     "GET /readyz",
     "GET /v2/cloud-gateways/availability.json",
 }
