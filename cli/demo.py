@@ -1,4 +1,4 @@
-"""`sluice demo backend`: a backend that answers only those who know its secret."""
+"""`sluice demo backend`: a backend that answers only those who know its secret, or everybody."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _IDLE_SECONDS = 75
 
 
 class DemoBackend(ThreadingHTTPServer):
-    """Answers 200 to requests with `Authorization: Bearer <secret>`, 401 to all others.
+    """Answers 200 to requests with `Authorization: Bearer <secret>`, 401 to all others; without a secret 200 to all.
 
     `secret` must be ASCII: it travels in a header.
     """
@@ -23,8 +23,8 @@ class DemoBackend(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = 128
 
-    def __init__(self, host: str, port: int, secret: str) -> None:
-        self.expected = f"Bearer {secret}".encode("ascii")
+    def __init__(self, host: str, port: int, secret: str | None) -> None:
+        self.expected = None if secret is None else f"Bearer {secret}".encode("ascii")
         super().__init__((host, port), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -45,7 +45,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         given = self.headers.get("Authorization", "").encode("latin-1", "replace")
         assert isinstance(self.server, DemoBackend)
-        if not hmac.compare_digest(given, self.server.expected):
+        expected = self.server.expected
+        if expected is not None and not hmac.compare_digest(given, expected):
             self._answer(
                 HTTPStatus.UNAUTHORIZED, {"message": "Only requests that came through the gateway are served here"}
             )
@@ -54,8 +55,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(
             HTTPStatus.OK,
             {
-                "message": "This request came through the gateway",
-                "authorized": True,
+                "message": "Hello" if expected is None else "This request came through the gateway",
+                "authorized": expected is not None,
                 "method": self.command,
                 "path": self.path,
                 "headers": shown,
@@ -112,17 +113,18 @@ class _Handler(BaseHTTPRequestHandler):
         """Nobody needs to read about idle connections that ended."""
 
 
-def serve(host: str, port: int, secret: str) -> None:
-    """Serve until interrupted.
+def serve(host: str, port: int, secret: str | None) -> None:
+    """Serve until interrupted; without a secret everybody.
 
     Raises: Fault: the port is taken, or the secret cannot be sent in a header.
     """
-    if not secret or not secret.isascii() or not secret.isprintable() or " " in secret:
+    if secret is not None and (not secret or not secret.isascii() or not secret.isprintable() or " " in secret):
         raise Fault("the secret must be printable ASCII without blanks", exit_code=2)
     try:
         backend = DemoBackend(host, port, secret)
     except OSError as error:
         raise Fault(f"cannot listen on {host}:{port}: {error.strerror}") from error
     with backend:
-        print(f"demo backend on http://{host}:{backend.server_address[1]}, secret {secret}", flush=True)
+        told = "for everybody" if secret is None else f"secret {secret}"
+        print(f"demo backend on http://{host}:{backend.server_address[1]}, {told}", flush=True)
         backend.serve_forever(poll_interval=0.2)

@@ -204,13 +204,18 @@ def backend(
     secret: Annotated[
         str | None, typer.Option(help="The bearer token it demands; made up and printed when not given.")
     ] = None,
+    *,
+    everybody: Annotated[bool, typer.Option("--open", help="Answer everybody.")] = False,
 ) -> None:
     """A backend that answers 200 with JSON when `Authorization: Bearer <secret>` came along, else 401."""
     import secrets
 
     from cli.demo import serve
+    from cli.faults import Fault
 
-    serve(host, port, secret if secret is not None else secrets.token_urlsafe(12))
+    if everybody and secret is not None:
+        raise Fault("--open and --secret exclude each other", exit_code=2)
+    serve(host, port, None if everybody else secret if secret is not None else secrets.token_urlsafe(12))
 
 
 @node_app.command()

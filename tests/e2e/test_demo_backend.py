@@ -1,5 +1,6 @@
 """`sluice demo backend`: serves those who know its secret, and nobody else."""
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,9 +11,9 @@ import pytest
 SECRET = "open-sesame"
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    argv = [sys.executable, "-m", "cli", "demo", "backend", "--port", "0", "--secret", SECRET]
+@contextlib.contextmanager
+def demo_backend(*options: str) -> Iterator[str]:
+    argv = [sys.executable, "-m", "cli", "demo", "backend", "--port", "0", *options]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -20,6 +21,12 @@ def address() -> Iterator[str]:
             yield line.split()[3].rstrip(",")
         finally:
             process.terminate()
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with demo_backend("--secret", SECRET) as found:
+        yield found
 
 
 def test_the_right_secret_is_served(address: str) -> None:
@@ -41,6 +48,22 @@ def test_anything_else_is_401(address: str, given: str | None) -> None:
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == "Bearer"
     assert "authorized" not in response.text
+
+
+def test_an_open_one_serves_everybody() -> None:
+    with demo_backend("--open") as address:
+        for headers in ({}, {"Authorization": "Bearer whatever"}):
+            response = httpx.get(address, headers=headers)
+            assert (response.status_code, response.json()["authorized"]) == (200, False)
+            assert "authorization" not in response.json()["headers"]
+
+
+def test_open_and_a_secret_exclude_each_other() -> None:
+    argv = [sys.executable, "-m", "cli", "demo", "backend", "--port", "0", "--open", "--secret", SECRET]
+    result = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.count("\n") == 1
+    assert "exclude" in result.stderr
 
 
 def test_a_connection_is_kept_and_bodies_are_framed(address: str) -> None:
