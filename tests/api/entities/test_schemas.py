@@ -182,7 +182,7 @@ class TestValidation:
         assert response.json()["message"] == "schema violation (host: required field missing)"
 
     def test_what_gateways_cannot_do_depends_on_the_control_plane(self, entities: Entities, hosted: Entities):
-        body = {"name": "cors"}
+        body = {"name": "pre-function", "config": {"access": ["return 1"]}}
         assert entities.call("POST", "schemas/plugins/validate", json=body).status_code == 200
         refused = hosted.call("POST", "schemas/plugins/validate", json=body)
         assert refused.status_code == 400
@@ -207,7 +207,8 @@ class TestRuntimeKinds:
     def test_plugins_that_do_not_run(self, shared_client, tenant: Tenant, kind):
         own = Entities.of(shared_client, tenant, "own", **kind)
         for method, path in (("POST", "plugins"), ("PUT", f"plugins/{uuid4()}")):
-            response = own.call(method, path, json={"name": "cors"})
+            body = {"name": "pre-function", "config": {"access": ["return 1"]}}
+            response = own.call(method, path, json=body)
             assert response.status_code == 400
             (detail,) = response.json()["details"]
             assert detail["field"] == "name"

@@ -158,8 +158,8 @@ class TestGateways:
         assert {place for place, _ in faults(name, config)} == {field}
 
     def test_a_file_for_a_gateway_is_held_to_it(self):
-        (error,) = load({"plugins": [{"name": "cors"}]}).errors
-        assert (error.entity, error.field, error.message) == ("plugin", "name", NOT_HERE.format("cors"))
+        (error,) = load({"plugins": [{"name": "pre-function", "config": {"access": ["return 1"]}}]}).errors
+        assert (error.entity, error.field, error.message) == ("plugin", "name", NOT_HERE.format("pre-function"))
 
     def test_defaults_ask_for_nothing_that_is_not_there(self):
         for name, config in (("key-auth", {}), ("basic-auth", {}), ("request-termination", {})):
