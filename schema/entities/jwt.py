@@ -1,7 +1,9 @@
 """The jwt credential: the issuer's name, and the secret or public key that a consumer's tokens are verified with."""
 
+import base64
 from typing import Annotated, ClassVar, Final, Literal
 
+from schema import signing_keys
 from schema.base import Catalog, Document, Entity, EntitySpec, Ref, Unique
 from schema.checks import RequiredWhen
 from schema.credentials import new_key
@@ -14,6 +16,7 @@ Algorithm = Literal[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES256K", "ES384", "ES512", "PS256", "PS384", "PS512",
     "EdDSA", "ESB256", "ESB320", "ESB384", "ESB512", "ESP256", "ESP384", "ESP512", "Ed25519", "Ed448",
 ]  # fmt: skip
+_WITH_SECRET: Final = ("HS256", "HS384", "HS512")
 _WITH_PUBLIC_KEY: Final = (
     "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA", "Ed25519", "Ed448",
 )  # fmt: skip
@@ -31,7 +34,6 @@ class Jwt(Entity):
         unique=(Unique(("key",)),),
         filters=("key",),
         checks=(RequiredWhen(("rsa_public_key",), "algorithm", _WITH_PUBLIC_KEY),),
-        gateways=False,
         dated=False,
         example={"key": "https://login.example.com", "secret": "a-secret-of-the-issuers-own", "algorithm": "HS256"},
     )
@@ -52,3 +54,35 @@ class Jwt(Entity):
         del catalog
         missing = {name: new_key() for name in ("key", "secret") if document.get(name) is None}
         return {**document, **missing}, []
+
+    @classmethod
+    def gateway_faults(cls, document: Document, catalog: Catalog) -> list[Violation]:
+        found = super().gateway_faults(document, catalog)
+        algorithm: str = document["algorithm"]
+        if algorithm in _WITH_SECRET:
+            return found
+        if algorithm not in signing_keys.ALGORITHMS:
+            text = f"algorithm '{algorithm}' is not available on this gateway"
+            return [*found, Violation("algorithm", text)]
+        if signing_keys.raw(document["rsa_public_key"], algorithm) is None:
+            return [
+                *found,
+                Violation("rsa_public_key", f"invalid key: {algorithm} takes {signing_keys.ALGORITHMS[algorithm]}"),
+            ]
+        return found
+
+    @classmethod
+    def for_gateways(cls, document: Document, credential_key: bytes) -> Document:
+        """Either the secret or the key, in the form that signatures are verified with."""
+        del credential_key
+        algorithm: str = document["algorithm"]
+        has_secret = algorithm in _WITH_SECRET
+        key = None if has_secret else signing_keys.raw(document["rsa_public_key"], algorithm)
+        return {
+            "id": document["id"],
+            "consumer": document["consumer"],
+            "key": document["key"],
+            "algorithm": algorithm,
+            "secret": document["secret"] if has_secret else None,
+            "public_key": None if key is None else base64.b64encode(key).decode(),
+        }

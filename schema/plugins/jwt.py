@@ -30,7 +30,9 @@ class ExpiryIsVerified:
 class Jwt(PluginConfig):
     """Lets requests with a valid token pass. Source: the behaviour of Kong Gateway's plugin of the same name."""
 
-    spec: ClassVar[PluginSpec] = PluginSpec(name="jwt", priority=1450, scopes=NO_CONSUMER, checks=(ExpiryIsVerified(),))
+    spec: ClassVar[PluginSpec] = PluginSpec(
+        name="jwt", priority=1450, since="0.1.0", scopes=NO_CONSUMER, checks=(ExpiryIsVerified(),)
+    )
 
     uri_param_names: TextSet = Field(default=["jwt"])
     """Query arguments that may carry the token."""

@@ -1,8 +1,23 @@
-//! Base64 (RFC 4648 section 4), decoding only. Strict: no blanks, nothing after the padding, no stray bits.
+//! Base64 (RFC 4648 sections 4 and 5), decoding only. Strict: no blanks, nothing after the padding, no stray bits.
 
 /// Decodes text with or without padding; `None` if it is no base64.
 #[must_use]
 pub fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    decode_by(text, value)
+}
+
+/// The same in the alphabet for URLs and file names.
+#[must_use]
+pub fn decode_url(text: &[u8]) -> Option<Vec<u8>> {
+    decode_by(text, |digit| match digit {
+        b'-' => Some(62),
+        b'_' => Some(63),
+        b'+' | b'/' => None,
+        other => value(other),
+    })
+}
+
+fn decode_by(text: &[u8], value: impl Fn(u8) -> Option<u8>) -> Option<Vec<u8>> {
     let digits = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
     if digits.len() % 4 == 1 || (digits.len() < text.len() && !text.len().is_multiple_of(4)) {
         return None;
@@ -35,6 +50,12 @@ fn value(digit: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn alphabets_are_not_mixed() {
+        assert_eq!((decode(b"+/8="), decode_url(b"-_8")), (Some(vec![0xfb, 0xff]), Some(vec![0xfb, 0xff])));
+        assert_eq!((decode(b"-_8="), decode_url(b"+/8")), (None, None));
+    }
 
     #[test]
     fn decodes_what_is_base64_only() {

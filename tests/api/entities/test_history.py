@@ -8,6 +8,8 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from sqlalchemy import select, text
 
 from core.clock import SystemClock
@@ -184,6 +186,29 @@ class TestUpdates:
         assert b"opensesame" not in snapshot.to_bytes()
         assert b"hunter2" not in snapshot.to_bytes()
         assert apply_delta(held, update(held.version)) == snapshot
+
+    def test_gateways_get_the_one_thing_that_tokens_are_verified_with(self, update, entities: Entities):
+        consumer = entities.create("consumers", {"username": "c"})
+        public = (
+            ec.derive_private_key(7, ec.SECP256R1())
+            .public_key()
+            .public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+            .decode()
+        )
+        entities.create("consumers/c/jwt", {"key": "shared", "secret": "hunter2", "rsa_public_key": public})
+        entities.create(
+            "consumers/c/jwt", {"key": "point", "algorithm": "ES256", "secret": "hunter3", "rsa_public_key": public}
+        )
+        entities.create("consumers/c/jwt", {"key": "other", "algorithm": "ES512", "rsa_public_key": public})
+        snapshot = update()
+        own = {"id": consumer["id"]}
+        found = {item.pop("key"): item for item in snapshot.entities["jwt_secrets"]}
+        assert [set(item) for item in found.values()] == 3 * [{"id", "consumer", "algorithm", "secret", "public_key"}]
+        assert all(item["consumer"] == own for item in found.values())
+        assert (found["shared"]["secret"], found["shared"]["public_key"]) == ("hunter2", None)
+        assert found["point"]["secret"] is None
+        assert base64.b64decode(found["point"]["public_key"])[:1] == b"\x04"
+        assert (found["other"]["secret"], found["other"]["public_key"]) == (None, None)
 
     def test_each_control_plane_has_its_own_credential_key(self, builder, update, entities, database, tenant):
         other = Entities.of(entities.client, tenant, "second")

@@ -4,6 +4,8 @@
 //! costs the logarithm of the number of credentials. Keys are found by their keyed hash, so that neither the table nor
 //! the time that a look-up takes tells anything about a key.
 
+mod named;
+mod signing;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +19,8 @@ use imbl::HashMap;
 use ring::{digest, hmac, pbkdf2};
 use zeroize::{Zeroize, Zeroizing};
 
+use self::named::Named;
+pub use self::signing::JwtKey;
 use super::entities::PasswordHash;
 use super::entities::{BasicauthCredentialSpec, Change, Changes, EntitySet, Id, KeyauthCredentialSpec, Kind};
 
@@ -135,6 +139,7 @@ pub struct Directory {
     by_username: HashMap<Arc<str>, Arc<Consumer>>,
     keys: HashMap<[u8; 32], Key>,
     passwords: HashMap<Arc<str>, Arc<Password>>,
+    jwt_keys: Named<JwtKey>,
 }
 
 impl Directory {
@@ -165,6 +170,7 @@ impl Directory {
             };
             next.passwords.insert(username, Arc::new(password));
         }
+        next.jwt_keys.update(&changes.jwt_secrets);
         next
     }
 
@@ -273,6 +279,13 @@ impl Directory {
     pub fn password(&self, username: &str) -> Option<(&Arc<Password>, &Arc<Consumer>)> {
         let password = self.passwords.get(username)?;
         Some((password, self.consumers.get(&password.consumer)?))
+    }
+
+    /// What tokens that give a name are verified with, and whose they are.
+    #[must_use]
+    pub fn jwt_key(&self, name: &str) -> Option<(&Arc<JwtKey>, &Arc<Consumer>)> {
+        let key = self.jwt_keys.get(name)?;
+        Some((key, self.consumers.get(&key.consumer)?))
     }
 
     /// The key that passwords are remembered with.

@@ -7,6 +7,7 @@ mod bot_detection;
 mod correlation_id;
 mod cors;
 mod ip_restriction;
+mod jwt;
 mod key_auth;
 mod rate_limiting;
 mod redirect;
@@ -58,6 +59,7 @@ pub const REGISTRY: &[Registration] = &[
     plugin("correlation-id", 100_001, correlation_id::compile),
     plugin("bot-detection", 2500, bot_detection::compile),
     plugin("cors", 2000, cors::compile),
+    plugin("jwt", 1450, jwt::compile),
     plugin("key-auth", 1250, key_auth::compile),
     plugin("basic-auth", 1100, basic_auth::compile),
     plugin("ip-restriction", 990, ip_restriction::compile),
