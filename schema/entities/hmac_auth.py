@@ -20,7 +20,6 @@ class HmacAuth(Entity):
         natural_key="username",
         unique=(Unique(("username",)),),
         filters=("username",),
-        gateways=False,
         dated=False,
         example={"username": "ada", "secret": "a-secret-of-adas-own"},
     )
@@ -36,3 +35,8 @@ class HmacAuth(Entity):
     def complete(cls, document: Document, catalog: Catalog) -> tuple[Document, list[Violation]]:
         del catalog
         return document if document.get("secret") is not None else {**document, "secret": new_key()}, []
+
+    @classmethod
+    def for_gateways(cls, document: Document, credential_key: bytes) -> Document:
+        del credential_key
+        return {name: document[name] for name in ("id", "consumer", "username", "secret")}

@@ -18,6 +18,7 @@ class HmacAuth(PluginConfig):
     spec: ClassVar[PluginSpec] = PluginSpec(
         name="hmac-auth",
         priority=1030,
+        since="0.1.0",
         protocols=WEB_AND_WEBSOCKET,
         allowed_protocols=WEB_AND_WEBSOCKET,
         scopes=NO_CONSUMER,

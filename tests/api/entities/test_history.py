@@ -162,6 +162,7 @@ class TestUpdates:
         key = entities.create("consumers/c/key-auth", {"key": "opensesame", "ttl": 60})
         lasting = entities.create("consumers/c/key-auth", {})
         password = entities.create("consumers/c/basic-auth", {"username": "u", "password": "hunter2"})
+        signing = entities.create("consumers/c/hmac-auth", {"username": "s", "secret": "hunter4"})
         entry = entities.create("consumers/c/acls", {"group": "a"})
         snapshot = update()
         credential_key = base64.b64decode(snapshot.settings.credential_key or "")
@@ -181,6 +182,8 @@ class TestUpdates:
         }  # fmt: skip
         (member,) = snapshot.entities["consumer_group_members"]
         assert (member["consumer"], member["consumer_group"]) == (own, {"id": group["id"]})
+        (signer,) = snapshot.entities["hmacauth_credentials"]
+        assert signer == {"id": signing["id"], "consumer": own, "username": "s", "secret": "hunter4"}
         assert snapshot.entities["acls"] == [{"id": entry["id"], "consumer": own, "group": "a"}]
         assert "mtls_auth_credentials" not in snapshot.entities
         assert b"opensesame" not in snapshot.to_bytes()

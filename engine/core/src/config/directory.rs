@@ -20,7 +20,7 @@ use ring::{digest, hmac, pbkdf2};
 use zeroize::{Zeroize, Zeroizing};
 
 use self::named::Named;
-pub use self::signing::JwtKey;
+pub use self::signing::{HmacUser, JwtKey};
 use super::entities::PasswordHash;
 use super::entities::{BasicauthCredentialSpec, Change, Changes, EntitySet, Id, KeyauthCredentialSpec, Kind};
 
@@ -140,6 +140,7 @@ pub struct Directory {
     keys: HashMap<[u8; 32], Key>,
     passwords: HashMap<Arc<str>, Arc<Password>>,
     jwt_keys: Named<JwtKey>,
+    hmac_users: Named<HmacUser>,
 }
 
 impl Directory {
@@ -171,6 +172,7 @@ impl Directory {
             next.passwords.insert(username, Arc::new(password));
         }
         next.jwt_keys.update(&changes.jwt_secrets);
+        next.hmac_users.update(&changes.hmacauth_credentials);
         next
     }
 
@@ -286,6 +288,13 @@ impl Directory {
     pub fn jwt_key(&self, name: &str) -> Option<(&Arc<JwtKey>, &Arc<Consumer>)> {
         let key = self.jwt_keys.get(name)?;
         Some((key, self.consumers.get(&key.consumer)?))
+    }
+
+    /// Who signs requests under a user name.
+    #[must_use]
+    pub fn hmac_user(&self, username: &str) -> Option<(&Arc<HmacUser>, &Arc<Consumer>)> {
+        let user = self.hmac_users.get(username)?;
+        Some((user, self.consumers.get(&user.consumer)?))
     }
 
     /// The key that passwords are remembered with.

@@ -6,6 +6,7 @@ mod basic_auth;
 mod bot_detection;
 mod correlation_id;
 mod cors;
+mod hmac_auth;
 mod ip_restriction;
 mod jwt;
 mod key_auth;
@@ -62,6 +63,7 @@ pub const REGISTRY: &[Registration] = &[
     plugin("jwt", 1450, jwt::compile),
     plugin("key-auth", 1250, key_auth::compile),
     plugin("basic-auth", 1100, basic_auth::compile),
+    plugin("hmac-auth", 1030, hmac_auth::compile),
     plugin("ip-restriction", 990, ip_restriction::compile),
     plugin("request-size-limiting", 951, request_size_limiting::compile),
     plugin("acl", 950, acl::compile),

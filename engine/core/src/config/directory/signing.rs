@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::named::Credential;
 use crate::base64;
-use crate::config::entities::{Entity, JwtSecretSpec};
+use crate::config::entities::{Entity, HmacauthCredentialSpec, JwtSecretSpec};
 
 /// A credential for the plugin `jwt`.
 #[derive(Debug)]
@@ -116,6 +116,46 @@ impl Credential for JwtKey {
             name: spec.key.as_str().into(),
             consumer: spec.consumer.id.as_str().into(),
             verifier: Verifier::of(spec),
+            spec: spec.clone(),
+        }
+    }
+
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+/// A credential for the plugin `hmac-auth`.
+#[derive(Debug)]
+pub struct HmacUser {
+    /// The credential's id.
+    pub id: Arc<str>,
+    /// The user name.
+    pub username: Arc<str>,
+    pub(super) consumer: Arc<str>,
+    spec: Arc<HmacauthCredentialSpec>,
+}
+
+impl HmacUser {
+    /// What requests are signed with.
+    #[must_use]
+    pub fn secret(&self) -> &[u8] {
+        self.spec.secret.expose().as_bytes()
+    }
+}
+
+impl Credential for HmacUser {
+    type Spec = HmacauthCredentialSpec;
+
+    fn name(spec: &HmacauthCredentialSpec) -> &str {
+        &spec.username
+    }
+
+    fn new(spec: &Arc<HmacauthCredentialSpec>) -> Self {
+        Self {
+            id: spec.id().into(),
+            username: spec.username.as_str().into(),
+            consumer: spec.consumer.id.as_str().into(),
             spec: spec.clone(),
         }
     }
