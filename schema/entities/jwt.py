@@ -1,16 +1,16 @@
 """The jwt credential: the issuer's name, and the secret or public key that a consumer's tokens are verified with."""
 
 import base64
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal, get_args
 
 from schema import signing_keys
 from schema.base import Catalog, Document, Entity, EntitySpec, Ref, Unique
-from schema.checks import RequiredWhen
+from schema.checks import RequiredWhen, RuleWhen
 from schema.credentials import new_key
 from schema.errors import Violation
 from schema.marks import Sealed
 from schema.pem import public_key_fault
-from schema.types import CredentialKey, Reference, Rule, ShortText, Text
+from schema.types import CredentialKey, Reference, ShortText, Text
 
 Algorithm = Literal[
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES256K", "ES384", "ES512", "PS256", "PS384", "PS512",
@@ -20,6 +20,7 @@ _WITH_SECRET: Final = ("HS256", "HS384", "HS512")
 _WITH_PUBLIC_KEY: Final = (
     "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA", "Ed25519", "Ed448",
 )  # fmt: skip
+_NOT_SECRET: Final = tuple(name for name in get_args(Algorithm) if name not in _WITH_SECRET)
 
 
 class Jwt(Entity):
@@ -33,7 +34,10 @@ class Jwt(Entity):
         natural_key="key",
         unique=(Unique(("key",)),),
         filters=("key",),
-        checks=(RequiredWhen(("rsa_public_key",), "algorithm", _WITH_PUBLIC_KEY),),
+        checks=(
+            RequiredWhen(("rsa_public_key",), "algorithm", _WITH_PUBLIC_KEY),
+            RuleWhen("rsa_public_key", "algorithm", _NOT_SECRET, public_key_fault),
+        ),
         dated=False,
         example={"key": "https://login.example.com", "secret": "a-secret-of-the-issuers-own", "algorithm": "HS256"},
     )
@@ -44,8 +48,8 @@ class Jwt(Entity):
     """Secret of the HMAC algorithms; 32 random letters and digits unless given."""
     algorithm: Algorithm = "HS256"
     """Algorithm that tokens must be signed with."""
-    rsa_public_key: Annotated[Text, Rule(public_key_fault)] | None = None
-    """Public key in PEM, for the other algorithms."""
+    rsa_public_key: Text | None = None
+    """Public key in PEM, for the other algorithms; kept as it is beside an HMAC algorithm, which has no use for it."""
     consumer: Annotated[Reference, Ref("consumers", on_delete="cascade", nested=True)]
     """Whose tokens they are."""
 

@@ -135,6 +135,12 @@ class TestJwt:
             "rsa_public_key": ["invalid key"]
         }
 
+    def test_a_public_key_beside_a_secret_is_not_read(self, entities: Entities, consumer):
+        made = entities.create("consumers/bob/jwt", {"key": "issuer", "rsa_public_key": "not a key"})
+        assert (made["algorithm"], made["rsa_public_key"]) == ("HS256", "not a key")
+        refused = entities.call("PATCH", "jwts/issuer", json={"algorithm": "ES256K"})
+        assert core_entity_details(refused) == {"rsa_public_key": ["invalid key"]}
+
     def test_algorithms_are_known(self, entities: Entities, consumer):
         refused = entities.call("POST", "consumers/bob/jwt", json={"algorithm": "none"})
         assert list(core_entity_details(refused)) == ["algorithm"]
