@@ -44,7 +44,11 @@ def _document(*, many: type[Entity] | None = None, **single: type[Entity]) -> di
     "/consumer_groups/{ConsumerGroupId}",
     operation_id="get-consumer_group",
     response_class=JSONResponse,
-    responses=documents.responses(ConsumerGroup, 200, schema=_document(many=Consumer, consumer_group=ConsumerGroup)),
+    responses=documents.responses(
+        ConsumerGroup,
+        200,
+        schema={**_document(many=Consumer, consumer_group=ConsumerGroup), "required": ["consumer_group"]},
+    ),
     openapi_extra={"parameters": documents.path_parameters(("ConsumerGroupId", "consumer_group"))},
 )
 def get_consumer_group(request: Request, store: Store) -> Response:
@@ -52,11 +56,12 @@ def get_consumer_group(request: Request, store: Store) -> Response:
     key: str = request.path_params["ConsumerGroupId"]
     group = store.read(ConsumerGroup, key)
     below = Parent("consumer_groups", group["id"], "consumer_group")
-    consumers: list[Document] = []
+    answer: Document = {"consumer_group": group}
     if request.query_params.get("list_consumers", "true") != "false":
         consumers = _everything(lambda query: _page_of_others(store, ConsumerGroup, Consumer, group["id"], query))
+        answer["consumers"] = consumers
     plugins = _everything(lambda query: (page := store.list(Plugin, query, below)) and (page.data, page.offset))
-    return JSONResponse({"consumer_group": group, "consumers": consumers, "plugins": plugins})
+    return JSONResponse({**answer, "plugins": plugins})
 
 
 def _everything(page: Callable[[ListQuery], tuple[list[Document], str | None]]) -> list[Document]:
