@@ -1,8 +1,8 @@
 """response-ratelimiting: the upstream says how much of a limit a response has used up."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from schema.base import NO_GROUP, PluginConfig, PluginSpec, Record
 from schema.checks import AtLeastOneOf, RequiredWhen
@@ -28,6 +28,11 @@ class Limits(Record):
     """Units per month."""
     year: Limit | None = None
     """Units per year."""
+
+    @model_serializer(mode="wrap")
+    def _given(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what is unset: decK completes records, but takes the values of a map as they are in its file."""
+        return {name: value for name, value in whole(self).items() if value is not None}
 
 
 class ResponseRatelimiting(PluginConfig):

@@ -55,7 +55,8 @@ LEAST: dict[str, Document] = {
 def filled(record: Document, given: Document) -> Document:
     """A record as a client completes it: as decK does, from the notation that the control plane serves.
 
-    Fields that are made up on writing, and those that `given` does not have a default for, come out as None.
+    Fields that are made up on writing, and those that `given` does not have a default for, come out as None. Values of a
+    map are complete as they are.
     """
     result = dict(given)
     for name, field in fields_of(record):
@@ -64,8 +65,6 @@ def filled(record: Document, given: Document) -> Document:
             result[name] = filled(field, value or {})
         elif field["type"] in {"array", "set"} and field["elements"]["type"] == "record" and value:
             result[name] = [filled(field["elements"], item) for item in value]
-        elif field["type"] == "map" and field["values"]["type"] == "record" and value:
-            result[name] = {key: filled(field["values"], item) for key, item in value.items()}
         elif value is None:
             result[name] = field.get("default")
     return result
