@@ -17,5 +17,8 @@ def _find_version() -> str:
 
 VERSION: Final = _find_version()
 PRODUCT: Final = f"sluice/{VERSION}"
-GATEWAY_VERSION: Final = "3.10.0"
-"""The version of Kong Gateway whose behaviour this has (docs/adr/0009-behaviour-baseline.md); what its tools compare."""
+GATEWAY_VERSION: Final = "3.15.0"
+"""The version of Kong Gateway whose configuration this takes (docs/adr/0009-behaviour-baseline.md).
+
+Its tools tell by it which fields and defaults there are.
+"""

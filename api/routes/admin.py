@@ -108,7 +108,7 @@ def get_information(overview: OverviewDep) -> Response:
         {
             "tagline": "Sluice, speaking the Admin API",
             "product": "sluice",
-            # What tools compare: the Gateway whose behaviour this is. The program's own version is beside it.
+            # What tools compare: the Gateway whose configuration this takes. The program's own version is beside it.
             "version": GATEWAY_VERSION,
             "sluice_version": VERSION,
             "edition": "community",
