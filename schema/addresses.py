@@ -117,6 +117,26 @@ def url_fault(value: str) -> str | None:
     return None if parts.hostname and port_fits else "missing host in url"
 
 
+def called_url_fault(value: str) -> str | None:
+    """What is wrong with a URL that a gateway is to ask; see the engine's `Destination`."""
+    scheme, colon, rest = value.partition("://")
+    if not colon:
+        return "missing scheme"
+    if scheme.lower() not in {"http", "https"}:
+        return "scheme must be http or https"
+    end = re.search(r"[/?#]", rest)
+    authority, target = (rest, "") if end is None else (rest[: end.start()], rest[end.start() :])
+    if not all("!" <= char <= "~" for char in target.partition("#")[0]):
+        return "invalid path"
+    host = authority.rpartition("@")[2]
+    split = split_port(host)
+    if split is None or split[1] == 0 or host.endswith(":"):
+        return "invalid port"
+    if not (is_ip(split[0]) and ("[" in split[0] or ":" not in split[0])) and not is_host_name(split[0]):
+        return "invalid host"
+    return tls_host_fault(split[0]) and "invalid host" if scheme.lower() == "https" else None
+
+
 DEFAULT_TARGET_PORT: Final = 8000
 
 

@@ -323,13 +323,15 @@ class PluginSpec:
 
     `priority`: higher runs earlier. `scopes`: the references that may be set on an instance. `since`: the first
     runtime version that knows it; None as long as there is none, and only control planes whose nodes their owners run
-    themselves take it. `partials`: the types of partials that may stand for a part of the configuration, with the
+    themselves take it. `streams`: whether our gateways run it on connections that carry no requests, where its
+    `allowed_protocols` name such. `partials`: the types of partials that may stand for a part of the configuration, with the
     part's dotted path.
     """
 
     name: str
     priority: int
     since: str | None = None
+    streams: bool = False
     protocols: tuple[str, ...] = WEB
     allowed_protocols: tuple[str, ...] = WEB
     scopes: frozenset[str] = ANY_SCOPE

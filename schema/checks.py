@@ -171,7 +171,7 @@ class RuleWhen:
 
     name: str
     switch: str
-    values: tuple[str, ...]
+    values: tuple[str | bool, ...]
     check: Callable[[str], str | None]
 
     @property

@@ -2,7 +2,8 @@
 
 from typing import Annotated, Literal
 
-from schema.marks import Referenceable, Sealed
+from schema.addresses import called_url_fault
+from schema.marks import GatewayRule, Referenceable, Sealed
 from schema.types import (
     MAX_TEXT_LENGTH,
     Distinct,
@@ -35,9 +36,18 @@ Texts = Annotated[list[Text], items()]
 TextSet = Annotated[list[Text], items(), Distinct]
 HeaderNames = Annotated[list[HeaderName], items(maximum=64)]
 
+CalledPort = Annotated[Port, GatewayRule(lambda port: None if port else "value should be between 1 and 65535")]
+"""Port of a server that the plugin itself connects to."""
+CalledUrl = Annotated[Url, GatewayRule(called_url_fault)]
+"""URL that the plugin itself asks."""
+
 Timeout = Annotated[Integer, between(0, 2_147_483_646, unit="milliseconds")]
 
-CustomFields = Annotated[dict[Text, Text], items(maximum=256)]
+CustomFields = Annotated[
+    dict[Text, Text],
+    items(maximum=256),
+    GatewayRule(lambda fields: "this gateway runs no Lua" if fields else None),
+]
 """Fields of a log record by their path, with the Lua expression that gives the value."""
 
 Severity = Literal["debug", "info", "notice", "warning", "err", "crit", "alert", "emerg"]

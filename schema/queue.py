@@ -5,8 +5,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from schema.base import PluginConfig, Record
-from schema.marks import Deprecated
+from schema.marks import Deprecated, GatewayRule
 from schema.types import Integer, Number, between
+
+
+def _bytes_fault(value: int) -> str | None:
+    return None if value > 0 else "value must be greater than 0"
+
 
 _Seconds = Annotated[Number, between(0.001, 1_000_000, unit="seconds")]
 
@@ -20,7 +25,7 @@ class Queue(Record):
     """Longest wait for a batch to fill up."""
     max_entries: Annotated[Integer, between(1, 1_000_000)] = 10_000
     """Most entries that wait; the oldest give way."""
-    max_bytes: Integer | None = None
+    max_bytes: Annotated[Integer, GatewayRule(_bytes_fault)] | None = None
     """Most bytes that wait; unset: no bound of its own."""
     max_retry_time: Number = 60
     """Seconds for which a failed batch is tried again."""

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 from schema import partial_links
 from schema.aliases import AliasConflict, lay_over, shown, unfold
 from schema.base import (
+    WEB_AND_WEBSOCKET,
     Catalog,
     Document,
     Entity,
@@ -29,6 +30,7 @@ from schema.walk import marked
 
 _SCOPES: Final = ("service", "route", "consumer", "consumer_group")
 _NOT_HERE: Final = "plugin '{}' is not available on this gateway yet: only control planes of nodes of your own take it"
+_NO_STREAMS: Final = "this plugin is not available on streams of this gateway: name protocols that carry requests"
 _NO_CONDITIONS: Final = (
     "conditions are not available on this gateway: only control planes of nodes of your own take them"
 )
@@ -180,6 +182,8 @@ class Plugin(Entity):
             return []
         if declared.spec.since is None:
             return [Violation("name", _NOT_HERE.format(document["name"]))]
+        if not declared.spec.streams and not set(document["protocols"]) <= set(WEB_AND_WEBSOCKET):
+            return [Violation("protocols", _NO_STREAMS)]
         config = cls.merged(document, catalog)["config"]
         found = [violation.below("config") for violation in gateway_faults(declared, config)]
         if document["condition"] is not None:

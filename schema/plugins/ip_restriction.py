@@ -16,6 +16,7 @@ class IpRestriction(PluginConfig):
         name="ip-restriction",
         priority=990,
         since="0.1.0",
+        streams=True,
         protocols=(*WEB, "tcp", "tls"),
         allowed_protocols=EVERY_PROTOCOL,
         checks=(AtLeastOneOf(("allow", "deny")),),

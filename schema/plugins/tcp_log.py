@@ -1,22 +1,34 @@
 """tcp-log: writes a line per request to a TCP connection."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from schema.addresses import is_host_name, tls_host_fault
 from schema.base import EVERY_PROTOCOL, NO_GROUP, PluginConfig, PluginSpec
-from schema.plugin_types import CustomFields
-from schema.types import Host, Number, Port, Text
+from schema.checks import RuleWhen
+from schema.marks import GatewayRule
+from schema.plugin_types import CalledPort, CustomFields
+from schema.types import Host, Number, Text
+
+
+def _server_name_fault(value: str) -> str | None:
+    return tls_host_fault(value) if is_host_name(value) else f"invalid value: {value}"
 
 
 class TcpLog(PluginConfig):
     """Writes records to a connection. Source: the behaviour of Kong Gateway's plugin of the same name."""
 
     spec: ClassVar[PluginSpec] = PluginSpec(
-        name="tcp-log", priority=7, allowed_protocols=EVERY_PROTOCOL, scopes=NO_GROUP
+        name="tcp-log",
+        priority=7,
+        since="0.1.0",
+        allowed_protocols=EVERY_PROTOCOL,
+        scopes=NO_GROUP,
+        checks=(RuleWhen("host", "tls", (True,), tls_host_fault),),
     )
 
     host: Host
     """Host of the server."""
-    port: Port
+    port: CalledPort
     """Port of the server."""
     timeout: Number = 10_000
     """Longest wait for the server, in milliseconds."""
@@ -24,7 +36,7 @@ class TcpLog(PluginConfig):
     """How long an idle connection is kept, in milliseconds."""
     tls: bool = False
     """Whether TLS is spoken."""
-    tls_sni: Text | None = None
+    tls_sni: Annotated[Text, GatewayRule(_server_name_fault)] | None = None
     """Server name in the handshake."""
     ssl_verify: bool = True
     """Whether the server's certificate is verified."""

@@ -1,4 +1,19 @@
-//! Base64 (RFC 4648 sections 4 and 5), decoding only. Strict: no blanks, nothing after the padding, no stray bits.
+//! Base64 (RFC 4648 sections 4 and 5). Decoding is strict: no blanks, nothing after the padding, no stray bits.
+
+/// Encodes bytes, with padding.
+#[must_use]
+pub fn encode(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for piece in bytes.chunks(3) {
+        let byte = |index: usize| u32::from(piece.get(index).copied().unwrap_or_default());
+        let bits = (byte(0) << 16) | (byte(1) << 8) | byte(2);
+        for (place, shift) in [18, 12, 6, 0].into_iter().enumerate() {
+            out.push(if place > piece.len() { '=' } else { char::from(DIGITS[(bits >> shift) as usize & 63]) });
+        }
+    }
+    out
+}
 
 /// Decodes text with or without padding; `None` if it is no base64.
 #[must_use]
@@ -55,6 +70,15 @@ mod tests {
     fn alphabets_are_not_mixed() {
         assert_eq!((decode(b"+/8="), decode_url(b"-_8")), (Some(vec![0xfb, 0xff]), Some(vec![0xfb, 0xff])));
         assert_eq!((decode(b"-_8="), decode_url(b"+/8")), (None, None));
+    }
+
+    #[test]
+    fn encodes_what_it_decodes() {
+        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")] {
+            assert_eq!(encode(bytes.as_bytes()), text);
+        }
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(decode(encode(&all).as_bytes()), Some(all));
     }
 
     #[test]

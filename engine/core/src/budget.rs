@@ -35,6 +35,8 @@ pub struct Budget {
     connections: Arc<AtomicU64>,
     aside: Arc<AtomicU64>,
     calls: Arc<AtomicU64>,
+    deliveries: Arc<AtomicU64>,
+    waiting: Arc<AtomicU64>,
 }
 
 /// The right to serve one request; ends with it.
@@ -74,6 +76,21 @@ impl Budget {
     /// One more call of a plugin to another server, if the tenant may have one.
     pub(crate) fn call(&self, most: u64) -> Option<Share> {
         Share::take(&self.calls, most)
+    }
+
+    /// One more delivery of records, if the tenant may have one.
+    pub(crate) fn delivery(&self, most: u64) -> Option<Share> {
+        Share::take(&self.deliveries, most)
+    }
+
+    /// No bytes of waiting records yet.
+    pub(crate) fn waiting(&self) -> Share {
+        Share::none_of(&self.waiting)
+    }
+
+    /// Bytes that records take which wait for delivery.
+    pub(crate) fn waiting_bytes(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     fn pace(&self, rate: u64, now: u64) -> bool {

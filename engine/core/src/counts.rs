@@ -17,6 +17,7 @@ pub struct Counts {
     upstream: Arc<AtomicU64>,
     buffered: Arc<AtomicU64>,
     aside: Arc<AtomicU64>,
+    waiting: Arc<AtomicU64>,
 }
 
 /// The counters at a moment.
@@ -32,6 +33,8 @@ pub struct CountTotals {
     pub upstream_connections_open: u64,
     /// Memory in bytes that buffered request bodies take now.
     pub buffered_bytes: u64,
+    /// Memory in bytes that records take which wait for delivery now.
+    pub records_waiting_bytes: u64,
     /// Requests that were no valid HTTP.
     pub malformed_requests_total: u64,
     /// Requests for hosts of no tenant.
@@ -54,7 +57,7 @@ impl Share {
         share.grow(1, most).then_some(share)
     }
 
-    fn none_of(total: &Arc<AtomicU64>) -> Self {
+    pub(crate) fn none_of(total: &Arc<AtomicU64>) -> Self {
         Self { total: total.clone(), own: 0 }
     }
 
@@ -68,6 +71,18 @@ impl Share {
             return false;
         }
         true
+    }
+
+    /// Gives a part back.
+    pub(crate) fn shrink(&mut self, by: u64) {
+        let by = by.min(self.own);
+        self.own -= by;
+        self.total.fetch_sub(by, Ordering::Relaxed);
+    }
+
+    /// What all shares take together.
+    pub(crate) fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
     }
 }
 
@@ -117,6 +132,11 @@ impl Counts {
         Share::none_of(&self.buffered)
     }
 
+    /// No bytes of waiting records yet.
+    pub(crate) fn waiting(&self) -> Share {
+        Share::none_of(&self.waiting)
+    }
+
     /// One more piece of work aside, if there may be one.
     pub(crate) fn aside(&self, most: u64) -> Option<Share> {
         Share::take(&self.aside, most)
@@ -131,6 +151,7 @@ impl Counts {
             connections_refused_total: get(&self.refused),
             upstream_connections_open: get(&self.upstream),
             buffered_bytes: get(&self.buffered),
+            records_waiting_bytes: get(&self.waiting),
             malformed_requests_total: get(&self.malformed),
             requests_without_tenant_total: get(&self.without_tenant),
             panics_total: get(&self.panics),

@@ -19,6 +19,7 @@ pub mod gateway;
 pub mod http1;
 pub mod http2;
 pub mod limits;
+pub mod logs;
 pub mod message;
 pub mod net;
 pub mod overload;

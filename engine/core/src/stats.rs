@@ -25,6 +25,9 @@ struct Shard {
     over_budget: AtomicU64,
     unroutable: AtomicU64,
     shed: AtomicU64,
+    records_sent: AtomicU64,
+    records_dropped: AtomicU64,
+    failed_deliveries: AtomicU64,
     recent: Recent,
 }
 
@@ -68,6 +71,14 @@ pub struct Totals {
     pub requests_unroutable_total: u64,
     /// Requests turned away because the machine could not keep up.
     pub requests_shed_total: u64,
+    /// Records of requests that plugins have delivered.
+    pub records_sent_total: u64,
+    /// Records that were lost: their queue was full, or their receiver did not take them in time.
+    pub records_dropped_total: u64,
+    /// Deliveries that were not taken, and maybe tried again.
+    pub record_deliveries_failed_total: u64,
+    /// Memory in bytes that records take which wait for delivery now.
+    pub records_waiting_bytes: u64,
 }
 
 /// Numbers of answers by class of status.
@@ -149,6 +160,21 @@ impl Counters {
         self.shard(thread).shed.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts records that were delivered.
+    pub(crate) fn records_sent(&self, thread: usize, count: u64) {
+        self.shard(thread).records_sent.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Counts records that were lost.
+    pub(crate) fn records_dropped(&self, thread: usize, count: u64) {
+        self.shard(thread).records_dropped.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Counts a delivery that was not taken.
+    pub(crate) fn delivery_failed(&self, thread: usize) {
+        self.shard(thread).failed_deliveries.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// What the tenant asked of a thread lately.
     pub(crate) fn recent(&self, thread: usize) -> &Recent {
         &self.shard(thread).recent
@@ -180,6 +206,10 @@ impl Counters {
             requests_over_budget_total: sum(|shard| &shard.over_budget),
             requests_unroutable_total: sum(|shard| &shard.unroutable),
             requests_shed_total: sum(|shard| &shard.shed),
+            records_sent_total: sum(|shard| &shard.records_sent),
+            records_dropped_total: sum(|shard| &shard.records_dropped),
+            record_deliveries_failed_total: sum(|shard| &shard.failed_deliveries),
+            records_waiting_bytes: self.budget.waiting_bytes(),
         }
     }
 

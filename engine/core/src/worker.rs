@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{MissedTickBehavior, timeout};
 use tokio_rustls::TlsStream;
 
@@ -61,6 +61,10 @@ pub struct Worker {
     /// Set once the engine stops: connections end after their current request.
     pub stopping: Cell<bool>,
     clients: RefCell<Clients>,
+    /// Tasks of this thread that deliver records.
+    pub(crate) senders: Cell<usize>,
+    /// Told once the engine stops, for tasks that wait.
+    pub(crate) flush: Notify,
     /// How late this thread is, and who may come in then.
     pub load: Load,
     retired: Cell<u64>,
@@ -137,6 +141,8 @@ impl Worker {
             resolver: RefCell::default(),
             stopping: Cell::new(false),
             clients: RefCell::default(),
+            senders: Cell::new(0),
+            flush: Notify::new(),
             load: Load::default(),
             retired: Cell::new(0),
             random: Cell::new(seed),
@@ -206,6 +212,7 @@ impl Worker {
             door.admit_waiting(&self);
         }
         self.pool.borrow_mut().clear();
+        self.flush.notify_waiters();
         self.clients.borrow().dismiss();
         let patience = Instant::now() + IDLE_GRACE;
         while self.clients.borrow().len() > 0 && Instant::now() < deadline {
@@ -216,6 +223,11 @@ impl Worker {
         }
         self.clients.borrow().abort(false);
         tokio::task::yield_now().await;
+        // What the last requests have left to be delivered.
+        self.flush.notify_waiters();
+        while self.senders.get() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// A task among the others, so that it waits for its turn as long as they do.
@@ -236,7 +248,7 @@ impl Worker {
         self.retired.set(seen);
         // Looked up rather than told, because a request that was under way may have put its connection back since.
         let tenants = self.shared.store.live();
-        let is_wanted = |key: &PoolKey| tenants.contains(&key.tenant) && !left.contains(&(key.tenant, key.address));
+        let is_wanted = |key: &PoolKey| tenants.contains_key(&key.tenant) && !left.contains(&(key.tenant, key.address));
         poll_fn(|cx| {
             self.pool.borrow_mut().sweep(Instant::now(), is_wanted, cx);
             self.multiplexed.borrow_mut().sweep(Instant::now(), is_wanted, cx);

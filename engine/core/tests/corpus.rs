@@ -82,6 +82,24 @@ fn service_hosts() {
     });
 }
 
+/// Those that plugins ask, by the example of one of them.
+#[test]
+fn called_urls() {
+    judge(&corpus!("called_urls.json"), |entry| {
+        let config = json!({
+            "http_endpoint": entry["url"], "method": "POST", "content_type": "application/json", "timeout": 1,
+            "keepalive": 1, "ssl_verify": true,
+            "queue": {
+                "max_batch_size": 1, "max_coalescing_delay": 1, "max_entries": 1, "max_bytes": null, "max_retry_time": 1,
+                "initial_retry_delay": 1, "max_retry_delay": 1, "concurrency_limit": 1,
+            },
+            "custom_fields_by_lua": null,
+        });
+        let plugin = json!({"id": "p", "name": "http-log", "config": config, "enabled": true, "protocols": ["http"]});
+        refusal(&json!({"plugins": [plugin]}))
+    });
+}
+
 #[test]
 fn plugins_run_in_the_published_order() {
     let corpus: Value = serde_json::from_str(include_str!("../../../tests/corpus/plugin_priorities.json")).unwrap();

@@ -1,5 +1,7 @@
 """What declarations of plugins have in common: aliases, vault references, values made up, and what gateways cannot do."""
 
+from uuid import UUID
+
 import pytest
 
 from schema.base import NO_CONSUMER, gateway_faults
@@ -150,6 +152,21 @@ class TestGateways:
                 "config.brute_force_protection.strategy",
             ),
             ("basic-auth", {"principals": {"enabled": True}}, "config.principals.enabled"),
+            (
+                "http-log",
+                {"http_endpoint": "http://a.test", "custom_fields_by_lua": {"a": "return 1"}},
+                "config.custom_fields_by_lua",
+            ),
+            (
+                "http-log",
+                {"http_endpoint": "http://a.test", "client_certificate": {"id": str(UUID(int=1))}},
+                "config.client_certificate",
+            ),
+            ("http-log", {"http_endpoint": "http://a.test", "headers": {"x-a": "a\nb"}}, "config.headers.x-a"),
+            ("http-log", {"http_endpoint": "http://a.test", "queue": {"max_bytes": 0}}, "config.queue.max_bytes"),
+            ("tcp-log", {"host": "a.test", "port": 0}, "config.port"),
+            ("tcp-log", {"host": "a.test", "port": 1, "tls_sni": "a b"}, "config.tls_sni"),
+            ("udp-log", {"host": "a.test", "port": 0}, "config.port"),
             ("key-auth", {"identity_realms": [{"scope": "cp"}, {"scope": "realm"}]}, "config.identity_realms[1].scope"),
         ],
     )

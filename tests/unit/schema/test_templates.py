@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from schema.base import gateway_faults
 from schema.errors import SchemaViolation
 from schema.registry import registry
 from schema.templates import template_fault
@@ -80,6 +81,17 @@ def test_service_hosts():
         return [message for field, message in violations("services", document) if field == "host"]
 
     judge(corpus("service_hosts"), faults)
+
+
+def test_called_urls():
+    declared = registry().plugins["http-log"]
+
+    def faults(entry):
+        document = {"http_endpoint": entry["url"]}
+        found = [message for _, message in violations("plugins", {"name": "http-log", "config": document})]
+        return found or [fault.message for fault in gateway_faults(declared, document)]
+
+    judge(corpus("called_urls"), faults)
 
 
 class TestRequestTransformer:

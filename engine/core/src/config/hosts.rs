@@ -141,7 +141,7 @@ mod tests {
             "router_flavor": "traditional_compatible", "trusted_ips": [], "real_ip_header": "x-real-ip", "headers": [],
         }));
         let counters = Arc::new(Counters::new(1));
-        let tenant = Parts::default().tenant((number, 1), &settings.unwrap(), &Limits::default(), counters);
+        let tenant = Parts::default().tenant((number, 1), "cp", &settings.unwrap(), &Limits::default(), counters);
         Arc::new(Slot { current: ArcSwap::new(Arc::new(tenant)) })
     }
 

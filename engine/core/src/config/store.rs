@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use imbl::OrdSet;
+use imbl::OrdMap;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -74,8 +74,8 @@ struct State {
     /// Who has a host, or is about to.
     owners: HashMap<String, String>,
     numbered: u64,
-    /// The numbers of those that there are.
-    live: OrdSet<u64>,
+    /// Those that there are, by number.
+    live: OrdMap<u64, Arc<Slot>>,
     /// Versions that requests may still be served from. A worker never holds the last reference to one, for taking a
     /// large one apart would keep its other requests waiting.
     retired: Vec<Arc<Tenant>>,
@@ -142,10 +142,16 @@ impl Store {
         self.find(&order.control_plane_id).is_some_and(|held| held.balancers.set_health(order))
     }
 
-    /// The numbers of the tenants that there are. Whoever keeps something for a tenant looks here from time to time.
+    /// The tenants that there are, by number. Whoever keeps something for a tenant looks here from time to time.
     #[must_use]
-    pub fn live(&self) -> OrdSet<u64> {
+    pub fn live(&self) -> OrdMap<u64, Arc<Slot>> {
         self.lock().live.clone()
+    }
+
+    /// The present version of a tenant, by its number.
+    #[must_use]
+    pub fn current(&self, number: u64) -> Option<Arc<Tenant>> {
+        self.lock().live.get(&number).map(|slot| slot.current.load_full())
     }
 
     /// The version held per control plane.
@@ -244,10 +250,9 @@ impl Store {
         // From here on nothing can be refused.
         let (settings, limits) = (&proposal.settings, &proposal.limits);
         let counters = earlier.map_or_else(|| Arc::new(Counters::new(self.threads)), |held| held.counters.clone());
-        let tenant = Arc::new(parts.tenant((number, version), settings, limits, counters.clone()));
+        let tenant = Arc::new(parts.tenant((number, version), &id, settings, limits, counters.clone()));
         let balancers = proposed.install(&self.upkeep);
         let mut state = self.lock();
-        state.live.insert(number);
         let (slot, before) = match earlier {
             Some(held) => {
                 state.retired.push(held.slot.current.swap(tenant));
@@ -255,6 +260,7 @@ impl Store {
             }
             None => (Arc::new(Slot { current: ArcSwap::new(tenant) }), &[][..]),
         };
+        state.live.insert(number, slot.clone());
         self.move_hosts(&mut state, before, &proposal.hosts, &slot);
         let held = Held {
             number,

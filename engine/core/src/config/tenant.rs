@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use super::certificates::Certificates;
 use super::directory::Directory;
+use super::entities::ServiceSpec;
 use super::protocol::Protocol;
 use super::slots::Slots;
 use super::update::Limits;
 use crate::gateway::client_address::Trust;
+use crate::logs::Logged;
 use crate::message::Scheme;
 use crate::phases::chain::{Chain, ScopedByKind};
 use crate::plugins::Windows;
-use crate::router::{Join, Router};
+use crate::router::{Join, RouteSpec, Router};
 use crate::stats::Counters;
 use crate::upstream::balancer::Balancer;
 use crate::upstream::tls::TlsIdentity;
@@ -22,6 +24,8 @@ use crate::upstream::tls::TlsIdentity;
 pub struct Tenant {
     /// Number of the tenant in this process.
     pub number: u64,
+    /// Id of its control plane.
+    pub control_plane_id: Arc<str>,
     /// Version of the configuration.
     pub version: u64,
     /// Which response headers the gateway adds.
@@ -95,6 +99,8 @@ pub struct Route {
     pub id: Arc<str>,
     /// Id of its service.
     pub service_id: Option<Arc<str>>,
+    /// The entity, for records of requests.
+    pub logged: Logged<RouteSpec>,
     /// Plugins by scheme.
     pub chains: [Arc<Chain>; 2],
 }
@@ -124,6 +130,7 @@ impl Route {
             service: None,
             id: Arc::default(),
             service_id: None,
+            logged: Logged::default(),
             chains: Default::default(),
         }
     }
@@ -177,4 +184,6 @@ pub struct Service {
     pub write_timeout: Duration,
     /// Bound between two reads.
     pub read_timeout: Duration,
+    /// The entity, for records of requests.
+    pub logged: Logged<ServiceSpec>,
 }

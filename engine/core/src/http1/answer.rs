@@ -66,6 +66,9 @@ impl Connection {
         let mut out = std::mem::take(&mut self.down.out);
         out.clear();
         self.write_own_head(&mut out, added, body.len(), keep_alive, &switch);
+        if self.is_logged() {
+            self.account.sent_head.extend_from_slice(&out);
+        }
         let bodiless = self.request.head.method() == b"HEAD" || matches!(status, 100..200 | 204 | 304);
         if !bodiless {
             out.extend_from_slice(&body);

@@ -17,6 +17,7 @@ use crate::config::tenant::Tenant;
 use crate::counts::Share;
 use crate::gateway::decide::{Peer, Routed, admit, over_budget, overloaded, route};
 use crate::http2;
+use crate::logs::Account;
 use crate::message::{Arrival, Request, RequestHead, Response, ResponseHead, Version};
 use crate::net::buffer::Buffer;
 use crate::net::deadline::Deadline;
@@ -67,6 +68,8 @@ pub struct Connection {
     /// What plugins found out about the request.
     pub(crate) facts: Facts,
     pub(super) outcome: Outcome,
+    /// What is noted for plugins that log.
+    pub(super) account: Account,
     /// The response's body, if plugins worked on it.
     pub(super) rewritten: Option<Vec<u8>>,
     /// What plugins do with the response's body as it passes.
@@ -110,6 +113,7 @@ impl Connection {
             kept_bytes: 0,
             facts: Facts::default(),
             outcome: Outcome::default(),
+            account: Account::default(),
             rewritten: None,
             passages: None,
             front: Version::Http11,
@@ -154,6 +158,7 @@ impl Connection {
         self.started = Instant::now();
         self.latency = None;
         self.kept_bytes = 0;
+        self.account.start(length);
         self.worker.request_id(&mut self.request_id);
         let bytes = self.buffer.data().get(..length).unwrap_or_default();
         self.request.scheme = self.peer.scheme;

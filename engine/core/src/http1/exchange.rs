@@ -2,6 +2,7 @@
 //! connection's own task.
 
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use super::way::Way;
 use crate::config::tenant::Service;
 use crate::gateway::decide::Routed;
 use crate::gateway::forward::{Forwarding, replace_host, upstream_host, write_request};
+use crate::logs::account::Try;
 use crate::message::Response;
 use crate::phases::passage::Unfit;
 use crate::upstream::connect::{NoAddress, open};
@@ -77,6 +79,8 @@ impl Connection {
     /// Sends the request to the service and the response to the client.
     pub(crate) async fn forward(&mut self, routed: &Routed, service: &Arc<Service>, limit: u64) -> After {
         let tenant = &routed.tenant;
+        self.account.is_proxied = true;
+        let seeking = self.is_logged().then(Instant::now);
         let mut way = match Way::to(&self.worker, tenant, service, &self.request, &self.facts).await {
             Ok(way) => way,
             Err(NoAddress::Refused) => {
@@ -93,6 +97,7 @@ impl Connection {
                 return self.respond(Some(tenant), &Response::message(503, NO_PEER)).await;
             }
         };
+        let chosen = seeking.map(|began| (began, began.elapsed()));
         // A gRPC call's status is a trailer.
         self.framing.takes_trailers |= service.protocol.is_grpc();
         let mut begun = None;
@@ -111,7 +116,7 @@ impl Connection {
         }
         let asked = Instant::now();
         let proxy_millis = millis(asked - self.started);
-        let (mut upstream, key) = match self.try_all(routed, service, &mut way, asked).await {
+        let (mut upstream, key) = match self.try_all(routed, service, &mut way, (asked, chosen)).await {
             Ok(success) => success,
             Err(failure) => {
                 self.latency = Some((proxy_millis, millis(asked.elapsed())));
@@ -208,13 +213,14 @@ impl Connection {
         self.kept_bytes = length as u64;
     }
 
-    /// Tries until there is a response head, no try is left, or another try might do the request twice.
+    /// Tries until there is a response head, no try is left, or another try might do the request twice. `asked` is now;
+    /// `chosen` tells since when and how long an address was looked for, if that is noted.
     async fn try_all(
         &mut self,
         routed: &Routed,
         service: &Service,
         way: &mut Way<'_>,
-        asked: Instant,
+        (asked, mut chosen): (Instant, Option<(Instant, Duration)>),
     ) -> Result<(pool::Connection, PoolKey), Failure> {
         let idempotent = !matches!(self.request.method(), b"POST" | b"PATCH" | b"LOCK");
         let (mut tries, mut spare, mut now) = (0, true, asked);
@@ -227,10 +233,12 @@ impl Connection {
                 tls: tls.clone().or_else(|| way.tls(service)),
             };
             let careful = !idempotent || !self.up.can_rewind();
+            let mut kept_alive = false;
             let failure = match self.connection(&key, service, now, careful, spare).await {
                 Err(failure) => failure,
                 Ok(mut upstream) => {
                     let reused = upstream.reused;
+                    kept_alive = reused;
                     if !reused {
                         now = Instant::now();
                     }
@@ -239,6 +247,8 @@ impl Connection {
                     }
                     match self.ask(&mut upstream, service, now).await {
                         Ok(()) => {
+                            self.note_try(chosen, key.address, kept_alive, None);
+                            self.account.upstream_status = self.response.status;
                             way.answered(&self.worker, &mut self.response, || now.elapsed());
                             return Ok((upstream, key));
                         }
@@ -256,6 +266,7 @@ impl Connection {
                 }
             };
             way.failed(failure);
+            self.note_try(chosen, key.address, kept_alive, Some(failure));
             let again = match failure {
                 Failure::Refused => self.up.can_rewind(),
                 Failure::Connect | Failure::ConnectTimeout => true,
@@ -266,16 +277,34 @@ impl Connection {
                 return Err(failure);
             }
             tries += 1;
+            let began = Instant::now();
             if !way.turn(&self.worker, service) {
                 return Err(Failure::NoPeer);
             }
             now = Instant::now();
+            chosen = chosen.map(|_| (began, now - began));
             self.up.rewind();
             if !routed.route().preserve_host && self.request.upstream.host.is_none() {
                 replace_host(&mut self.up.out, way.host(service));
             }
             routed.tenant.counters.upstream_retry(self.worker.index);
         }
+    }
+
+    /// Notes a try, where that is wanted.
+    fn note_try(
+        &mut self,
+        chosen: Option<(Instant, Duration)>,
+        address: SocketAddr,
+        kept_alive: bool,
+        failure: Option<Failure>,
+    ) {
+        let Some((began, choosing)) = chosen else { return };
+        let failure = failure.map(|failure| match failure {
+            Failure::ConnectTimeout | Failure::Timeout => 504,
+            _ => 502,
+        });
+        self.account.tried(Try { began, choosing, address, kept_alive, failure });
     }
 
     /// Whether the request can be sent again: all of it is still there, and doing it twice does no harm.

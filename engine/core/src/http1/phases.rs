@@ -1,5 +1,6 @@
 //! Running the phases of a request's plugins.
 
+use std::cell::OnceCell;
 use std::future::poll_fn;
 use std::mem::take;
 use std::sync::Arc;
@@ -247,6 +248,11 @@ impl Connection {
         self.outcome = Outcome { status, received_bytes, sent_bytes };
     }
 
+    /// Whether a plugin will get a record of the request.
+    pub(super) fn is_logged(&self) -> bool {
+        self.facts.later.as_ref().is_some_and(|later| later.has(Phases::LOG))
+    }
+
     /// Runs `log` and forgets the request's facts.
     pub(super) fn finish(&mut self) {
         if let Some(later) = &self.facts.later {
@@ -261,7 +267,15 @@ impl Connection {
                 latency: self.latency,
                 elapsed: self.started.elapsed(),
                 consumer: self.facts.consumer.as_ref(),
+                credential: self.facts.credential.as_ref(),
                 values: &self.facts.values,
+                tenant: &later.tenant,
+                route: later.routed.as_ref().map(Routed::route),
+                peer: &self.peer,
+                account: &self.account,
+                started: self.started,
+                worker: &self.worker,
+                document: OnceCell::new(),
             };
             for instance in later.instances().filter(|instance| instance.phases.has(Phases::LOG)) {
                 instance.plugin.log(&record);

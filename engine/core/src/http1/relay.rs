@@ -206,5 +206,9 @@ impl Connection {
             write_connection(out, keep_alive, self.request.head.version);
         }
         out.extend_from_slice(b"\r\n");
+        if self.is_logged() {
+            self.account.sent_head.extend_from_slice(&self.down.out);
+            self.account.is_upstreams = true;
+        }
     }
 }

@@ -22,6 +22,11 @@ impl Io {
     pub fn new(stream: Stream, received: Buffer) -> Self {
         Self { stream, received }
     }
+
+    /// Whether the other side has neither ended nor said anything; what it has said may be lost.
+    pub fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
+        self.received.is_empty() && self.stream.is_quiet(cx)
+    }
 }
 
 impl AsyncRead for Io {

@@ -27,18 +27,26 @@ pub(crate) mod probe;
 mod tests;
 pub mod values;
 
+use std::cell::OnceCell;
 use std::future::{Future, ready};
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-pub use self::exchange::{Exchange, Facts};
+use bytes::Bytes;
+
+pub use self::exchange::{Credential, Exchange, Facts};
 use self::outside::Outside;
 pub use self::passage::Passage;
 use self::values::Values;
 use crate::config::directory::Consumer;
+use crate::config::tenant::{Route, Tenant};
+use crate::gateway::decide::Peer;
+use crate::logs::Account;
 use crate::message::{Request, RequestHead, Response, ResponseHead};
+use crate::worker::Worker;
 
 /// What the engine does after a plugin's turn.
 #[derive(Debug)]
@@ -198,6 +206,21 @@ pub struct Record<'a> {
     pub elapsed: Duration,
     /// Who asked, if that is known.
     pub consumer: Option<&'a Arc<Consumer>>,
+    /// What it was authenticated with, if that is known.
+    pub credential: Option<&'a Credential>,
     /// What plugins have left.
     pub values: &'a Values,
+    /// The configuration that it was served from.
+    pub tenant: &'a Tenant,
+    /// Its route, if it found one.
+    pub route: Option<&'a Route>,
+    /// The connection that it came on.
+    pub peer: &'a Peer,
+    /// What was noted on the way.
+    pub account: &'a Account,
+    /// When its head was there.
+    pub started: Instant,
+    pub(crate) worker: &'a Rc<Worker>,
+    /// [`Record::document`], once it was asked for.
+    pub(crate) document: OnceCell<Bytes>,
 }

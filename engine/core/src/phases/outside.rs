@@ -3,13 +3,14 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use crate::config::tenant::Tenant;
@@ -63,6 +64,8 @@ pub struct Call<'a> {
     pub connect: Duration,
     /// How long everything from there to the end of the answer may take.
     pub answer: Duration,
+    /// Whether the connection is kept for calls to come.
+    pub keep_alive: bool,
     /// Largest body of an answer in bytes.
     pub largest: u64,
 }
@@ -153,7 +156,7 @@ impl<'a> Outside<'a> {
             agent: &self.worker.shared.server,
             headers: call.headers,
             body: call.body,
-            keep_alive: true,
+            keep_alive: call.keep_alive,
         };
         let request = question.write();
         let is_idempotent = !matches!(call.method, "POST" | "PATCH");
@@ -165,7 +168,7 @@ impl<'a> Outside<'a> {
             let asked = timeout(call.answer.min(PATIENCE), self.exchange(&mut connection, &request, call.largest));
             match asked.await.map_err(|_| NoAnswer::Timeout)? {
                 Ok((answer, is_reusable)) => {
-                    if is_reusable && !self.worker.stopping.get() {
+                    if is_reusable && call.keep_alive && !self.worker.stopping.get() {
                         self.worker.pool.borrow_mut().put(&key, connection, Instant::now());
                     }
                     return Ok(answer);
@@ -189,6 +192,25 @@ impl<'a> Outside<'a> {
         let connecting = self.at_each(to, |key| async move { dial(configs, &key, &[]).await });
         let (stream, _) = timeout(patience.min(PATIENCE), connecting).await.map_err(|_| NoAnswer::Timeout)??;
         Ok(Socket { io: Io::new(stream, Buffer::default()), _held: (call, share) })
+    }
+
+    /// A socket whose datagrams go to another server. No datagram is ever answered here.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]. Whether anybody takes what is sent, nobody knows.
+    pub async fn datagrams(&self, to: &Destination) -> Result<UdpSocket, NoAnswer> {
+        let _call = self.call()?;
+        for spot in self.addresses(to).await?.iter().take(MOST_TRIES) {
+            let address = self.key(to, *spot).address;
+            let own: SocketAddr =
+                if address.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+            if let Ok(socket) = UdpSocket::bind(own).await
+                && socket.connect(address).await.is_ok()
+            {
+                return Ok(socket);
+            }
+        }
+        Err(NoAnswer::Unreachable)
     }
 
     /// The right to one more call.
@@ -293,6 +315,13 @@ impl<'a> Outside<'a> {
 pub struct Socket {
     io: Io,
     _held: (Share, Share),
+}
+
+impl Socket {
+    /// Whether the other side has neither ended nor said anything. Of what it has said, nothing may be read after this.
+    pub async fn is_quiet(&mut self) -> bool {
+        poll_fn(|cx| Poll::Ready(self.io.is_quiet(cx))).await
+    }
 }
 
 impl AsyncRead for Socket {

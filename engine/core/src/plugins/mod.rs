@@ -7,15 +7,19 @@ mod bot_detection;
 mod correlation_id;
 mod cors;
 mod hmac_auth;
+mod http_log;
 mod ip_restriction;
 mod jwt;
 mod key_auth;
+mod logging;
 mod rate_limiting;
 mod redirect;
 mod request_size_limiting;
 mod request_termination;
 pub mod request_transformer;
 mod response_transformer;
+mod tcp_log;
+mod udp_log;
 
 use std::sync::Arc;
 
@@ -71,6 +75,9 @@ pub const REGISTRY: &[Registration] = &[
     plugin("request-transformer", 801, request_transformer::compile),
     plugin("response-transformer", 800, response_transformer::compile),
     plugin("redirect", 779, redirect::compile),
+    plugin("http-log", 12, http_log::compile),
+    plugin("udp-log", 8, udp_log::compile),
+    plugin("tcp-log", 7, tcp_log::compile),
     plugin("request-termination", 2, request_termination::compile),
     #[cfg(test)]
     plugin("probe-a", 1_000_000, crate::phases::probe::compile),

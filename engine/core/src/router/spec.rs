@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+use crate::logs::entity::seconds;
 
 /// A reference to another entity.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reference {
     /// Id of the entity.
@@ -37,7 +38,7 @@ impl Flavor {
 }
 
 /// How service path and request path are joined.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PathHandling {
     /// Exactly one slash at the seam.
@@ -48,7 +49,7 @@ pub enum PathHandling {
 }
 
 /// An address matcher of stream routes.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AddressSpec {
     /// Address or network.
@@ -58,7 +59,7 @@ pub struct AddressSpec {
 }
 
 /// A route with all defaults filled in; what is unset is `None`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteSpec {
     /// Id.
@@ -102,9 +103,12 @@ pub struct RouteSpec {
     /// Order among expressions.
     pub priority: Option<u64>,
     /// Seconds since the epoch; older routes win ties in the `traditional` flavour.
+    #[serde(serialize_with = "seconds")]
     pub created_at: Option<f64>,
-    #[serde(rename = "updated_at", default)]
-    _updated_at: Option<IgnoredAny>,
-    #[serde(rename = "tags", default)]
-    _tags: Option<IgnoredAny>,
+    /// Seconds since the epoch.
+    #[serde(default, serialize_with = "seconds")]
+    pub updated_at: Option<f64>,
+    /// The user's own labels.
+    #[serde(default)]
+    pub tags: Option<Vec<String>>,
 }

@@ -3,12 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{Acceptor, ClientHello, NoServerSessionStorage, ProducesTickets};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{CommonState, ProtocolVersion, ServerConfig};
 use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
@@ -40,6 +40,41 @@ pub struct Handshake {
     pub tenant: Option<u64>,
     /// Whether the certificate was one of the tenant's own, not the gateway's.
     pub own_certificate: bool,
+    /// What both sides agreed on, once they have.
+    pub spoken: Option<Spoken>,
+}
+
+/// Version and cipher of a connection, by the names that OpenSSL has made known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spoken {
+    /// `TLSv1.3` or `TLSv1.2`.
+    pub version: &'static str,
+    /// The cipher suite.
+    pub cipher: &'static str,
+}
+
+impl Spoken {
+    fn on(connection: &CommonState) -> Option<Self> {
+        use rustls::CipherSuite as Suite;
+        let version = match connection.protocol_version()? {
+            ProtocolVersion::TLSv1_3 => "TLSv1.3",
+            _ => "TLSv1.2",
+        };
+        let cipher = match connection.negotiated_cipher_suite()?.suite() {
+            Suite::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+            Suite::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+            Suite::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+            Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => "ECDHE-ECDSA-AES128-GCM-SHA256",
+            Suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => "ECDHE-ECDSA-AES256-GCM-SHA384",
+            Suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-ECDSA-CHACHA20-POLY1305",
+            Suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => "ECDHE-RSA-AES128-GCM-SHA256",
+            Suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "ECDHE-RSA-AES256-GCM-SHA384",
+            Suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-RSA-CHACHA20-POLY1305",
+            // No other one is offered.
+            _ => return None,
+        };
+        Some(Self { version, cipher })
+    }
 }
 
 /// What all TLS listeners have in common.
@@ -86,7 +121,7 @@ impl TlsServer {
             certificate.fitting(hello.signature_schemes(), Some(hello.cipher_suites())).cloned()
         });
         let number = tenant.map(|tenant| tenant.number);
-        let handshake = Handshake { server_name, tenant: number, own_certificate: own.is_some() };
+        let handshake = Handshake { server_name, tenant: number, own_certificate: own.is_some(), spoken: None };
         let shown = own.unwrap_or_else(|| self.default.clone());
         let mut config = self.base.clone();
         let certificate = shown.cert.first().map(AsRef::as_ref).unwrap_or_default();
@@ -103,8 +138,10 @@ impl TlsServer {
     pub async fn accept(&self, hosts: &HostTable, tcp: TcpStream) -> io::Result<(TlsStream<TcpStream>, Handshake)> {
         let start = LazyConfigAcceptor::new(Acceptor::default(), tcp).await?;
         let tenant = hosts.find(named(&start.client_hello()).as_deref().unwrap_or_default());
-        let (config, handshake) = self.answer(tenant.as_deref(), &start.client_hello(), true);
-        Ok((start.into_stream(config).await?, handshake))
+        let (config, mut handshake) = self.answer(tenant.as_deref(), &start.client_hello(), true);
+        let stream = start.into_stream(config).await?;
+        handshake.spoken = Spoken::on(stream.get_ref().1);
+        Ok((stream, handshake))
     }
 }
 

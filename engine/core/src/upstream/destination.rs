@@ -89,6 +89,18 @@ impl Destination {
         Ok(Self { host: place, port, tls, authority, target: "/".into() })
     }
 
+    /// The same server, called by another name in TLS, where that is spoken.
+    ///
+    /// # Errors
+    /// A name that TLS does not know.
+    pub fn called(mut self, name: &str) -> Result<Self, NoDestination> {
+        if let Some(tls) = &self.tls {
+            let name = server_name(name.as_bytes()).ok_or(NoDestination("invalid server name"))?;
+            self.tls = Some(Arc::new(TlsIdentity::new(name, tls.policy().clone())));
+        }
+        Ok(self)
+    }
+
     /// Path and query of the URL; `/` where it has none.
     #[must_use]
     pub fn target(&self) -> &str {

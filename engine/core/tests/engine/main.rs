@@ -19,6 +19,7 @@ mod http2;
 mod http2_abuse;
 mod identities;
 mod lifecycle;
+mod logs;
 mod names;
 mod probes;
 mod pulse;

@@ -74,6 +74,7 @@ impl Parts {
     pub fn tenant(
         &self,
         (number, version): (u64, u64),
+        control_plane_id: &str,
         settings: &Settings,
         limits: &Limits,
         counters: Arc<Counters>,
@@ -81,6 +82,7 @@ impl Parts {
         Tenant {
             number,
             version,
+            control_plane_id: control_plane_id.into(),
             response_headers: response_headers(&settings.headers),
             trust: Trust {
                 networks: settings.trusted_ips.clone(),

@@ -12,6 +12,7 @@ use crate::config::plugins::{Plugins, StaleChains};
 use crate::config::slots::Slots;
 use crate::config::tenant::{Route, Transport};
 use crate::error::ConfigError;
+use crate::logs::Logged;
 use crate::message::Scheme;
 use crate::phases::chain::Protocols;
 use crate::router::{Flavor, Join, RouteSpec, Router};
@@ -105,7 +106,7 @@ fn speaks_any(spec: &RouteSpec, protocols: &[&str]) -> bool {
 
 fn compile(
     id: &Id,
-    spec: &RouteSpec,
+    spec: &Arc<RouteSpec>,
     flavor: Flavor,
     (entities, services): (&EntitySet, &Services),
     plugins: &mut Plugins,
@@ -136,6 +137,7 @@ fn compile(
         chains: Scheme::ALL.map(&mut chain),
         id: id.clone(),
         service_id,
+        logged: Logged::of(spec),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::config::protocol::Protocol;
 use crate::config::service_tls::policy;
 use crate::config::tenant::{Address, Service};
 use crate::error::ConfigError;
+use crate::logs::Logged;
 use crate::net::address::may_connect;
 use crate::upstream::tls::TlsIdentity;
 
@@ -78,7 +79,7 @@ fn renamed(input: &Input<'_>) -> BTreeSet<String> {
     names
 }
 
-fn compile(spec: &ServiceSpec, input: &Input<'_>, errors: &mut Vec<ConfigError>) -> Option<Service> {
+fn compile(spec: &Arc<ServiceSpec>, input: &Input<'_>, errors: &mut Vec<ConfigError>) -> Option<Service> {
     let refuse = |field: &str, message: &str| error("service", &spec.id, spec.name.as_deref(), field, message);
     match compile_service(spec, input) {
         Ok(service) => service,
@@ -90,7 +91,10 @@ fn compile(spec: &ServiceSpec, input: &Input<'_>, errors: &mut Vec<ConfigError>)
 }
 
 /// `None` for a protocol that the engine does not speak: its routes answer as routes without a service do.
-fn compile_service(spec: &ServiceSpec, input: &Input<'_>) -> Result<Option<Service>, (&'static str, &'static str)> {
+fn compile_service(
+    spec: &Arc<ServiceSpec>,
+    input: &Input<'_>,
+) -> Result<Option<Service>, (&'static str, &'static str)> {
     let Some(protocol) = Protocol::named(&spec.protocol) else { return Ok(None) };
     let bare = spec.host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&spec.host);
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
@@ -125,5 +129,6 @@ fn compile_service(spec: &ServiceSpec, input: &Input<'_>) -> Result<Option<Servi
         connect_timeout: Duration::from_millis(spec.connect_timeout),
         write_timeout: Duration::from_millis(spec.write_timeout),
         read_timeout: Duration::from_millis(spec.read_timeout),
+        logged: Logged::of(spec),
     }))
 }

@@ -1,13 +1,13 @@
 //! Services.
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
 use super::{Entity, Kind};
+use crate::logs::entity::seconds;
 use crate::router::Reference;
 
 /// A backend of a tenant.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServiceSpec {
     /// Id.
@@ -42,16 +42,19 @@ pub struct ServiceSpec {
     pub tls_sans: Option<TlsSansSpec>,
     /// `false` takes the service's routes out of the router.
     pub enabled: bool,
-    #[serde(rename = "tags", default)]
-    _tags: Option<IgnoredAny>,
-    #[serde(rename = "created_at", default)]
-    _created_at: Option<IgnoredAny>,
-    #[serde(rename = "updated_at", default)]
-    _updated_at: Option<IgnoredAny>,
+    /// The user's own labels.
+    #[serde(default)]
+    pub tags: Option<Vec<String>>,
+    /// Seconds since the epoch.
+    #[serde(default, serialize_with = "seconds")]
+    pub created_at: Option<f64>,
+    /// Seconds since the epoch.
+    #[serde(default, serialize_with = "seconds")]
+    pub updated_at: Option<f64>,
 }
 
 /// Names in certificates.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TlsSansSpec {
     /// Host names.

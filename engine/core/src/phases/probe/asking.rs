@@ -55,6 +55,7 @@ impl Asked {
             body: self.body.as_bytes(),
             connect: Duration::from_secs(5),
             answer: Duration::from_millis(self.answer_ms.unwrap_or(5000)),
+            keep_alive: true,
             largest: self.largest.unwrap_or(1000),
         };
         let answer = outside.ask(&call).await?;

@@ -74,7 +74,7 @@ pub(crate) fn in_exchange<T>(work: impl FnOnce(&mut Exchange<'_>) -> T) -> T {
         "router_flavor": "traditional_compatible", "trusted_ips": [], "real_ip_header": "x-real-ip", "headers": [],
     }));
     let counters = Arc::new(crate::stats::Counters::new(1));
-    let tenant = Parts::default().tenant((1, 1), &settings.unwrap(), &Limits::default(), counters);
+    let tenant = Parts::default().tenant((1, 1), "cp", &settings.unwrap(), &Limits::default(), counters);
     let (clock, mut facts) = (Clock::new(), Facts::default());
     work(&mut Exchange { tenant: &tenant, route: None, clock: &clock, facts: &mut facts })
 }

@@ -1,0 +1,80 @@
+//! What the plugins have in common that send records of requests.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use crate::error::FieldError;
+use crate::logs::queue::{Queue, QueueConfig};
+use crate::logs::sender::{Delivering, Delivery, Line, Undelivered};
+use crate::phases::outside::Outside;
+use crate::upstream::destination::{Destination, NoDestination};
+use crate::upstream::tls::{Roots, TlsPolicy, Verification};
+
+/// Datagrams that are sent in one go.
+const DATAGRAMS: usize = 64;
+/// Longest time for which anything is waited.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Fields of a record that are expressions of Lua. There are none here: the control plane refuses them.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct CustomFields(Option<BTreeMap<String, String>>);
+
+impl CustomFields {
+    pub(super) fn check(&self) -> Result<(), Vec<FieldError>> {
+        match &self.0 {
+            Some(fields) if !fields.is_empty() => {
+                Err(vec![FieldError::new("custom_fields_by_lua", "this gateway runs no Lua")])
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A time in milliseconds, as users write it.
+pub(super) fn millis(number: f64) -> Duration {
+    Duration::try_from_secs_f64(number / 1000.0).unwrap_or_default()
+}
+
+/// How TLS is spoken with a receiver.
+pub(super) fn policy(verify: bool) -> Arc<TlsPolicy> {
+    let verification = if verify { Verification::On(Roots::default()) } else { Verification::Off };
+    Arc::new(TlsPolicy::new(verification, None))
+}
+
+/// Datagrams to a host, one per entry. Nobody answers them, so none is tried again.
+pub(super) struct Datagrams {
+    to: Destination,
+    timeout: Duration,
+}
+
+impl Datagrams {
+    /// A queue whose entries become datagrams.
+    pub(super) fn queue(host: &str, port: u16, timeout: Duration) -> Result<Queue, Vec<FieldError>> {
+        let to = Destination::at(host, port, None).map_err(|NoDestination(why)| vec![FieldError::new("host", why)])?;
+        let datagrams = Self { to, timeout: timeout.min(LONGEST) };
+        Ok(Queue::new(&QueueConfig::of_lines(DATAGRAMS), Box::new(datagrams)))
+    }
+}
+
+impl Delivery for Datagrams {
+    fn deliver<'a>(&'a self, batch: &'a [Bytes], _: &'a mut Line, outside: Outside<'a>) -> Delivering<'a> {
+        Box::pin(async move {
+            let sent = timeout(self.timeout, async {
+                let socket = outside.datagrams(&self.to).await.ok()?;
+                let mut lost = 0;
+                for entry in batch {
+                    // One that is too large, or that nobody took, keeps the others from nothing.
+                    lost += usize::from(socket.send(entry).await.is_err());
+                }
+                Some(lost)
+            });
+            sent.await.ok().flatten().ok_or(Undelivered)
+        })
+    }
+}
