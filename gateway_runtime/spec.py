@@ -74,6 +74,10 @@ class GatewaySpec(BaseModel):
     node_certificate_file: Path = Field(description="Node certificate (PEM), signed by the platform's node CA.")
     node_key_file: Path = Field(description="Its private key (PEM); the disk cache is encrypted under it.")
     state_dir: Path = Field(description="Holds the last good configuration, encrypted.")
+    log_dir: Path | None = Field(
+        None,
+        description="Holds the files of the plugin `file-log`, in a directory per control plane; unset: `logs` in `state_dir`.",
+    )
     threads: int = Field(0, ge=0, le=1024, description="Engine threads; 0 takes one per core.")
     grace_seconds: float = Field(10.0, ge=0, le=3600, description="How long requests in flight may finish at stop.")
     certificate_file: Path | None = Field(
@@ -143,6 +147,7 @@ class GatewaySpec(BaseModel):
             "listeners": [listener.model_dump() for listener in self.listeners],
             "threads": self.threads,
             "default_certificate": certificate,
+            "log_directory": str((self.log_dir or self.state_dir / "logs").absolute()),
             "version": version,
         }
         if self.limits is not None:

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -19,6 +20,7 @@ use crate::config::store::{Store, TenantTotals};
 use crate::config::update::Report;
 use crate::counts::{CountTotals, Counts};
 use crate::limits::{Bounds, LimitOptions, Timeouts};
+use crate::logs::files::Files;
 use crate::net::listen::Handed;
 use crate::tls::server::{CertificateOptions, TlsServer};
 use crate::upkeep::Upkeep;
@@ -43,6 +45,9 @@ pub struct Options {
     /// How names are looked up.
     #[serde(default)]
     pub dns: DnsOptions,
+    /// Where tenants' files are, each in a directory of its control plane's; without it there are none.
+    #[serde(default)]
+    pub log_directory: Option<PathBuf>,
     /// Version for `Server`.
     pub version: String,
 }
@@ -93,6 +98,8 @@ pub struct Shared {
     pub server: String,
     /// Counters of the process.
     pub counts: Counts,
+    /// Files of tenants.
+    pub files: Files,
     /// What no request waits for.
     pub upkeep: Arc<Upkeep>,
 }
@@ -155,6 +162,7 @@ impl Engine {
             bounds: options.limits.bounds(),
             server: format!("sluice/{}", options.version),
             counts: Counts::default(),
+            files: Files::below(options.log_directory.clone()),
             upkeep,
         });
         let handed = Handed::from_environment().map_err(|error| InvalidOptions(format!("LISTEN_FDS: {error}")))?;
@@ -218,9 +226,13 @@ impl Engine {
         self.shared.store.apply(update)
     }
 
-    /// Forgets a control plane. Returns whether it was there.
+    /// Forgets a control plane, and removes its files. Returns whether it was there.
     pub fn remove(&self, control_plane_id: &str) -> bool {
-        self.shared.store.remove(control_plane_id)
+        let was_there = self.shared.store.remove(control_plane_id);
+        if was_there {
+            self.shared.files.remove(control_plane_id);
+        }
+        was_there
     }
 
     /// The version held per control plane, as JSON.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use sluice_engine_core::config::store::Store;
 use sluice_engine_core::expr::{Sandbox, Template};
+use sluice_engine_core::logs::files::FileName;
 use sluice_engine_core::plugins;
 
 macro_rules! corpus {
@@ -98,6 +99,11 @@ fn called_urls() {
         let plugin = json!({"id": "p", "name": "http-log", "config": config, "enabled": true, "protocols": ["http"]});
         refusal(&json!({"plugins": [plugin]}))
     });
+}
+
+#[test]
+fn log_paths() {
+    judge(&corpus!("log_paths.json"), |entry| FileName::of(entry["path"].as_str().unwrap()).err().map(str::to_owned));
 }
 
 #[test]

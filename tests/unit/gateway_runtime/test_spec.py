@@ -35,6 +35,7 @@ def test_file_is_read(tmp_path: Path) -> None:
         ],
         "threads": 0,
         "default_certificate": None,
+        "log_directory": str(Path("state/logs").absolute()),
         "version": "1.2.3",
     }
 

@@ -94,6 +94,17 @@ def test_called_urls():
     judge(corpus("called_urls"), faults)
 
 
+def test_log_paths():
+    declared = registry().plugins["file-log"]
+
+    def faults(entry):
+        document = {"path": entry["path"]}
+        assert violations("plugins", {"name": "file-log", "config": document}) == []
+        return [fault.message for fault in gateway_faults(declared, document)]
+
+    judge(corpus("log_paths"), faults)
+
+
 class TestRequestTransformer:
     """Which of the plugin's values have to compile."""
 

@@ -17,6 +17,7 @@ use crate::config::tenant::Tenant;
 use crate::counts::Share;
 use crate::http1::question::{Asking, Question};
 use crate::http1::reading::Flaw;
+use crate::logs::files::FileName;
 use crate::message::{Headers, ResponseHead};
 use crate::net::address::{canonical, may_connect};
 use crate::net::buffer::Buffer;
@@ -211,6 +212,14 @@ impl<'a> Outside<'a> {
             }
         }
         Err(NoAnswer::Unreachable)
+    }
+
+    /// Adds bytes to a file of the tenant's own.
+    ///
+    /// # Errors
+    /// There is no place for files, or none for this one.
+    pub async fn append(&self, file: &FileName, bytes: Vec<u8>) -> io::Result<()> {
+        self.worker.shared.files.append(&self.tenant.control_plane_id, file, bytes).await
     }
 
     /// The right to one more call.

@@ -41,6 +41,16 @@ pub(super) fn millis(number: f64) -> Duration {
     Duration::try_from_secs_f64(number / 1000.0).unwrap_or_default()
 }
 
+/// Entries as lines.
+pub(super) fn lines(batch: &[Bytes]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(batch.iter().map(|entry| entry.len() + 1).sum());
+    for entry in batch {
+        text.extend_from_slice(entry);
+        text.push(b'\n');
+    }
+    text
+}
+
 /// How TLS is spoken with a receiver.
 pub(super) fn policy(verify: bool) -> Arc<TlsPolicy> {
     let verification = if verify { Verification::On(Roots::default()) } else { Verification::Off };

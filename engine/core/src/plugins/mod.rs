@@ -6,6 +6,7 @@ mod basic_auth;
 mod bot_detection;
 mod correlation_id;
 mod cors;
+mod file_log;
 mod hmac_auth;
 mod http_log;
 mod ip_restriction;
@@ -76,6 +77,7 @@ pub const REGISTRY: &[Registration] = &[
     plugin("response-transformer", 800, response_transformer::compile),
     plugin("redirect", 779, redirect::compile),
     plugin("http-log", 12, http_log::compile),
+    plugin("file-log", 9, file_log::compile),
     plugin("udp-log", 8, udp_log::compile),
     plugin("tcp-log", 7, tcp_log::compile),
     plugin("request-termination", 2, request_termination::compile),

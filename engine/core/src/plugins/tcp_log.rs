@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use super::logging::{CustomFields, millis, policy};
+use super::logging::{CustomFields, lines, millis, policy};
 use super::{Compiled, Place, read};
 use crate::error::FieldError;
 use crate::logs::queue::{Queue, QueueConfig};
@@ -87,11 +87,7 @@ impl Delivery for Writing {
                 Some(socket) => socket,
                 None => outside.connect(&self.to, self.timeout).await.map_err(|_| Undelivered)?,
             };
-            let mut text = Vec::with_capacity(batch.iter().map(|entry| entry.len() + 1).sum());
-            for entry in batch {
-                text.extend_from_slice(entry);
-                text.push(b'\n');
-            }
+            let text = lines(batch);
             let written = timeout(self.timeout, async {
                 socket.write_all(&text).await?;
                 socket.flush().await

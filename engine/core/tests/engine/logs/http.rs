@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Gateway, Upstream, closed_port, eventually};
 
-use super::{GET, Receiver, counted, gateway, http_log, queue, with_plugins};
+use super::{GET, Receiver, counted, gateway, http_log, orderly, queue, with_plugins};
 
 #[test]
 fn one_record_is_an_object() {
@@ -98,9 +98,7 @@ fn a_connection_is_kept_where_that_is_wanted() {
     for (keepalive, connections) in [(60_000, 1), (0, 3)] {
         let receiver = Receiver::new();
         let config = json!({"http_endpoint": receiver.url(), "keepalive": keepalive});
-        // Each thread has connections of its own.
-        let options = json!({"listeners": [{"address": "127.0.0.1:0", "tls": false}], "threads": 1, "version": "0.0"});
-        let gateway = Gateway::with_options(&options, &with_plugins(Upstream::echo().address, &[http_log(&config)]));
+        let gateway = orderly(&with_plugins(Upstream::echo().address, &[http_log(&config)]));
         for number in 1..=3 {
             assert_eq!(gateway.ask(GET).status, 200);
             counted(&gateway, "records_sent_total", number);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Gateway, PATIENCE, Upstream, closed_port, eventually};
 
-use super::{GET, counted, gateway, plugin, with_plugins};
+use super::{GET, counted, gateway, orderly, plugin, with_plugins};
 
 fn tcp_log(port: u16, config: &Value) -> Value {
     let defaults = json!({
@@ -22,10 +22,8 @@ fn udp_log(port: u16) -> Value {
     plugin("udp-log", config, &json!({}))
 }
 
-/// One thread, so that there is one connection.
 fn single(plugins: &[Value]) -> Gateway {
-    let options = json!({"listeners": [{"address": "127.0.0.1:0", "tls": false}], "threads": 1, "version": "0.0"});
-    Gateway::with_options(&options, &with_plugins(Upstream::echo().address, plugins))
+    orderly(&with_plugins(Upstream::echo().address, plugins))
 }
 
 /// A server that notes lines; a connection ends after so many.

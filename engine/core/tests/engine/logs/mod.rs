@@ -1,5 +1,6 @@
 //! Plugins that send records of requests, with real receivers.
 
+mod files;
 mod http;
 mod lines;
 mod queue;
@@ -53,6 +54,12 @@ pub fn with_plugins(upstream: SocketAddr, plugins: &[Value]) -> Value {
 /// A gateway with plugins, in front of an upstream that answers everything.
 pub fn gateway(plugins: &[Value]) -> Gateway {
     Gateway::with(&with_plugins(Upstream::echo().address, plugins))
+}
+
+/// A gateway of one thread: records come in the order of the requests, and connections are shared by all of them.
+pub fn orderly(configuration: &Value) -> Gateway {
+    let options = json!({"listeners": [{"address": "127.0.0.1:0", "tls": false}], "threads": 1, "version": "0.0"});
+    Gateway::with_options(&options, configuration)
 }
 
 /// What a receiver was posted: heads and bodies.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Gateway, Upstream, closed_port, eventually};
 
-use super::{GET, Receiver, counted, gateway, http_log, queue, with_plugins};
+use super::{GET, Receiver, counted, gateway, http_log, orderly, queue, with_plugins};
 
 /// A plugin that posts batches of two, for which it waits a minute.
 fn pairs(receiver: &Receiver) -> Value {
@@ -20,7 +20,7 @@ fn pairs(receiver: &Receiver) -> Value {
 fn what_waits_survives_a_change_of_something_else() {
     let receiver = Receiver::new();
     let mut configuration = with_plugins(Upstream::echo().address, &[pairs(&receiver)]);
-    let gateway = Gateway::with(&configuration);
+    let gateway = orderly(&configuration);
     assert_eq!(gateway.ask(GET).status, 200);
     configuration["version"] = json!(2);
     configuration["entities"]["routes"][0]["strip_path"] = json!(false);

@@ -9,7 +9,7 @@ use sluice_engine_core::config::directory::CredentialKey;
 use crate::identities::{TlsClient, client_config};
 use crate::support::{Client, Gateway, Upstream, closed_port, route};
 
-use super::{GET, Receiver, gateway, http_log, plugin, with_plugins};
+use super::{GET, Receiver, gateway, http_log, orderly, plugin, with_plugins};
 
 fn logging(receiver: &Receiver) -> Value {
     http_log(&json!({"http_endpoint": receiver.url()}))
@@ -130,7 +130,7 @@ fn a_consumer_is_told_with_its_credential() {
         "id": "k", "consumer": {"id": "c"}, "expires_at": null,
         "key_hash": base64::encode(&CredentialKey::new(&secret).hash(b"top")),
     }]);
-    let gateway = Gateway::with(&configuration);
+    let gateway = orderly(&configuration);
     assert_eq!(gateway.ask(GET).status, 401);
     assert_eq!(gateway.ask("GET / HTTP/1.1\r\nHost: h\r\napikey: top\r\n\r\n").status, 200);
     let records = receiver.bodies(2);
