@@ -4,20 +4,19 @@ import hashlib
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
-from core import audit
 from core.actor import Actor, SystemActor
 from core.clock import Clock
 from core.control_planes.configuration import GROUP, Caps, advance
+from core.crud import history
 from core.crud.errors import UsageConstraint
+from core.crud.history import Change
 from core.crud.rows import Picture
 from core.crud.sealing import Sealer
-from core.db.notices import publish_version
-from core.db.sessions import TenantSession
+from core.db.sessions import BY_KEY, TenantSession
 from core.errors import NotFound
 from core.groups import propagation
-from core.models.config_change import ConfigChange
 from core.models.control_plane import ControlPlane
 from schema.base import Entity
 
@@ -26,6 +25,13 @@ _CLOSED_KINDS: Final = {
     "CLUSTER_TYPE_K8S_INGRESS_CONTROLLER": "entities of this control plane are managed by its ingress controller",
     GROUP: "a control plane group holds no entities of its own",
 }
+# FOR NO KEY UPDATE: writers wait for each other, rows that merely refer to the control plane do not
+_LOCK: Final = (
+    select(ControlPlane)
+    .where(ControlPlane.org_id == bindparam("org_id"), ControlPlane.id == bindparam("id"))
+    .with_for_update(key_share=True)
+    .execution_options(populate_existing=True, **BY_KEY)
+)
 
 
 def lock(session: TenantSession, control_plane_id: UUID) -> ControlPlane:
@@ -33,9 +39,7 @@ def lock(session: TenantSession, control_plane_id: UUID) -> ControlPlane:
 
     Raises: NotFound, and UsageConstraint for one that takes no entities from here.
     """
-    # FOR NO KEY UPDATE: writers wait for each other, rows that merely refer to the control plane do not
-    statement = select(ControlPlane).where(ControlPlane.id == control_plane_id).with_for_update(key_share=True)
-    found = session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
+    found = session.scalars(_LOCK, {"org_id": session.org_id, "id": control_plane_id}).one_or_none()
     if found is None:
         raise NotFound("control plane", control_plane_id)
     if found.cluster_type in _CLOSED_KINDS:
@@ -61,7 +65,7 @@ class ChangeLog:
         self._actor = actor
         self._clock = clock
         self.control_plane = control_plane
-        self._changes: list[ConfigChange] = []
+        self._changes: list[Change] = []
         self._growth = propagation.Growth()
         self._content = hashlib.sha256()
 
@@ -70,32 +74,23 @@ class ChangeLog:
         picture = after or before
         assert picture is not None
         known = picture.document
-        change = ConfigChange(
-            control_plane_id=self.control_plane.id,
+        deed = "deleted" if after is None else "created" if before is None else "updated"
+        natural = entity.spec.natural_key
+        change = Change(
+            seq=len(self._changes),
             entity_type=entity.spec.plural,
             entity_id=UUID(known["id"]),
             operation="delete" if after is None else "put",
             before=before and before.document,
             after=after and after.document,
-            actor=self._actor.label,
-            created_at=self._clock.now(),
-            seq=len(self._changes),
+            action=f"{entity.spec.singular}.{deed}",
+            subject_type=entity.spec.singular,
+            details={} if natural is None or known[natural] is None else {natural: known[natural]},
         )
         self._changes.append(change)
         self._growth.add(before and before.stored, after and after.stored)
         self._content.update(f"{change.operation} {change.entity_type} {change.entity_id}\n".encode())
         self._content.update(hashlib.sha256(b"" if after is None else after.stored).digest())
-        deed = "deleted" if after is None else "created" if before is None else "updated"
-        natural = entity.spec.natural_key
-        audit.record(
-            self._session,
-            self._actor,
-            f"{entity.spec.singular}.{deed}",
-            entity.spec.singular,
-            change.entity_id,
-            control_plane_id=self.control_plane.id,
-            details={} if natural is None or known[natural] is None else {natural: known[natural]},
-        )
 
     def finish(self) -> int:
         """Make the noted changes the next version, tell listeners at commit, and return the version's number.
@@ -112,14 +107,11 @@ class ChangeLog:
             raise UsageConstraint(f"a control plane holds at most {exceeded}")
         now = self._clock.now()
         version = advance(control_plane, self._content.digest(), now)
-        for change in self._changes:
-            change.version = version
-            self._session.add(change)
         self._session.flush()
-        publish_version(self._session, self._session.org_id, control_plane.id, version)
+        history.append(self._session, control_plane, self._changes, self._actor, now)
         if control_plane.grouped:
             member = propagation.Member(self._session, self._sealer, control_plane)
-            exceeded = member.pass_on(self._changes, self._growth, self._caps, now)
+            exceeded = member.pass_on(self._changes, self._growth, self._caps, self._actor.label, now)
             if exceeded is not None:
                 raise UsageConstraint(f"the members of a control plane group hold at most {exceeded} together")
         return version

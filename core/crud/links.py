@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from core.models.entities import ENTITY_ROWS, LINKS, EntityRow
+from core.models.entities import ENTITY_ROWS, LINKS
 from schema.base import ReferenceField
 
 
@@ -28,15 +28,15 @@ class Links:
         self._session = session
         self._place: Mapping[str, UUID] = {"org_id": org_id, "control_plane_id": control_plane_id}
 
-    def write(self, row: EntityRow, field: str, wanted: Collection[UUID]) -> None:
+    def write(self, plural: str, owner: UUID, field: str, wanted: Collection[UUID]) -> None:
         """Make what an entity names by a list exactly this."""
-        table = LINKS[row.entity.spec.plural, field]
-        here = (*(table.c[name] == value for name, value in self._place.items()), table.c.owner_id == row.id)
+        table = LINKS[plural, field]
+        here = (*(table.c[name] == value for name, value in self._place.items()), table.c.owner_id == owner)
         there = set(self._session.scalars(select(table.c.named_id).where(*here)))
         if gone := there - set(wanted):
             self._session.execute(delete(table).where(*here, table.c.named_id.in_(gone)))
         if new := [identifier for identifier in wanted if identifier not in there]:
-            rows = [{**self._place, "owner_id": row.id, "named_id": identifier} for identifier in new]
+            rows = [{**self._place, "owner_id": owner, "named_id": identifier} for identifier in new]
             self._session.execute(insert(table), rows)
 
     def naming(self, plural: str, field: str, named: Collection[UUID]) -> ColumnElement[bool]:

@@ -16,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import Select, tuple_
 
 from core.crud.errors import InvalidRequest
+from core.crud.rows import Columns
 from core.models.entities import EntityRow
 from schema.base import Document
 
@@ -76,7 +77,7 @@ def parse_query(
     return ListQuery(_size(given.get("size", "")), given.get("offset") or None, tags, any_tag, tuple(filters))
 
 
-def apply(statement: Select[EntityRow], row: type[EntityRow], query: ListQuery) -> Select[EntityRow]:
+def apply(statement: Select[*tuple[Any, ...]], row: type[EntityRow], query: ListQuery) -> Select[*tuple[Any, ...]]:
     """The statement for one page; asks for one row more than the page holds, to learn whether another follows."""
     if query.offset is not None:
         created_at, identifier = _decode(query.offset)
@@ -93,7 +94,7 @@ def apply(statement: Select[EntityRow], row: type[EntityRow], query: ListQuery) 
     return statement.order_by(row.created_at, row.id).limit(query.size + 1)
 
 
-def cursor(row: EntityRow) -> str:
+def cursor(row: Columns) -> str:
     """Opaque text that means "after this row"."""
     raw = json.dumps([row.created_at.isoformat(), str(row.id)], separators=(",", ":"))
     return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")

@@ -11,6 +11,7 @@ from core.crud import rows
 from core.crud.errors import MissingTarget, ReferencedByOthers, ReferenceMissing
 from core.crud.links import Links
 from core.crud.sealing import Sealer
+from core.db.sessions import BY_KEY
 from core.models.entities import ENTITY_ROWS, EntityRow, hash_column, is_set, reference_column
 from schema.base import Document, Entity, ReferenceField
 from schema.registry import Registry
@@ -32,7 +33,8 @@ class References:
 
     def by_id(self, plural: str, identifier: UUID) -> EntityRow | None:
         """The row with this id."""
-        return self._session.get(ENTITY_ROWS[plural], (self._org_id, self._control_plane_id, identifier))
+        place = (self._org_id, self._control_plane_id, identifier)
+        return self._session.get(ENTITY_ROWS[plural], place, execution_options=BY_KEY)
 
     def by_key(self, plural: str, key: str, below: tuple[str, UUID] | None = None) -> EntityRow | None:
         """The row that a path segment means: an id if it looks like one, else the natural key.

@@ -78,7 +78,7 @@ class EntityStore:
 
         `merged`: together with what it takes from the entities it names.
         """
-        return self._shown([self._require(entity, key, self._parent_id(parent), parent)], merged=merged)[0]
+        return self._shown_one(self._require(entity, key, self._parent_id(parent), parent), merged=merged)
 
     def read_referent(self, entity: type[Entity], key: str, field: str) -> Document:
         """The entity that a reference of another one points at. Raises NotFound also when it points nowhere."""
@@ -88,22 +88,22 @@ class EntityStore:
         referent = None if identifier is None else self._references.by_id(reference.ref.to, identifier)
         if referent is None:
             raise NotFound(self._declarations.entities[reference.ref.to].spec.singular, key)
-        return self._shown([referent])[0]
+        return self._shown_one(referent)
 
     def list(
         self, entity: type[Entity], query: ListQuery, parent: Parent | None = None, *, merged: bool = False
     ) -> Page:
         """One page in order of creation; `merged` as for `read`. Raises InvalidRequest for a cursor that is none of ours."""
         row = ENTITY_ROWS[entity.spec.plural]
-        statement = select(row).where(row.control_plane_id == self._control_plane_id)
+        statement = select(*rows.columns(row)).where(row.control_plane_id == self._control_plane_id)
         if parent is not None:
             statement = statement.where(self._belongs(entity, parent))
-        found = self._session.scalars(paging.apply(statement, row, query)).all()
+        found = self._session.execute(paging.apply(statement, row, query)).all()
         if not found:
             self.require_control_plane()  # any row proves that there is one
         shown = found[: query.size]
         more = len(found) > query.size
-        return Page(list(self._shown(shown, merged=merged)), paging.cursor(shown[-1]) if more else None)
+        return Page(list(self._shown(row, shown, merged=merged)), paging.cursor(shown[-1]) if more else None)
 
     def _belongs(self, entity: type[Entity], parent: Parent) -> Any:
         """The condition that a row of a kind refers to a parent, by a reference or by one in a list."""
@@ -130,12 +130,12 @@ class EntityStore:
         """Those of these entities that there are, in the given order."""
         found = self._references.by_ids(entity.spec.plural, identifiers)
         order = {identifier: position for position, identifier in enumerate(identifiers)}
-        return self._shown(sorted(found, key=lambda row: order[row.id]))
+        return self._shown(ENTITY_ROWS[entity.spec.plural], sorted(found, key=lambda row: order[row.id]))
 
     def first(self, entity: type[Entity], references: Mapping[str, UUID]) -> Document | None:
         """The oldest entity that has all of these references."""
         found = self._references.first(entity.spec.plural, references)
-        return None if found is None else self._shown([found])[0]
+        return None if found is None else self._shown_one(found)
 
     def require_control_plane(self) -> ControlPlane:
         """The control plane itself."""
@@ -298,14 +298,17 @@ class EntityStore:
                 self._session.add(row)
             self._session.flush()
             for reference in links.of(entity.references(), entity.spec.plural):
-                self._links.write(row, reference.name, links.identifiers(document[reference.name]))
+                there = links.identifiers(None if before is None else before.document[reference.name])
+                wanted = links.identifiers(document[reference.name])
+                if set(wanted) != set(there):
+                    self._links.write(entity.spec.plural, row.id, reference.name, wanted)
         except IntegrityError as error:
             raise _refusal(error, row.entity, document) from None
         log.record(entity, before, rows.picture_of(row))
         for name, wanted in children.items():
             if wanted is not None:
                 self._name_children(row, name, wanted, log)
-        return self._shown([row])[0]
+        return self._shown_one(row)
 
     def _name_children(self, row: EntityRow, field: str, wanted: Sequence[str], log: ChangeLog) -> None:
         """Make and delete children until exactly those of these names are there."""
@@ -333,12 +336,15 @@ class EntityStore:
         assert child.spec.natural_key is not None
         return child, reference, child.spec.natural_key
 
-    def _shown(self, found: Sequence[EntityRow], *, merged: bool = False) -> Sequence[Document]:
+    def _shown_one(self, row: EntityRow, *, merged: bool = False) -> Document:
+        return self._shown(type(row), [row], merged=merged)[0]
+
+    def _shown(
+        self, kind: type[EntityRow], found: Sequence[rows.Columns], *, merged: bool = False
+    ) -> Sequence[Document]:
         """Rows of one kind as their owner sees them."""
-        if not found:
-            return []
-        entity = found[0].entity
-        documents = [self._sealer.open(entity, rows.document_of(row)) for row in found]
+        entity = kind.entity
+        documents = [self._sealer.open(entity, rows.document(kind, row)) for row in found]
         linked = self._name_linked(entity, documents)
         if merged:
             documents = [entity.merged(document, self._catalog) for document in documents]

@@ -4,6 +4,7 @@ Neither role owns a table or is a superuser; both are taken by SET ROLE right af
 one login only and a query under the application role cannot see another tenant even when it is built by hand.
 """
 
+import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Final, LiteralString, cast
@@ -113,6 +114,14 @@ class Database:
             engine.dispose()
 
 
+_decode: Final = json.JSONDecoder().decode
+
+
+def _json(content: bytes | str) -> Any:
+    """What PostgreSQL sends is UTF-8; finding that out takes `json.loads` as long as reading a small document."""
+    return _decode(content if isinstance(content, str) else content.decode())
+
+
 def _role_engine(url: str, role: str, pool_size: int, **options: Any) -> Engine:
     engine = create_engine(
         parse_url(url),
@@ -122,6 +131,7 @@ def _role_engine(url: str, role: str, pool_size: int, **options: Any) -> Engine:
         pool_timeout=10,
         # Parameters of a failed statement can be secrets.
         hide_parameters=True,
+        json_deserializer=_json,
         connect_args={"connect_timeout": 5, "options": "-c timezone=UTC"},
     )
 

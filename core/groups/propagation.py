@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from core.control_planes.configuration import Caps, advance
+from core.crud.history import Change
 from core.crud.sealing import Sealer
 from core.db.notices import publish_version
 from core.db.sessions import TenantSession
@@ -52,7 +53,7 @@ class Member:
     sealer: Sealer
     control_plane: ControlPlane
 
-    def pass_on(self, changes: Sequence[ConfigChange], growth: Growth, caps: Caps, now: datetime) -> str | None:
+    def pass_on(self, changes: Sequence[Change], growth: Growth, caps: Caps, actor: str, now: datetime) -> str | None:
         """Make a member's newest version a new one of each of its groups; returns what a group has too much of then."""
         for group in lock_groups_of(self.session, self.control_plane):
             growth.apply(group)
@@ -61,12 +62,12 @@ class Member:
                 return exceeded
             version = advance(group, bytes.fromhex(self.control_plane.config_hash), now)
             if not self._collides(group, changes):
-                self.session.add_all(_noted(change, group, version) for change in changes)
+                self.session.add_all(_noted(change, group, version, actor, now) for change in changes)
             self.session.flush()
             publish_version(self.session, group.org_id, group.id, version)
         return None
 
-    def _collides(self, group: ControlPlane, changes: Sequence[ConfigChange]) -> bool:
+    def _collides(self, group: ControlPlane, changes: Sequence[Change]) -> bool:
         documents: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for change in changes:
             documents[change.entity_type] += [side for side in (change.before, change.after) if side is not None]
@@ -75,7 +76,7 @@ class Member:
         return rivals.collide(self.control_plane.id, documents)
 
 
-def _noted(change: ConfigChange, group: ControlPlane, version: int) -> ConfigChange:
+def _noted(change: Change, group: ControlPlane, version: int, actor: str, now: datetime) -> ConfigChange:
     """A member's change in its group's history, which says what changed and leaves it to the member's to say how."""
     return ConfigChange(
         control_plane_id=group.id,
@@ -84,6 +85,6 @@ def _noted(change: ConfigChange, group: ControlPlane, version: int) -> ConfigCha
         entity_type=change.entity_type,
         entity_id=change.entity_id,
         operation=change.operation,
-        actor=change.actor,
-        created_at=change.created_at,
+        actor=actor,
+        created_at=now,
     )
