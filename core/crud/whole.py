@@ -11,10 +11,11 @@ from sqlalchemy import select
 from core.actor import Actor
 from core.clock import Clock
 from core.control_planes.configuration import Caps
-from core.crud import rows
+from core.crud import links, rows
 from core.crud.changes import ChangeLog, lock
 from core.crud.errors import InvalidConfiguration
 from core.crud.hooks import hooks_of
+from core.crud.links import Links
 from core.crud.references import References
 from core.crud.sealing import Sealer
 from core.crypto import KeyRing
@@ -81,6 +82,7 @@ class WholeConfiguration:
         place = (session.org_id, control_plane_id)
         self._sealer = Sealer(session, keyring, self._declarations, *place)
         self._references = References(session, self._declarations, self._sealer, *place)
+        self._links = Links(session, *place)
 
     def require(self) -> ControlPlane:
         """The control plane itself."""
@@ -156,7 +158,12 @@ class WholeConfiguration:
             place = (reference.ref.to, getattr(row, reference_column(reference.name)))
             if place in plan.gone or place in plan.moved:
                 return True
-        return False
+        named = (
+            (reference.ref.to, identifier)
+            for reference in links.of(row.entity.references(), row.entity.spec.plural)
+            for identifier in links.identifiers(stored[reference.name])
+        )
+        return any(place in plan.gone or place in plan.moved for place in named)
 
     def _take_out(self, plan: _Plan) -> None:
         for plural in reversed(list(self._declarations.entities)):
@@ -188,6 +195,17 @@ class WholeConfiguration:
                     row.updated_at = now
                     self._write(row, wanted[place])
             self._session.flush()
+            self._link(plural, plan, wanted)
+
+    def _link(self, plural: str, plan: _Plan, wanted: Mapping[_Place, Document]) -> None:
+        """Lists of references as rows, for what is not as it was."""
+        entity = self._declarations.entities[plural]
+        for reference in links.of(entity.references(), plural):
+            for place in (*plan.moved, *plan.changed, *plan.new):
+                if place[0] == plural:
+                    named = links.identifiers(wanted[place][reference.name])
+                    if named or place in plan.changed:  # the others have no such rows
+                        self._links.write(plural, place[1], reference.name, named)
 
     def _write(self, row: EntityRow, document: Document) -> None:
         digests = {name: self._sealer.digest(row.entity, name, document[name]) for name in row.hashed_fields}

@@ -262,3 +262,37 @@ class TestRefusals:
     def test_where_entities_come_from_elsewhere(self, tenant: Tenant, shared_client: Any) -> None:
         kind = "CLUSTER_TYPE_K8S_INGRESS_CONTROLLER"
         assert post(Entities.of(shared_client, tenant, "k8s", cluster_type=kind), FILE).status_code == 403
+
+
+class TestListsOfReferences:
+    """What a list names is as safe after an import as after single writes."""
+
+    CA = "5f0c1d6e-8c1a-4c55-9f0f-0d6b3f6b2f11"
+
+    def file(self, number: int, *, named: bool) -> dict[str, Any]:
+        service = {"name": "a", "host": "u.test", "protocol": "https", "ca_certificates": [self.CA] if named else None}
+        authority = {"id": self.CA, **SAMPLES["ca_certificates"](number)}
+        return {"_format_version": "3.0", "ca_certificates": [authority], "services": [service]}
+
+    def test_what_is_named_stays(self, entities: Entities) -> None:
+        assert post(entities, self.file(1, named=True)).status_code == 201
+        refused = entities.call("DELETE", f"ca_certificates/{self.CA}")
+        assert refused.status_code == 400, refused.text
+        assert post(entities, self.file(1, named=False)).status_code == 201
+        assert entities.call("DELETE", f"ca_certificates/{self.CA}").status_code == 204
+
+    def test_what_is_named_may_be_another_one(self, entities: Entities) -> None:
+        assert post(entities, self.file(1, named=True)).status_code == 201
+        before = ids(entities, "services")
+        assert post(entities, self.file(2, named=True)).status_code == 201
+        assert ids(entities, "services") == before
+        assert entities.get("ca_certificates")["data"][0]["cert"] == SAMPLES["ca_certificates"](2)["cert"]
+        assert entities.call("DELETE", f"ca_certificates/{self.CA}").status_code == 400
+
+    def test_single_writes_take_up_what_an_import_named(self, entities: Entities) -> None:
+        post(entities, self.file(1, named=True))
+        (service,) = entities.get("services")["data"]
+        assert entities.call("PUT", f"services/{service['id']}", json=service).status_code == 200
+        assert entities.call("DELETE", f"ca_certificates/{self.CA}").status_code == 400
+        assert entities.call("PATCH", f"services/{service['id']}", json={"ca_certificates": None}).status_code == 200
+        assert entities.call("DELETE", f"ca_certificates/{self.CA}").status_code == 204
