@@ -72,7 +72,9 @@ EXAMPLES: Final[dict[str, Example]] = {
     "datadog": Example(
         "Send metrics to the agent of the same host.", {"host": "localhost", "port": 8125, "prefix": "gateway"}
     ),
-    "file-log": Example("Write a line of JSON per request to the gateway's standard output.", {"path": "/dev/stdout"}),
+    "file-log": Example(
+        "Write a line of JSON per request to a file of the control plane's own.", {"path": "/requests.log"}
+    ),
     "grpc-gateway": Example("Let clients call a gRPC service with JSON.", {"proto": "/etc/protos/orders.proto"}),
     "grpc-web": Example(
         "Let pages of one site call a gRPC service.",

@@ -10,6 +10,7 @@ import yaml
 from cli.faults import Fault
 from cli.generated import emit_all
 from cli.plugin_pages import INDEX, render
+from schema.base import gateway_faults
 from schema.plugin_examples import EXAMPLES
 from schema.registry import registry
 
@@ -39,7 +40,9 @@ def test_examples_are_what_the_declaration_accepts_in_every_notation(name: str) 
     page = render()[f"{name}.md"]
     sent = json.loads(fenced(page, "sh").partition("--json '")[2].removesuffix("'").replace("'\\''", "'"))
     assert sent == {"name": name, "config": EXAMPLES[name].config}
-    registry().parse(registry().entities["plugins"], sent)
+    document = registry().parse(registry().entities["plugins"], sent)
+    if registry().plugins[name].spec.since is not None:
+        assert gateway_faults(registry().plugins[name], document["config"]) == []
     (plugin,) = yaml.safe_load(fenced(page, "yaml"))["plugins"]
     assert (plugin["name"], plugin["config"]) == (name, sent["config"])
     terraform = fenced(page, "hcl")
