@@ -31,7 +31,7 @@ wants() {
     got=$(status "$@")
     case "$got $*" in
       "$wanted "*) echo "status $got"; return ;;
-      *"http://$HOST:"*) sleep 0.1 ;;
+      *"://$HOST:"*) sleep 0.1 ;;
       *) break ;;
     esac
   done
@@ -62,11 +62,11 @@ def play(script: str, stack: Stack, place: Path) -> list[str]:
         port = probe.getsockname()[1]
     for old, new in {
         ".venv/bin/sluice": f"'{sys.executable}' -m cli",
-        ". .sluice/env": f". '{stack.state.root}/env'",
+        ".sluice/": f"{stack.state.root}/",
         "9999": str(port),
         ":8000": f":{port_of(stack, 'us')}",
+        ":8443": f":{port_of(stack, 'us') + 443}",
     }.items():
-        assert old in script, old
         script = script.replace(old, new)
     file = place / "guide.sh"
     file.write_text(_HEAD + f"cd '{place}'\n" + _CHECKED.sub(r"wants \2 \1", script))
