@@ -21,6 +21,13 @@ def _check_limit(value: float) -> str | None:
 Limit = Annotated[Number, Rule(_check_limit, {"exclusiveMinimum": 0})]
 
 
+def policy_fault(policy: str) -> str | None:
+    """Why our own gateways do not take a policy of counting."""
+    if policy == "local":
+        return None
+    return f"policy '{policy}' is not available on this gateway: use 'local', which counts per gateway process"
+
+
 @dataclass(frozen=True, slots=True)
 class LongerAllowsMore:
     """The limit of a longer period is not lower than that of a shorter one. `article`: how the message begins."""

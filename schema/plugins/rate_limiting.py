@@ -10,19 +10,13 @@ from schema.base import PluginConfig, PluginSpec
 from schema.checks import AtLeastOneOf, RequiredWhen
 from schema.errors import Violation
 from schema.marks import GatewayRule
-from schema.periods import PERIODS, Limit, LongerAllowsMore
+from schema.periods import PERIODS, Limit, LongerAllowsMore, policy_fault
 from schema.plugin_types import above, status_fault
 from schema.redis import REDIS_ALIASES, Redis
 from schema.types import HeaderName, HttpPath, Number, Text
 
 _REAL_TIME: Final = -1
 _SHORTEST_SYNC_SECONDS: Final = 0.02
-
-
-def _check_policy(policy: str) -> str | None:
-    if policy == "local":
-        return None
-    return f"policy '{policy}' is not available on this gateway: use 'local', which counts per gateway process"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +74,7 @@ class RateLimiting(PluginConfig):
     """Header that requests are counted by."""
     path: HttpPath | None = None
     """Path that requests are counted by."""
-    policy: Annotated[Literal["cluster", "local", "redis"], GatewayRule(_check_policy)] = "local"
+    policy: Annotated[Literal["cluster", "local", "redis"], GatewayRule(policy_fault)] = "local"
     """Where counters live."""
     sync_rate: Number = _REAL_TIME
     """Seconds between two synchronisations of shared counters; -1: they are asked every time."""

@@ -1,14 +1,24 @@
 """response-ratelimiting: the upstream says how much of a limit a response has used up."""
 
-from typing import Annotated, Any, ClassVar, Literal
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from schema.base import NO_GROUP, PluginConfig, PluginSpec, Record
 from schema.checks import AtLeastOneOf, RequiredWhen
-from schema.periods import PERIODS, Limit, LongerAllowsMore
+from schema.marks import GatewayRule
+from schema.periods import PERIODS, Limit, LongerAllowsMore, policy_fault
 from schema.redis import REDIS_ALIASES, Redis
 from schema.types import HeaderName, Text, items
+
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", re.ASCII)
+
+
+def _names_fault(limits: Mapping[str, Any]) -> str | None:
+    unfit = next((name for name in limits if not _TOKEN.fullmatch(name)), None)
+    return None if unfit is None else f"'{unfit}' cannot be part of a header's name"
 
 
 class Limits(Record):
@@ -41,19 +51,20 @@ class ResponseRatelimiting(PluginConfig):
     spec: ClassVar[PluginSpec] = PluginSpec(
         name="response-ratelimiting",
         priority=900,
+        since="0.1.0",
         scopes=NO_GROUP,
         checks=(RequiredWhen(("redis.host",), "policy", ("redis",)),),
         partials=(("redis-ce", "config.redis"),),
     )
     aliases = REDIS_ALIASES
 
-    limits: Annotated[dict[Text, Limits], items(minimum=1, maximum=64)]
+    limits: Annotated[dict[Text, Limits], items(minimum=1, maximum=64), GatewayRule(_names_fault)]
     """Limits by the name that the upstream uses."""
     header_name: HeaderName = "x-kong-limit"
     """Header in which the upstream says what was used up."""
     limit_by: Literal["consumer", "credential", "ip"] = "consumer"
     """What is counted by; where it is missing, the client's address."""
-    policy: Literal["local", "cluster", "redis"] = "local"
+    policy: Annotated[Literal["local", "cluster", "redis"], GatewayRule(policy_fault)] = "local"
     """Where counters live."""
     fault_tolerant: bool = True
     """Whether requests pass while counters cannot be reached."""

@@ -18,6 +18,7 @@ mod redirect;
 mod request_size_limiting;
 mod request_termination;
 pub mod request_transformer;
+mod response_ratelimiting;
 mod response_transformer;
 mod tcp_log;
 mod udp_log;
@@ -73,6 +74,7 @@ pub const REGISTRY: &[Registration] = &[
     plugin("request-size-limiting", 951, request_size_limiting::compile),
     plugin("acl", 950, acl::compile),
     plugin("rate-limiting", 910, rate_limiting::compile),
+    plugin("response-ratelimiting", 900, response_ratelimiting::compile),
     plugin("request-transformer", 801, request_transformer::compile),
     plugin("response-transformer", 800, response_transformer::compile),
     plugin("redirect", 779, redirect::compile),

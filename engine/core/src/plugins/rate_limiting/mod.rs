@@ -5,8 +5,8 @@
 //!
 //! Source: the behaviour of Kong Gateway's plugin of the same name; draft-ietf-httpapi-ratelimit-headers.
 
-mod periods;
-mod windows;
+pub(in crate::plugins) mod periods;
+pub(in crate::plugins) mod windows;
 
 use std::sync::Arc;
 
@@ -118,25 +118,26 @@ pub(super) fn compile(config: Value, place: &Place) -> Compiled {
     }))
 }
 
-fn digest(text: &str) -> u128 {
+/// What tells texts apart, in the size of a number.
+pub(super) fn digest(text: &str) -> u128 {
     let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
     digest.as_ref().iter().take(16).fold(0, |number, byte| (number << 8) | u128::from(*byte))
 }
 
-/// A fraction of a request is one more request that is let through.
 fn limit(period: &'static Period, most: f64) -> Option<Limit> {
-    const LARGEST: f64 = 9_007_199_254_740_992.0;
-    if !(most > 0.0 && most <= LARGEST) {
-        return None;
-    }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 2 to the 53rd")]
-    let whole = most.ceil() as u64;
     // As users wrote it; digits and a point are fit for a header.
     let line = |name: Known| {
         let mut lines = Headers::new();
         lines.append_known(name, most.to_string()).map(|()| lines).unwrap_or_default()
     };
-    Some(Limit { period, most: whole, told: line(period.limit_header), tightest: line(LIMIT) })
+    Some(Limit { period, most: whole(most)?, told: line(period.limit_header), tightest: line(LIMIT) })
+}
+
+/// A fraction of a request is one more request that is let through.
+pub(super) fn whole(most: f64) -> Option<u64> {
+    const LARGEST: f64 = 9_007_199_254_740_992.0;
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 2 to the 53rd")]
+    (most > 0.0 && most <= LARGEST).then(|| most.ceil() as u64)
 }
 
 impl RateLimiting {
@@ -180,7 +181,7 @@ impl RateLimiting {
             None => windows.key((self.place, request.client_ip)),
         };
         exchange.facts.last_caller = last;
-        windows.take(key, bounds)
+        windows.take(key, bounds, 1)
     }
 
     /// Writes the headers of all periods; returns the seconds until the tightest one begins anew.

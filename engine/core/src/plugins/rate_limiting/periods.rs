@@ -3,13 +3,13 @@
 use crate::message::Known;
 
 /// A period that requests are limited in.
-pub(super) struct Period {
+pub(in crate::plugins) struct Period {
     /// Its place in [`PERIODS`].
-    pub(super) index: usize,
+    pub(in crate::plugins) index: usize,
     /// Its length; a month counts as 30 days and a year as 365.
-    pub(super) seconds: u64,
-    pub(super) limit_header: Known,
-    pub(super) remaining_header: Known,
+    pub(in crate::plugins) seconds: u64,
+    pub(in crate::plugins) limit_header: Known,
+    pub(in crate::plugins) remaining_header: Known,
 }
 
 const fn period(index: usize, seconds: u64, limit_header: &'static str, remaining_header: &'static str) -> Period {
@@ -18,7 +18,7 @@ const fn period(index: usize, seconds: u64, limit_header: &'static str, remainin
 }
 
 /// All periods, shortest first.
-pub(super) const PERIODS: &[Period; 6] = &[
+pub(in crate::plugins) const PERIODS: &[Period; 6] = &[
     period(0, 1, "X-RateLimit-Limit-Second", "X-RateLimit-Remaining-Second"),
     period(1, 60, "X-RateLimit-Limit-Minute", "X-RateLimit-Remaining-Minute"),
     period(2, 3600, "X-RateLimit-Limit-Hour", "X-RateLimit-Remaining-Hour"),
@@ -28,7 +28,7 @@ pub(super) const PERIODS: &[Period; 6] = &[
 ];
 
 /// The window of a time (seconds since the Unix epoch): its start, and the seconds since.
-pub(super) fn window(period: &Period, now: u64) -> (u64, u64) {
+pub(in crate::plugins) fn window(period: &Period, now: u64) -> (u64, u64) {
     let elapsed = match period.index {
         0..=3 => now % period.seconds,
         index => {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::periods::PERIODS;
 
@@ -15,26 +15,26 @@ const SAMPLE: usize = 8;
 
 /// A limit as it applies to one request.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bound {
+pub(in crate::plugins) struct Bound {
     /// Index of the period.
-    pub(super) period: usize,
+    pub(in crate::plugins) period: usize,
     /// Requests in a window.
-    pub(super) most: u64,
+    pub(in crate::plugins) most: u64,
     /// Start of the present window.
-    pub(super) start: u64,
+    pub(in crate::plugins) start: u64,
 }
 
 /// What came of a request.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Usage {
+pub(in crate::plugins) struct Usage {
     /// A limit had been reached already; nothing was counted.
-    pub(super) denied: bool,
+    pub(in crate::plugins) denied: bool,
     used: [u64; PERIODS.len()],
 }
 
 impl Usage {
     /// Requests before this one, in the order of the bounds.
-    pub(super) fn used(&self) -> impl Iterator<Item = u64> {
+    pub(in crate::plugins) fn used(&self) -> impl Iterator<Item = u64> {
         self.used.into_iter()
     }
 }
@@ -98,7 +98,7 @@ const LONGEST_REMEMBERED: usize = 256;
 
 impl LastCaller {
     /// What a caller is counted by; `find` is asked unless it is the last one.
-    pub(super) fn key(
+    pub(in crate::plugins) fn key(
         &mut self,
         tenant: u64,
         place: (u128, u8),
@@ -121,17 +121,35 @@ impl LastCaller {
 
 impl Windows {
     /// What a caller is counted by. `who` is whatever tells callers apart.
-    pub(super) fn key(&self, who: impl Hash) -> (u64, u64) {
+    pub(in crate::plugins) fn key(&self, who: impl Hash) -> (u64, u64) {
         let [first, second] = self.table().hashers.each_ref().map(|hasher| hasher.hash_one(&who));
         (first, second)
     }
 
-    /// Counts a request of a caller, unless a limit is reached.
-    pub(super) fn take(&self, key: (u64, u64), bounds: impl Iterator<Item = Bound> + Clone) -> Usage {
+    /// Counts so much of a caller, unless a limit is reached.
+    pub(in crate::plugins) fn take(
+        &self,
+        key: (u64, u64),
+        bounds: impl Iterator<Item = Bound> + Clone,
+        amount: u64,
+    ) -> Usage {
+        self.shard(key).caller(key).take(bounds, amount)
+    }
+
+    /// What is counted of a caller.
+    pub(in crate::plugins) fn look(&self, key: (u64, u64), bounds: impl Iterator<Item = Bound> + Clone) -> Usage {
+        self.shard(key).caller(key).look(bounds)
+    }
+
+    /// Takes back what was counted in windows that are still the present ones.
+    pub(in crate::plugins) fn give_back(&self, key: (u64, u64), bounds: impl Iterator<Item = Bound>, amount: u64) {
+        self.shard(key).caller(key).give_back(bounds, amount);
+    }
+
+    fn shard(&self, key: (u64, u64)) -> MutexGuard<'_, Shard> {
         let shard = usize::from(key.0.to_be_bytes()[0]) % SHARDS;
         // Counters are numbers only: there is nothing that a panic could have left half done.
-        let mut shard = self.table().shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
-        shard.caller(key).take(bounds)
+        self.table().shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn table(&self) -> &Table {
@@ -179,19 +197,34 @@ impl Caller {
         (counted.clone().map(|(end, _)| end).max().unwrap_or(0), self.counts.iter().sum())
     }
 
-    fn take(&mut self, bounds: impl Iterator<Item = Bound> + Clone) -> Usage {
+    fn take(&mut self, bounds: impl Iterator<Item = Bound> + Clone, amount: u64) -> Usage {
+        let usage = self.look(bounds.clone());
+        if !usage.denied {
+            for Bound { period, .. } in bounds {
+                self.counts[period] = self.counts[period].saturating_add(amount);
+            }
+        }
+        usage
+    }
+
+    fn look(&mut self, bounds: impl Iterator<Item = Bound>) -> Usage {
         let mut usage = Usage::default();
-        for (used, Bound { period, most, start }) in usage.used.iter_mut().zip(bounds.clone()) {
+        for (used, Bound { period, most, start }) in usage.used.iter_mut().zip(bounds) {
             if self.starts[period] != start {
                 (self.starts[period], self.counts[period]) = (start, 0);
             }
             *used = self.counts[period];
             usage.denied |= *used >= most;
         }
-        if !usage.denied {
-            bounds.for_each(|bound| self.counts[bound.period] += 1);
-        }
         usage
+    }
+
+    fn give_back(&mut self, bounds: impl Iterator<Item = Bound>, amount: u64) {
+        for Bound { period, start, .. } in bounds {
+            if self.starts[period] == start {
+                self.counts[period] = self.counts[period].saturating_sub(amount);
+            }
+        }
     }
 }
 
@@ -209,11 +242,32 @@ mod tests {
     #[test]
     fn all_periods_count_together_or_none_does() {
         let windows = Windows::default();
-        let ask = |start| windows.take(windows.key("a"), [bound(0, 2, start), bound(1, 3, 0)].into_iter());
+        let ask = |start| windows.take(windows.key("a"), [bound(0, 2, start), bound(1, 3, 0)].into_iter(), 1);
         let used = |usage: Usage| (usage.denied, usage.used[0], usage.used[1]);
         assert_eq!([ask(0), ask(0), ask(0)].map(used), [(false, 0, 0), (false, 1, 1), (true, 2, 2)]);
         assert_eq!([ask(1), ask(1)].map(used), [(false, 0, 2), (true, 1, 3)]);
-        assert_eq!(used(windows.take(windows.key("b"), [bound(0, 2, 1), bound(1, 3, 0)].into_iter())), (false, 0, 0));
+        assert_eq!(
+            used(windows.take(windows.key("b"), [bound(0, 2, 1), bound(1, 3, 0)].into_iter(), 1)),
+            (false, 0, 0)
+        );
+    }
+
+    #[test]
+    fn amounts_are_counted_looked_at_and_given_back() {
+        let windows = Windows::default();
+        let (key, bounds) = (windows.key("a"), |start| [bound(0, 5, start), bound(1, 9, 0)].into_iter());
+        let used = |usage: Usage| (usage.denied, usage.used[0], usage.used[1]);
+        assert_eq!(used(windows.look(key, bounds(0))), (false, 0, 0));
+        assert_eq!(used(windows.take(key, bounds(0), 4)), (false, 0, 0));
+        assert_eq!(used(windows.take(key, bounds(0), 4)), (false, 4, 4));
+        assert_eq!(used(windows.take(key, bounds(0), 1)), (true, 8, 8));
+        windows.give_back(key, bounds(0), 4);
+        assert_eq!(used(windows.look(key, bounds(0))), (false, 4, 4));
+        assert_eq!(used(windows.look(key, bounds(7))), (false, 0, 4));
+        windows.give_back(key, bounds(0), 3);
+        assert_eq!(used(windows.look(key, bounds(7))), (false, 0, 1));
+        windows.take(key, bounds(7), u64::MAX);
+        assert_eq!(used(windows.take(key, bounds(7), u64::MAX)), (true, u64::MAX, u64::MAX));
     }
 
     #[test]
@@ -242,7 +296,9 @@ mod tests {
         let windows = Arc::new(Windows::default());
         let ask = |windows: Arc<Windows>| {
             move || {
-                (0..5_000).filter(|_| !windows.take(windows.key(7), [bound(1, 1_000, 60)].into_iter()).denied).count()
+                (0..5_000)
+                    .filter(|_| !windows.take(windows.key(7), [bound(1, 1_000, 60)].into_iter(), 1).denied)
+                    .count()
             }
         };
         let threads: Vec<_> = (0..4).map(|_| thread::spawn(ask(windows.clone()))).collect();
@@ -252,7 +308,7 @@ mod tests {
     #[test]
     fn strangers_do_not_make_it_forget_who_has_asked_much() {
         let windows = Windows::default();
-        let ask = |who: u64| windows.take(windows.key(who), [bound(1, 3, 0)].into_iter()).denied;
+        let ask = |who: u64| windows.take(windows.key(who), [bound(1, 3, 0)].into_iter(), 1).denied;
         assert_eq!([ask(0), ask(0), ask(0), ask(0)], [false, false, false, true]);
         for stranger in 1..200_000 {
             assert!(!ask(stranger));
