@@ -167,7 +167,7 @@ mod tests {
 
     /// The answer's status, or what the upstream is told.
     fn judged(
-        config: Value,
+        config: &Value,
         consumer: Option<&[&str]>,
         has_credential: bool,
         authenticated: Option<&[&str]>,
@@ -208,28 +208,28 @@ mod tests {
     fn groups_that_were_found_count_where_there_is_no_credential_or_always() {
         let allow = || json!({"allow": ["b", "a"]});
         let told = |names: &str| format!("X-Authenticated-Groups={names}");
-        assert_eq!(judged(allow(), None, true, Some(&["a", "c"])), told("a, c"));
-        assert_eq!(judged(allow(), None, false, Some(&["c"])), "403");
-        assert_eq!(judged(allow(), Some(&["c"]), false, Some(&["a"])), told("a"));
-        assert_eq!(judged(allow(), Some(&["c"]), true, Some(&["a"])), "403");
+        assert_eq!(judged(&allow(), None, true, Some(&["a", "c"])), told("a, c"));
+        assert_eq!(judged(&allow(), None, false, Some(&["c"])), "403");
+        assert_eq!(judged(&allow(), Some(&["c"]), false, Some(&["a"])), told("a"));
+        assert_eq!(judged(&allow(), Some(&["c"]), true, Some(&["a"])), "403");
         let always = json!({"deny": ["x"], "always_use_authenticated_groups": true});
-        assert_eq!(judged(always.clone(), Some(&["x"]), true, Some(&["a"])), told("a"));
-        assert_eq!(judged(always.clone(), Some(&["x"]), true, None), "403");
-        assert_eq!(judged(always, Some(&["a"]), true, Some(&["x"])), "403");
+        assert_eq!(judged(&always, Some(&["x"]), true, Some(&["a"])), told("a"));
+        assert_eq!(judged(&always, Some(&["x"]), true, None), "403");
+        assert_eq!(judged(&always, Some(&["a"]), true, Some(&["x"])), "403");
     }
 
     #[test]
     fn a_credential_without_a_consumer_is_not_enough() {
-        assert_eq!(judged(json!({"allow": ["a"]}), None, true, None), "403");
-        assert_eq!(judged(json!({"deny": ["a"]}), None, true, None), "403");
-        assert_eq!(judged(json!({"deny": ["a"]}), None, false, None), "401");
+        assert_eq!(judged(&json!({"allow": ["a"]}), None, true, None), "403");
+        assert_eq!(judged(&json!({"deny": ["a"]}), None, true, None), "403");
+        assert_eq!(judged(&json!({"deny": ["a"]}), None, false, None), "401");
     }
 
     #[test]
     fn a_list_that_is_too_long_is_not_cut() {
         let long: Vec<String> = (0..300).map(|number| format!("{number:0>120}")).collect();
         let names: Vec<&str> = long.iter().map(String::as_str).collect();
-        assert_eq!(judged(json!({"deny": ["a"]}), Some(&names), true, None), "500");
-        assert_eq!(judged(json!({"deny": ["a"], "hide_groups_header": true}), Some(&names), true, None), "");
+        assert_eq!(judged(&json!({"deny": ["a"]}), Some(&names), true, None), "500");
+        assert_eq!(judged(&json!({"deny": ["a"], "hide_groups_header": true}), Some(&names), true, None), "");
     }
 }

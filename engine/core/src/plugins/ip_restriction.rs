@@ -109,7 +109,7 @@ fn joined<T: Ord + Copy>(mut ranges: Vec<(T, T)>) -> Box<[(T, T)]> {
     ranges.into()
 }
 
-fn is_in<T: Ord>(ranges: &[(T, T)], value: T) -> bool {
+fn is_in<T: Ord + Copy>(ranges: &[(T, T)], value: T) -> bool {
     let after = ranges.partition_point(|(start, _)| *start <= value);
     after.checked_sub(1).and_then(|index| ranges.get(index)).is_some_and(|(_, end)| value <= *end)
 }

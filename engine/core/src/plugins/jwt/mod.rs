@@ -137,13 +137,12 @@ impl Jwt {
         let (consumer, presented) = (consumer.clone(), presented.into_owned());
         authentication::accept(request, exchange, consumer, credential);
         let values = &mut exchange.facts.values;
-        match values.get_mut::<Shared>() {
-            Some(shared) => shared.set(SHARED_AS, presented),
-            None => {
-                let mut shared = Shared::default();
-                shared.set(SHARED_AS, presented);
-                values.set(shared);
-            }
+        if let Some(shared) = values.get_mut::<Shared>() {
+            shared.set(SHARED_AS, presented);
+        } else {
+            let mut shared = Shared::default();
+            shared.set(SHARED_AS, presented);
+            values.set(shared);
         }
         Ok(())
     }
