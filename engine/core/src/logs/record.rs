@@ -9,6 +9,7 @@ use super::account::Try;
 use super::json::{self, Object};
 use crate::config::directory::Consumer;
 use crate::phases::Record;
+use crate::plugins::Correlation;
 use crate::query;
 
 /// Headers, and arguments of a query, that a record has at most: as many as others show.
@@ -94,6 +95,9 @@ impl Record<'_> {
             Object::write(out, |object| write_try(object, attempt, began + (attempt.began - self.started)));
         });
         whole.text("client_ip", self.request.client_ip.to_string());
+        if let Some(Correlation(id)) = self.values.get() {
+            whole.text("correlation_id", id);
+        }
         whole.number("started_at", millis(began));
         whole.text("source", self.source());
         whole.text("workspace", workspace);

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::error::FieldError;
 use crate::gateway::forward::Digits;
 use crate::message::{Arrival, Headers, Request, ResponseHead};
-use crate::phases::{Exchange, Flow, Phases, Plugin};
+use crate::phases::{Exchange, Facts, Flow, Phases, Plugin};
 
 /// The configuration as the control plane sends it.
 #[derive(Deserialize)]
@@ -36,6 +36,9 @@ enum Generator {
     #[serde(rename = "tracker")]
     Tracker,
 }
+
+/// The id of a request, for its log.
+pub struct Correlation(pub Box<[u8]>);
 
 struct CorrelationId {
     header: Box<str>,
@@ -138,6 +141,17 @@ impl CorrelationId {
         id
     }
 
+    /// Tells the client the id, and whoever logs the request.
+    fn tell(&self, id: &[u8], facts: &mut Facts) {
+        if self.echo {
+            let _ = facts.response_headers.set(&self.header, id);
+        }
+        // Without plugins that come later, nobody asks.
+        if facts.later.is_some() {
+            facts.values.set(Correlation(id.into()));
+        }
+    }
+
     /// What the request carries already.
     fn carried<'r>(&self, request: &'r Request) -> Option<&'r [u8]> {
         request.head.headers.get(&self.header).filter(|id| !id.is_empty())
@@ -150,19 +164,13 @@ impl Plugin for CorrelationId {
     }
 
     fn access(&self, request: &mut Request, exchange: &mut Exchange<'_>) -> Flow {
-        let header = &*self.header;
-        let told = &mut exchange.facts.response_headers;
         if let Some(id) = self.carried(request) {
-            if self.echo {
-                let _ = told.set(header, id);
-            }
+            self.tell(id, exchange.facts);
             return Flow::Continue;
         }
         let id = self.generate(request, exchange.clock);
-        if self.echo {
-            let _ = told.set(header, &id);
-        }
-        let _ = request.head.headers.set(header, &id);
+        self.tell(id.as_bytes(), exchange.facts);
+        let _ = request.head.headers.set(&self.header, &id);
         Flow::Continue
     }
 

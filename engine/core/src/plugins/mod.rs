@@ -32,6 +32,7 @@ use crate::error::FieldError;
 use crate::phases::Plugin;
 
 pub use authentication::{AuthenticatedGroups, Identity};
+pub use correlation_id::Correlation;
 pub use rate_limiting::{LastCaller, Windows};
 
 /// An instance, or everything that is wrong with its configuration.

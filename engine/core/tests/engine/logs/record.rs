@@ -98,6 +98,22 @@ fn a_request_without_a_route_is_the_gateways_own() {
 }
 
 #[test]
+fn the_id_that_a_request_has_in_common_with_other_logs_is_told() {
+    let receiver = Receiver::new();
+    let config = json!({"header_name": "X-Id", "generator": "uuid", "echo_downstream": true});
+    let gateway = gateway(&[plugin("correlation-id", config, &json!({})), logging(&receiver)]);
+    let answer = gateway.ask("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    let own = gateway.ask("GET / HTTP/1.1\r\nHost: h\r\nX-Id: mine\r\nConnection: close\r\n\r\n");
+    assert_eq!((answer.header("x-id").map(str::len), own.header("x-id")), (Some(36), Some("mine")));
+    let mut told: Vec<String> =
+        receiver.bodies(2).iter().map(|record| record["correlation_id"].as_str().unwrap().to_owned()).collect();
+    told.sort_unstable();
+    let mut expected = [answer.header("x-id").unwrap().to_owned(), "mine".to_owned()];
+    expected.sort_unstable();
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn every_failed_try_is_told() {
     let receiver = Receiver::new();
     let mut configuration = with_plugins(closed_port(), &[logging(&receiver)]);
