@@ -2,8 +2,6 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field
-
 from schema.base import Entity, EntitySpec, Ref, Unique
 from schema.types import Number, Reference, ShortText, between, items
 
@@ -31,11 +29,11 @@ class GraphqlCost(Entity):
     """The field, as `Type.field`; once per service."""
     add_constant: _Cost = 1
     """Added for the field itself."""
-    add_arguments: _Arguments = Field(default=[])
+    add_arguments: _Arguments | None = None
     """Arguments whose values are added."""
     mul_constant: _Cost = 1
     """Factor for what is within."""
-    mul_arguments: _Arguments = Field(default=[])
+    mul_arguments: _Arguments | None = None
     """Arguments whose values are factors."""
     service: Annotated[Reference | None, Ref("services", on_delete="cascade", nested=True)] = None
     """The GraphQL server."""
