@@ -107,7 +107,6 @@ class ChangeLog:
             raise UsageConstraint(f"a control plane holds at most {exceeded}")
         now = self._clock.now()
         version = advance(control_plane, self._content.digest(), now)
-        self._session.flush()
         history.append(self._session, control_plane, self._changes, self._actor, now)
         if control_plane.grouped:
             member = propagation.Member(self._session, self._sealer, control_plane)

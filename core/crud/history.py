@@ -1,7 +1,7 @@
 """What was done to a control plane's configuration, in the history and in the audit trail.
 
-Both are only ever added to, so they are written past the session's bookkeeping: all rows of a version, and its notice, with
-one statement.
+Both are only ever added to, so they are written past the session's bookkeeping: all rows of a version, what the control plane's
+row says of it, and its notice, with one statement. Other writers wait for as long as this takes.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.orm.attributes import set_committed_value
 
 from core.actor import Actor, SystemActor
 from core.db.notices import CONFIG_CHANNEL
@@ -42,10 +43,16 @@ _APPEND: Final = text(
             select :org_id, gen_random_uuid(), action, :actor, subject_type, entity_id, :control_plane_id,
                    :request_id, details, :now
             from deed
+        ),
+        advanced as (
+            update control_planes set config_version = :version, config_hash = :config_hash,
+                   config_changed_at = :config_changed_at, entity_count = :entity_count, config_bytes = :config_bytes
+            where org_id = :org_id and id = :control_plane_id
         )
     select pg_notify(:channel, :payload)
     """
 )
+_ADVANCED: Final = ("config_version", "config_hash", "config_changed_at", "entity_count", "config_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +80,16 @@ def append(
     actor: Actor | SystemActor,
     now: datetime,
 ) -> None:
-    """Write down what the newest version of a locked control plane changed, and tell runtimes of it at commit."""
+    """Write down the newest version of a locked control plane and what it changed, and tell runtimes of it at commit."""
     version = control_plane.config_version
+    state = {name: getattr(control_plane, name) for name in _ADVANCED}
+    for name, value in state.items():
+        set_committed_value(control_plane, name, value)  # the session has nothing left to write of them
     place: dict[str, Any] = {
         "org_id": session.org_id,
         "control_plane_id": control_plane.id,
         "version": version,
+        **state,
         "actor": actor.label,
         "request_id": actor.request_id,
         "now": now,

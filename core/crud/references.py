@@ -30,11 +30,16 @@ class References:
         self._org_id = org_id
         self._control_plane_id = control_plane_id
         self._links = Links(session, org_id, control_plane_id)
+        # The session itself forgets rows that nobody holds, and would read them again for the next rule that asks.
+        self._held: dict[tuple[str, UUID], EntityRow] = {}
 
     def by_id(self, plural: str, identifier: UUID) -> EntityRow | None:
         """The row with this id."""
         place = (self._org_id, self._control_plane_id, identifier)
-        return self._session.get(ENTITY_ROWS[plural], place, execution_options=BY_KEY)
+        found = self._session.get(ENTITY_ROWS[plural], place, execution_options=BY_KEY)
+        if found is not None:
+            self._held[plural, identifier] = found
+        return found
 
     def by_key(self, plural: str, key: str, below: tuple[str, UUID] | None = None) -> EntityRow | None:
         """The row that a path segment means: an id if it looks like one, else the natural key.
@@ -57,7 +62,7 @@ class References:
             if below is None or below[0] != scope:
                 return None
             statement = statement.where(row.column(reference_column(scope)) == below[1])
-        return self._session.scalars(statement).one_or_none()
+        return self._session.scalars(statement, execution_options=BY_KEY).one_or_none()
 
     def referring(self, plural: str, field: str, identifier: UUID) -> Sequence[EntityRow]:
         """Rows of a kind whose reference `field` is this id."""
@@ -71,7 +76,7 @@ class References:
             row.control_plane_id == self._control_plane_id,
             row.column(reference_column(field)).in_(identifiers),
         )
-        return self._session.scalars(statement.order_by(row.created_at, row.id)).all()
+        return self._session.scalars(statement.order_by(row.created_at, row.id), execution_options=BY_KEY).all()
 
     def _listing(self, plural: str, field: str, identifier: UUID) -> Sequence[EntityRow]:
         """A row of a kind whose list of references `field` holds this id, if there is one."""
@@ -81,7 +86,7 @@ class References:
             row.control_plane_id == self._control_plane_id,
             self._links.naming(plural, field, [identifier]),
         )
-        return self._session.scalars(statement.limit(1)).all()
+        return self._session.scalars(statement.limit(1), execution_options=BY_KEY).all()
 
     def find(self, plural: str, reference: Mapping[str, Any]) -> Document | None:
         """The document, in clear, of what a reference means."""
@@ -163,7 +168,9 @@ class References:
         statement = select(row).where(row.org_id == self._org_id, row.control_plane_id == self._control_plane_id)
         for field, identifier in references.items():
             statement = statement.where(row.column(reference_column(field)) == identifier)
-        return self._session.scalars(statement.order_by(row.created_at, row.id).limit(1)).one_or_none()
+        return self._session.scalars(
+            statement.order_by(row.created_at, row.id).limit(1), execution_options=BY_KEY
+        ).one_or_none()
 
     def by_ids(self, plural: str, identifiers: Collection[UUID]) -> Sequence[EntityRow]:
         """Those of these rows that there are."""
@@ -171,7 +178,7 @@ class References:
         statement = select(row).where(
             row.org_id == self._org_id, row.control_plane_id == self._control_plane_id, row.id.in_(identifiers)
         )
-        return self._session.scalars(statement).all()
+        return self._session.scalars(statement, execution_options=BY_KEY).all()
 
     def having(self, plural: str, field: str) -> Sequence[EntityRow]:
         """Rows of a kind that have set a field that is rare, by its index."""
@@ -180,7 +187,7 @@ class References:
         statement = select(row).where(
             row.org_id == self._org_id, row.control_plane_id == self._control_plane_id, text(is_set(field))
         )
-        return self._session.scalars(statement).all()
+        return self._session.scalars(statement, execution_options=BY_KEY).all()
 
     def with_keys(self, plural: str, field: str, values: Collection[str]) -> Sequence[EntityRow]:
         """Rows of a kind whose key field has one of these values."""
@@ -188,7 +195,7 @@ class References:
         statement = select(row).where(
             row.org_id == self._org_id, row.control_plane_id == self._control_plane_id, row.column(field).in_(values)
         )
-        return self._session.scalars(statement).all()
+        return self._session.scalars(statement, execution_options=BY_KEY).all()
 
     def _is(self, row: type[EntityRow], field: str, value: str) -> Any:
         """The condition that a key field has this value; of a sealed one only the hash can be compared."""
