@@ -131,10 +131,14 @@ class Api:
         """A control plane with a serverless gateway; its id."""
         body = {"name": name, "cluster_type": "CLUSTER_TYPE_SERVERLESS_V1", "cloud_gateway": True}
         control_plane: str = (await self.call("POST", "/v2/control-planes", body))["id"]
+        await self.serve(control_plane)
+        return control_plane
+
+    async def serve(self, control_plane: str) -> None:
+        """Give a control plane a serverless gateway."""
         group = {"provider": "aws", "region": _REGION}
         configuration = {"control_plane_id": control_plane, "control_plane_geo": _REGION, "kind": "serverless.v1"}
         await self.call("PUT", "/v2/cloud-gateways/configurations", {**configuration, "dataplane_groups": [group]})
-        return control_plane
 
     async def host(self, control_plane: str) -> str:
         """The gateway's host, as soon as it has one."""
