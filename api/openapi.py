@@ -77,6 +77,8 @@ _MEANINGS: Final = {
     "413": "The body is larger than this installation takes.",
     "415": "Nobody reads bodies of this type here.",
 }
+# Bodies of these name the control plane that they are about.
+_GATEWAYS: Final = frozenset({"cloud-gateways", "serverless-cloud-gateways"})
 # What the framework says where nobody has said anything better.
 _EMPTY: Final = "Successful Response"
 
@@ -138,7 +140,7 @@ def _add_problems(document: Json) -> None:
         possible = ["400"]
         if operation["security"]:
             possible.append("401")
-        if "{" in path:
+        if "{" in path or ("requestBody" in operation and _GATEWAYS.intersection(operation["tags"])):
             possible.append("404")
         if method in {"post", "put", "patch"}:
             possible.append("409")
