@@ -72,6 +72,10 @@ class Engine:
         """
         return self._engine.health()
 
+    def metrics(self, control_plane_id: str) -> str | None:
+        """Figures of the plugin `prometheus` of one control plane, in Prometheus' text format; None if there is no such one."""
+        return self._engine.metrics(control_plane_id)
+
     def set_target_health(self, order: bytes) -> bool:
         """Take a target for healthy or not, until a check of its upstream finds otherwise.
 

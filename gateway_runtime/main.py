@@ -65,7 +65,8 @@ class Gateway:
                 "/status": self.telemetry.status,
                 "/status/ready": self.telemetry.readiness,
                 "/metrics": self.telemetry.metrics,
-            }
+            },
+            {"/metrics": self.telemetry.metrics_of},
         )
         try:
             await asyncio.to_thread(self._sync.load_cache)

@@ -63,6 +63,10 @@ class TenantEngine(Protocol):
         """Health of all targets as JSON: control plane id to upstream id to its health (gateway_runtime/engine.py)."""
         ...
 
+    def metrics(self, control_plane_id: str) -> str | None:
+        """Figures of the plugin `prometheus` of one control plane as text; None if there is no such one."""
+        ...
+
     def set_target_health(self, order: bytes) -> bool:
         """Take a target for healthy or not; returns whether there is such a target. Raises ValueError: unreadable."""
         ...

@@ -29,10 +29,13 @@ class Answer:
 
 
 class StatusServer:
-    """Serves GET and HEAD of the given paths; one request per connection."""
+    """Serves GET and HEAD of the given paths, and of what is below the given folders; one request per connection."""
 
-    def __init__(self, routes: Mapping[str, Callable[[], Answer]]) -> None:
+    def __init__(
+        self, routes: Mapping[str, Callable[[], Answer]], folders: Mapping[str, Callable[[str], Answer]] | None = None
+    ) -> None:
         self._routes = routes
+        self._folders = folders or {}
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> tuple[str, int]:
@@ -70,9 +73,15 @@ class StatusServer:
         method, target = parts[0], parts[1].split(b"?", 1)[0].decode("ascii", "replace")
         if method not in {b"GET", b"HEAD"}:
             return _message(Answer.json(405, {"message": "Method not allowed"}), body=True)
-        route = self._routes.get(target)
-        answer = Answer.json(404, {"message": "Not found"}) if route is None else route()
-        return _message(answer, body=method == b"GET")
+        return _message(self._answer(target), body=method == b"GET")
+
+    def _answer(self, target: str) -> Answer:
+        folder, _, name = target.rpartition("/")
+        if (route := self._routes.get(target)) is not None:
+            return route()
+        if name and (below := self._folders.get(folder)) is not None:
+            return below(name)
+        return Answer.json(404, {"message": "Not found"})
 
 
 def _message(answer: Answer, *, body: bool) -> bytes:

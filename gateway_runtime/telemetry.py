@@ -103,6 +103,25 @@ class Telemetry:
         """`/metrics`: Prometheus text."""
         return Answer(200, PROMETHEUS, exposition(self._collect(json.loads(self._engine.stats()))))
 
+    def metrics_of(self, control_plane_id: str) -> Answer:
+        """`/metrics/<control plane id>`: what the plugin `prometheus` counts of one control plane, by Kong's names."""
+        figures = self._engine.metrics(control_plane_id)
+        if figures is None:
+            return Answer.json(404, {"message": "no such control plane on this gateway"})
+        node = {"node_id": str(self._spec.node_id)}
+        own = exposition(
+            (
+                ("kong_node_info", "gauge", "The node; always 1.", [Sample(node | {"version": self._version}, 1)]),
+                (
+                    "kong_control_plane_connected",
+                    "gauge",
+                    "1 while the control plane's stream is up.",
+                    [Sample({}, self._sync.connected)],
+                ),
+            )
+        )
+        return Answer(200, PROMETHEUS, own + figures.encode())
+
     def _collect(self, stats: Mapping[str, Any]) -> Iterator[tuple[str, str, str, Iterable[Sample]]]:
         tenants = dict(self._sync.tenants)
         info = {"version": self._version, "region": self._spec.region, "node_id": str(self._spec.node_id)}

@@ -58,6 +58,9 @@ class FakeEngine:
     def health(self) -> bytes:
         return json.dumps(self.found).encode()
 
+    def metrics(self, control_plane_id: str) -> str | None:
+        return "kong_http_requests_total 4\n" if control_plane_id in self.held else None
+
     def set_target_health(self, order: bytes) -> bool:
         self.orders.append(json.loads(order))
         return True

@@ -254,6 +254,12 @@ impl Engine {
         json!(self.shared.store.health()).to_string().into_bytes()
     }
 
+    /// What is counted of a control plane for Prometheus, in its text format; `None` if there is no such control plane.
+    #[must_use]
+    pub fn metrics(&self, control_plane_id: &str) -> Option<String> {
+        self.shared.store.metrics(control_plane_id)
+    }
+
     /// Sets the health of a target, or of one of its addresses, until a check finds otherwise. The order is a JSON
     /// object: `control_plane_id`, `upstream` and `target` (ids or names), `address` (`ip:port`, optional), `healthy`.
     /// Returns whether there is such a target.

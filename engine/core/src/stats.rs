@@ -213,6 +213,11 @@ impl Counters {
         }
     }
 
+    /// Number of threads that count.
+    pub(crate) fn threads(&self) -> usize {
+        self.shards.len()
+    }
+
     fn shard(&self, thread: usize) -> &Shard {
         &self.shards[thread % self.shards.len()]
     }

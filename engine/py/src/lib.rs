@@ -60,6 +60,10 @@ impl Engine {
         py.detach(|| self.engine.health())
     }
 
+    fn metrics(&self, py: Python<'_>, control_plane_id: &str) -> Option<String> {
+        py.detach(|| self.engine.metrics(control_plane_id))
+    }
+
     fn set_target_health(&self, py: Python<'_>, order: &[u8]) -> PyResult<bool> {
         let found = py.detach(|| self.engine.set_target_health(order));
         found.map_err(|error| PyValueError::new_err(error.to_string()))

@@ -90,6 +90,29 @@ def test_requests(head: bytes, status: int, body: bytes) -> None:
     assert b"Connection: close" in response
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [(b"/f/a-1", 200), (b"/f/b", 404), (b"/f/", 404), (b"/f", 404), (b"/f/a-1/x", 404), (b"/g/a-1", 404)],
+)
+def test_what_is_below_a_folder(target: bytes, status: int) -> None:
+    def of(name: str) -> Answer:
+        return Answer.json(200 if name == "a-1" else 404, {"name": name})
+
+    response = StatusServer({}, {"/f": of})._respond(b"GET " + target + b" HTTP/1.1\r\n\r\n")
+    assert response.startswith(b"HTTP/1.1 %d " % status)
+
+
+def test_figures_of_one_control_plane(telemetry: Telemetry) -> None:
+    engine = telemetry._engine
+    assert isinstance(engine, FakeEngine)
+    engine.held["cp-1"] = 1
+    answer = telemetry.metrics_of("cp-1")
+    lines = answer.body.decode().splitlines()
+    assert (answer.status, lines[-1]) == (200, "kong_http_requests_total 4")
+    assert f'kong_node_info{{node_id="{GOOD["node_id"]}",version="1.2.3"}} 1' in lines
+    assert telemetry.metrics_of("cp-2").status == 404
+
+
 def test_heartbeats_go_on_after_a_failure(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway_runtime.telemetry.HEARTBEAT_SECONDS", 0.001)
     control_plane = FakeControlPlane()

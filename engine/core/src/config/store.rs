@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use imbl::OrdMap;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::compile::{Input, Parts};
-use super::entities::{Draft, EntitySet};
+use super::entities::{Draft, EntitySet, PluginSpec};
 use super::hosts::{HostTable, Slot};
 use super::tenant::Tenant;
 use super::turns::Turns;
@@ -135,6 +136,19 @@ impl Store {
     #[must_use]
     pub fn health(&self) -> BTreeMap<String, UpstreamHealths> {
         self.all().into_iter().map(|(id, held)| (id, held.balancers.health())).collect()
+    }
+
+    /// What is counted of a control plane for Prometheus, in its text format; `None` if there is no such control plane.
+    #[must_use]
+    pub fn metrics(&self, control_plane_id: &str) -> Option<String> {
+        let held = self.find(control_plane_id)?;
+        let wants_health = |plugin: &PluginSpec| {
+            let wants = plugin.config.get("upstream_health_metrics").and_then(Value::as_bool);
+            plugin.name == "prometheus" && plugin.enabled && wants == Some(true)
+        };
+        let is_wanted = held.entities.plugins.values().any(|plugin| wants_health(plugin));
+        let health = is_wanted.then(|| held.balancers.health());
+        Some(held.parts.metrics.text(held.counters.totals().requests_total, health.as_ref()))
     }
 
     /// Sets the health of a target; returns whether there is one.

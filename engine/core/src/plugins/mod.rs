@@ -13,6 +13,7 @@ mod ip_restriction;
 mod jwt;
 mod key_auth;
 mod logging;
+mod prometheus;
 mod rate_limiting;
 mod redirect;
 mod request_size_limiting;
@@ -33,6 +34,7 @@ use crate::phases::Plugin;
 
 pub use authentication::{AuthenticatedGroups, Identity};
 pub use correlation_id::Correlation;
+pub use prometheus::Metrics;
 pub use rate_limiting::{LastCaller, Windows};
 
 /// An instance, or everything that is wrong with its configuration.
@@ -79,6 +81,7 @@ pub const REGISTRY: &[Registration] = &[
     plugin("request-transformer", 801, request_transformer::compile),
     plugin("response-transformer", 800, response_transformer::compile),
     plugin("redirect", 779, redirect::compile),
+    plugin("prometheus", 13, prometheus::compile),
     plugin("http-log", 12, http_log::compile),
     plugin("file-log", 9, file_log::compile),
     plugin("udp-log", 8, udp_log::compile),

@@ -16,7 +16,7 @@ use super::tenant::{ResponseHeaders, Tenant};
 use super::update::{Limits, Settings};
 use crate::error::ConfigError;
 use crate::gateway::client_address::{Told, Trust};
-use crate::plugins::Windows;
+use crate::plugins::{Metrics, Windows};
 use crate::router::Flavor;
 use crate::stats::Counters;
 use crate::upstream::balancer::registry::Proposed;
@@ -50,6 +50,8 @@ pub struct Parts {
     directory: Directory,
     /// What rate limits count: the same for all versions.
     windows: Arc<Windows>,
+    /// What is counted for Prometheus: the same for all versions.
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Parts {
@@ -97,6 +99,7 @@ impl Parts {
             scoped: self.plugins.scoped.clone(),
             directory: self.directory.clone(),
             windows: self.windows.clone(),
+            metrics: self.metrics.clone(),
             counters,
         }
     }

@@ -3,6 +3,7 @@
 mod files;
 mod http;
 mod lines;
+mod prometheus;
 mod queue;
 mod record;
 
