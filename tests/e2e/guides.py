@@ -65,6 +65,7 @@ def play(script: str, stack: Stack, place: Path) -> list[str]:
         ".sluice/": f"{stack.state.root}/",
         "9999": str(port),
         ":8000": f":{port_of(stack, 'us')}",
+        ":8010": f":{port_of(stack, 'us') + 10}",
         ":8443": f":{port_of(stack, 'us') + 443}",
     }.items():
         script = script.replace(old, new)
