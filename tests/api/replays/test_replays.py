@@ -13,7 +13,7 @@ def status(client: TestClient, tenant: Tenant, replay: Replay) -> dict[str, Any]
     return client.get(replay.path("~/status"), headers=tenant.headers).json()
 
 
-@pytest.mark.parametrize("name", ["deck"])
+@pytest.mark.parametrize("name", ["deck", "terraform"])
 def test_a_second_round_changes_nothing(shared_client: TestClient, tenant: Tenant, name):
     recorded = recording(name)
     replay = Replay(shared_client, tenant.headers, recorded)
