@@ -122,7 +122,13 @@ EXAMPLES: Final[dict[str, Example]] = {
     ),
     "loggly": Example(
         "Send records of failures only.",
-        {"key": "{vault://env/loggly-token}", "tags": ["gateway"], "log_level": "warning"},
+        {
+            "key": "11111111-2222-4333-8444-555555555555",
+            "tags": ["gateway"],
+            "log_level": "warning",
+            "client_errors_severity": "warning",
+            "server_errors_severity": "err",
+        },
     ),
     "mtls-auth": Example(
         "Find consumers by the common name of their certificates.",

@@ -6,9 +6,9 @@ from pydantic import Field
 
 from schema.base import EVERY_PROTOCOL, NO_GROUP, PluginSpec, Record
 from schema.checks import RequiredWhen
-from schema.plugin_types import ReferableHost
+from schema.plugin_types import CalledPort, ReferableHost
 from schema.queue import QueuedConfig
-from schema.types import Number, Port, Rule, Text, between, items
+from schema.types import Number, Rule, Text, between, items
 
 Tag = Annotated[Text, Rule(lambda value: f"invalid value: {value}" if value.endswith(":") else None)]
 
@@ -48,12 +48,12 @@ class Datadog(QueuedConfig):
     """Sends figures as datagrams. Source: the behaviour of Kong Gateway's plugin of the same name."""
 
     spec: ClassVar[PluginSpec] = PluginSpec(
-        name="datadog", priority=10, allowed_protocols=EVERY_PROTOCOL, scopes=NO_GROUP
+        name="datadog", priority=10, since="0.1.0", allowed_protocols=EVERY_PROTOCOL, scopes=NO_GROUP
     )
 
     host: ReferableHost = "localhost"
     """Host of the agent."""
-    port: Port = 8125
+    port: CalledPort = 8125
     """Port of the agent."""
     prefix: Text = "kong"
     """First part of every figure's name."""

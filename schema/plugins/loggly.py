@@ -5,20 +5,20 @@ from typing import ClassVar
 from pydantic import Field
 
 from schema.base import EVERY_PROTOCOL, NO_GROUP, PluginConfig, PluginSpec
-from schema.plugin_types import CustomFields, SecretText, Severity, TextSet
-from schema.types import Host, Number, Port
+from schema.plugin_types import CalledPort, CustomFields, SecretText, Severity, TextSet
+from schema.types import Host, Number
 
 
 class Loggly(PluginConfig):
     """Sends records as datagrams. Source: the behaviour of Kong Gateway's plugin of the same name."""
 
     spec: ClassVar[PluginSpec] = PluginSpec(
-        name="loggly", priority=6, allowed_protocols=EVERY_PROTOCOL, scopes=NO_GROUP
+        name="loggly", priority=6, since="0.1.0", allowed_protocols=EVERY_PROTOCOL, scopes=NO_GROUP
     )
 
     host: Host = "logs-01.loggly.com"
     """Host of the service."""
-    port: Port = 514
+    port: CalledPort = 514
     """Port of the service."""
     key: SecretText
     """Token of the account."""

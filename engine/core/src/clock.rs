@@ -60,8 +60,31 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 #[must_use]
 pub fn http_date(since_epoch: Duration) -> String {
     let seconds = since_epoch.as_secs();
-    let days = seconds / 86_400;
-    // Civil date from a day count with years that begin in March, so that the leap day is the last one.
+    let (year, month, day) = civil(seconds / 86_400);
+    let name = |list: &[&'static str], index: u64| list[usize::try_from(index).unwrap_or(0) % list.len()];
+    format!(
+        "{}, {day:02} {} {year:04} {} GMT",
+        name(&DAYS, seconds / 86_400 % 7),
+        name(&MONTHS, month - 1),
+        time_of_day(seconds)
+    )
+}
+
+/// Writes a point in time as `2024-05-06T07:08:09Z` (RFC 3339).
+#[must_use]
+pub fn iso_date(since_epoch: Duration) -> String {
+    let seconds = since_epoch.as_secs();
+    let (year, month, day) = civil(seconds / 86_400);
+    format!("{year:04}-{month:02}-{day:02}T{}Z", time_of_day(seconds))
+}
+
+fn time_of_day(seconds: u64) -> String {
+    format!("{:02}:{:02}:{:02}", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
+}
+
+/// Year, month and day of a number of days since the Unix epoch.
+fn civil(days: u64) -> (u64, u64, u64) {
+    // In years that begin in March, so that the leap day is the last one.
     let shifted = days + 719_468;
     let era = shifted / 146_097;
     let day_of_era = shifted % 146_097;
@@ -70,16 +93,7 @@ pub fn http_date(since_epoch: Duration) -> String {
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let name = |list: &[&'static str], index: u64| list[usize::try_from(index).unwrap_or(0) % list.len()];
-    format!(
-        "{}, {day:02} {} {year:04} {:02}:{:02}:{:02} GMT",
-        name(&DAYS, days % 7),
-        name(&MONTHS, month - 1),
-        seconds / 3600 % 24,
-        seconds / 60 % 60,
-        seconds % 60
-    )
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
 /// Reads a point in time in one of the forms of RFC 9110 section 5.6.7, as seconds since the Unix epoch.

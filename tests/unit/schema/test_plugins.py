@@ -167,6 +167,10 @@ class TestGateways:
             ("tcp-log", {"host": "a.test", "port": 0}, "config.port"),
             ("tcp-log", {"host": "a.test", "port": 1, "tls_sni": "a b"}, "config.tls_sni"),
             ("udp-log", {"host": "a.test", "port": 0}, "config.port"),
+            ("loggly", {"key": "k", "port": 0}, "config.port"),
+            ("datadog", {"port": 0}, "config.port"),
+            ("file-log", {"path": "/dev/stdout"}, "config.path"),
+            ("prometheus", {"ai_metrics": True}, "config.ai_metrics"),
             ("key-auth", {"identity_realms": [{"scope": "cp"}, {"scope": "realm"}]}, "config.identity_realms[1].scope"),
         ],
     )

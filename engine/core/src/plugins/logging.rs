@@ -15,8 +15,6 @@ use crate::phases::outside::Outside;
 use crate::upstream::destination::{Destination, NoDestination};
 use crate::upstream::tls::{Roots, TlsPolicy, Verification};
 
-/// Datagrams that are sent in one go.
-const DATAGRAMS: usize = 64;
 /// Longest time for which anything is waited.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -57,7 +55,7 @@ pub(super) fn policy(verify: bool) -> Arc<TlsPolicy> {
     Arc::new(TlsPolicy::new(verification, None))
 }
 
-/// Datagrams to a host, one per entry. Nobody answers them, so none is tried again.
+/// Datagrams to a host, one per line of each entry. Nobody answers them, so none that was sent is tried again.
 pub(super) struct Datagrams {
     to: Destination,
     timeout: Duration,
@@ -65,10 +63,15 @@ pub(super) struct Datagrams {
 
 impl Datagrams {
     /// A queue whose entries become datagrams.
-    pub(super) fn queue(host: &str, port: u16, timeout: Duration) -> Result<Queue, Vec<FieldError>> {
+    pub(super) fn queue(
+        host: &str,
+        port: u16,
+        timeout: Duration,
+        config: &QueueConfig,
+    ) -> Result<Queue, Vec<FieldError>> {
         let to = Destination::at(host, port, None).map_err(|NoDestination(why)| vec![FieldError::new("host", why)])?;
         let datagrams = Self { to, timeout: timeout.min(LONGEST) };
-        Ok(Queue::new(&QueueConfig::of_lines(DATAGRAMS), Box::new(datagrams)))
+        Ok(Queue::new(config, Box::new(datagrams)))
     }
 }
 
@@ -80,11 +83,78 @@ impl Delivery for Datagrams {
                 let mut lost = 0;
                 for entry in batch {
                     // One that is too large, or that nobody took, keeps the others from nothing.
-                    lost += usize::from(socket.send(entry).await.is_err());
+                    let mut is_lost = false;
+                    for datagram in entry.split(|byte| *byte == b'\n') {
+                        is_lost |= socket.send(datagram).await.is_err();
+                    }
+                    lost += usize::from(is_lost);
                 }
                 Some(lost)
             });
             sent.await.ok().flatten().ok_or(Undelivered)
         })
+    }
+}
+
+/// How much a message matters, as syslog numbers it: the more, the lower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Severity {
+    Emerg,
+    Alert,
+    Crit,
+    Err,
+    Warning,
+    Notice,
+    Info,
+    Debug,
+}
+
+/// Severities of records by their status.
+pub(super) struct Severities {
+    /// The least that is sent.
+    pub(super) least: Severity,
+    pub(super) successful: Severity,
+    pub(super) client_errors: Severity,
+    pub(super) server_errors: Severity,
+}
+
+impl Severities {
+    /// The number of a status's severity, if it is sent.
+    pub(super) fn of(&self, status: u16) -> Option<u8> {
+        let severity = match status {
+            500.. => self.server_errors,
+            400.. => self.client_errors,
+            _ => self.successful,
+        };
+        (severity <= self.least).then_some(severity as u8)
+    }
+}
+
+/// What kind of figure something is for a server of statistics.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum StatType {
+    Counter,
+    Distribution,
+    Gauge,
+    Histogram,
+    Meter,
+    Set,
+    Timer,
+}
+
+impl StatType {
+    /// As it is written.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "c",
+            Self::Distribution => "d",
+            Self::Gauge => "g",
+            Self::Histogram => "h",
+            Self::Meter => "m",
+            Self::Set => "s",
+            Self::Timer => "ms",
+        }
     }
 }

@@ -6,6 +6,7 @@ mod basic_auth;
 mod bot_detection;
 mod correlation_id;
 mod cors;
+mod datadog;
 mod file_log;
 mod hmac_auth;
 mod http_log;
@@ -13,6 +14,7 @@ mod ip_restriction;
 mod jwt;
 mod key_auth;
 mod logging;
+mod loggly;
 mod prometheus;
 mod rate_limiting;
 mod redirect;
@@ -83,9 +85,11 @@ pub const REGISTRY: &[Registration] = &[
     plugin("redirect", 779, redirect::compile),
     plugin("prometheus", 13, prometheus::compile),
     plugin("http-log", 12, http_log::compile),
+    plugin("datadog", 10, datadog::compile),
     plugin("file-log", 9, file_log::compile),
     plugin("udp-log", 8, udp_log::compile),
     plugin("tcp-log", 7, tcp_log::compile),
+    plugin("loggly", 6, loggly::compile),
     plugin("request-termination", 2, request_termination::compile),
     #[cfg(test)]
     plugin("probe-a", 1_000_000, crate::phases::probe::compile),

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::logging::{CustomFields, Datagrams, millis};
 use super::{Compiled, Place, read};
-use crate::logs::queue::Queue;
+use crate::logs::queue::{Queue, QueueConfig};
 use crate::phases::{Phases, Plugin, Record};
 
 /// The configuration as the control plane sends it.
@@ -30,7 +30,7 @@ struct UdpLog {
 pub(super) fn compile(config: Value, _: &Place) -> Compiled {
     let config: Config = read(config)?;
     config.custom_fields_by_lua.check()?;
-    let queue = Datagrams::queue(&config.host, config.port, millis(config.timeout))?;
+    let queue = Datagrams::queue(&config.host, config.port, millis(config.timeout), &QueueConfig::of_lines(64))?;
     Ok(Arc::new(UdpLog { queue }))
 }
 

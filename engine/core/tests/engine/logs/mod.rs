@@ -1,5 +1,6 @@
 //! Plugins that send records of requests, with real receivers.
 
+mod figures;
 mod files;
 mod http;
 mod lines;
