@@ -86,7 +86,8 @@ def apply(statement: Select[*tuple[Any, ...]], row: type[EntityRow], query: List
         tags = list(query.tags)
         statement = statement.where(row.tags.overlap(tags) if query.any_tag else row.tags.contains(tags))
     for condition in query.filters:
-        column = row.column(condition.field)
+        # What is no key has no column of its own.
+        column = row.column(condition.field) if condition.field in row.key_fields else row.doc[condition.field].astext
         if condition.operator == "eq":
             statement = statement.where(column == condition.value)
         else:
