@@ -46,7 +46,9 @@ def fill(path: str, ids: dict[str, str], operation: Json, random: Random) -> str
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     for name in names:
         strange = name == names[-1] and name not in {"controlPlaneId", "user_id"} and random.random() < 0.2
-        value = random.choice([text for text in TEXTS if text.strip(". ")]) if strange else ids[name]
+        value = (
+            random.choice([text for text in TEXTS if text.strip(". ") and "/" not in text]) if strange else ids[name]
+        )
         path = path.replace(f"{{{name}}}", quote(value, safe=""))
     given = [
         f"{quote(item['name'], safe='[]')}={quote(random.choice(('1', '2', 'a', 'true', '', '-1', 'é', 'a/b', 'a,b/c')), safe='')}"
