@@ -12,11 +12,21 @@ use super::head::Framing;
 use super::receive::NoBody;
 use crate::config::tenant::{Route, Tenant};
 use crate::gateway::decide::Routed;
-use crate::message::Response;
+use crate::message::{Known, Response};
 use crate::phases::exchange::Later;
 use crate::phases::outside::Outside;
 use crate::phases::passage::{Passages, Unfit};
 use crate::phases::{Exchange, Flow, Phases, Record, chain};
+
+/// Headers that say where a message ends, and how; the first one only to clients that take no trailers.
+const FRAMING: [Known; 6] = [
+    Known::new("Trailer"),
+    Known::new("Content-Length"),
+    Known::new("Transfer-Encoding"),
+    Known::new("Connection"),
+    Known::new("Keep-Alive"),
+    Known::new("Upgrade"),
+];
 
 /// How a phase ends that may answer the client.
 pub(super) enum Verdict {
@@ -193,11 +203,8 @@ impl Connection {
         });
         let passages = Passages::new(stages.collect());
         // Where a message ends is not for plugins to say: two lengths would make two messages of it.
-        for framing in ["content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "trailer"] {
-            if framing != "trailer" || !self.framing.takes_trailers {
-                response.headers.remove(framing);
-            }
-        }
+        let names = if self.framing.takes_trailers { &FRAMING[1..] } else { &FRAMING[..] };
+        response.headers.remove_all(names);
         if let Some(length) = length.filter(|_| !passages.changes()) {
             let _ = response.headers.append("Content-Length", length);
         }
