@@ -205,7 +205,7 @@ impl<const N: usize> Histogram<N> {
 mod tests {
     use super::*;
 
-    fn seen<'a>(route: &'a str, status: u16) -> Seen<'a> {
+    fn seen(route: &str, status: u16) -> Seen<'_> {
         let latencies = Some((3, None, 100_000));
         Seen { service: "s", route, consumer: "", status: Some((status, true)), bytes: Some((1, 2)), latencies }
     }
