@@ -41,6 +41,10 @@ class References:
             self._held[plural, identifier] = found
         return found
 
+    def holds(self, plural: str, identifier: UUID) -> bool:
+        """Whether a row with this id was found already: another one cannot be made."""
+        return (plural, identifier) in self._held
+
     def by_key(self, plural: str, key: str, below: tuple[str, UUID] | None = None) -> EntityRow | None:
         """The row that a path segment means: an id if it looks like one, else the natural key.
 

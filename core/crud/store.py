@@ -295,6 +295,8 @@ class EntityStore:
         rows.write(row, self._sealer.seal(entity, document), digests)
         try:
             if before is None:
+                if self._references.holds(entity.spec.plural, row.id):
+                    raise KeyTaken(entity.spec.plural, {"id": document["id"]})
                 self._session.add(row)
             self._session.flush()
             for reference in links.of(entity.references(), entity.spec.plural):
