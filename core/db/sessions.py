@@ -60,8 +60,10 @@ class SystemSession(Session):
 
 
 @event.listens_for(TenantSession, "after_begin")
-def announce(session: TenantSession, _transaction: SessionTransaction, connection: Connection) -> None:
+def announce(session: TenantSession, transaction: SessionTransaction, connection: Connection) -> None:
     """Begin, and tell PostgreSQL whose transaction it is; transaction-local, so a pooled connection cannot leak it."""
+    if transaction.nested:
+        return  # a savepoint, within a transaction that has begun already
     # Straight to the driver and in one round trip: this runs in every transaction, and SQLAlchemy would triple its cost.
     # The driver begins nothing by itself on these connections (core/db/engine.py).
     driver = cast("psycopg.Connection", connection.connection.driver_connection)

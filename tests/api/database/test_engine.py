@@ -52,6 +52,19 @@ def test_the_end_of_the_block_commits_and_an_exception_does_not(database: Databa
         assert session.scalars(select(ControlPlane.name)).all() == ["cp"]
 
 
+def test_a_savepoint_begins_no_transaction_and_knows_whose_it_is(database: Database, tenant: Tenant) -> None:
+    complaints: list[str | None] = []
+    with database.tenant(tenant.organization_id) as session:
+        driver = session.connection().connection.driver_connection
+        assert driver is not None
+        driver.add_notice_handler(lambda notice: complaints.append(notice.message_primary))
+        with session.begin_nested():
+            assert session.scalar(text("select current_setting('app.org_id')")) == str(tenant.organization_id)
+    with database.tenant(tenant.organization_id) as session, session.begin_nested():
+        assert session.scalar(text("select current_setting('app.org_id')")) == str(tenant.organization_id)
+    assert complaints == []
+
+
 class TestAfterCommit:
     def test_runs_when_others_can_see_it(self, database: Database, tenant: Tenant) -> None:
         seen: list[int] = []
