@@ -23,14 +23,21 @@ from schema.types import is_uuid
 PREFIX: Final = "/v2/control-planes/{controlPlaneId}/core-entities"
 
 
-# Async although nothing is awaited: a sync dependency would cost a trip to the thread pool.
-async def _store(request: Request, session: TenantDb) -> EntityStore:
+def control_plane_id_of(request: Request) -> UUID:
+    """The control plane that a path is below. Raises NotFound: what stands there is no id."""
     identifier: str = request.path_params["controlPlaneId"]
     if not is_uuid(identifier):
         raise NotFound("control plane", identifier)
+    return UUID(identifier)
+
+
+# Async although nothing is awaited: a sync dependency would cost a trip to the thread pool.
+async def _store(request: Request, session: TenantDb) -> EntityStore:
     services = services_of(request)  # not as dependencies, each of which costs as much as the rest of this
     caps = Caps.of(services.settings)
-    return EntityStore(session, services.keyring, services.clock, actor_of(request), UUID(identifier), caps=caps)
+    return EntityStore(
+        session, services.keyring, services.clock, actor_of(request), control_plane_id_of(request), caps=caps
+    )
 
 
 Store = Annotated[EntityStore, Depends(_store)]

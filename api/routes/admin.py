@@ -6,20 +6,17 @@ left out.
 
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
-from uuid import UUID
 
 from fastapi import Depends, Request
 from starlette.responses import JSONResponse, Response
 
 from api import entity_documents as documents
 from api.deps import TenantDb, token_router
-from api.entities import PREFIX
+from api.entities import PREFIX, control_plane_id_of
 from core.crud import paging
 from core.crud.overview import Overview, Tagged
-from core.errors import NotFound
 from schema.entities.plugin import Plugin
 from schema.registry import registry
-from schema.types import is_uuid
 from schema.version import GATEWAY_VERSION, VERSION
 
 router = token_router(prefix=PREFIX, tag="core-entities")
@@ -80,10 +77,7 @@ _TAGS: Final[dict[str, Any]] = {
 
 # Async although nothing is awaited: a sync dependency would cost a trip to the thread pool.
 async def _overview(request: Request, session: TenantDb) -> Overview:
-    identifier: str = request.path_params["controlPlaneId"]
-    if not is_uuid(identifier):
-        raise NotFound("control plane", identifier)
-    return Overview(session, UUID(identifier))
+    return Overview(session, control_plane_id_of(request))
 
 
 OverviewDep = Annotated[Overview, Depends(_overview)]

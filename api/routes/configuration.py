@@ -1,7 +1,6 @@
 """The whole configuration of a control plane as a declarative file: out, and in again, all or nothing."""
 
 from typing import Annotated, Any, Final, cast
-from uuid import UUID
 
 import yaml
 from fastapi import Depends, Request
@@ -9,16 +8,14 @@ from starlette.responses import JSONResponse, Response
 
 from api import bodies, entity_documents, json_bodies, yaml_documents
 from api.deps import Caller, ServicesDep, TenantDb, token_router
-from api.entities import PREFIX
+from api.entities import PREFIX, control_plane_id_of
 from core.control_planes.configuration import Caps
 from core.crud.errors import InvalidConfiguration, InvalidRequest
 from core.crud.whole import WholeConfiguration
-from core.errors import NotFound
 from schema.base import Document
 from schema.bounds import holds_more_than
 from schema.declarative import DeclarativeError, load
 from schema.entities.plugin import Plugin
-from schema.types import is_uuid
 
 router = token_router(prefix=PREFIX, tag="core-entities")
 
@@ -40,11 +37,8 @@ _YAML_FILE: Final[dict[str, Any]] = {
 
 # Async although nothing is awaited: a sync dependency would cost a trip to the thread pool.
 async def _whole(request: Request, session: TenantDb, services: ServicesDep, actor: Caller) -> WholeConfiguration:
-    identifier: str = request.path_params["controlPlaneId"]
-    if not is_uuid(identifier):
-        raise NotFound("control plane", identifier)
     caps = Caps.of(services.settings)
-    return WholeConfiguration(session, services.keyring, services.clock, actor, UUID(identifier), caps=caps)
+    return WholeConfiguration(session, services.keyring, services.clock, actor, control_plane_id_of(request), caps=caps)
 
 
 async def _raw(request: Request) -> bytes:

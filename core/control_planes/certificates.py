@@ -33,8 +33,7 @@ class CertificateService:
 
     def all(self) -> Sequence[DpClientCertificate]:
         """All of them, oldest first."""
-        if self._control_planes.get(self._control_plane_id) is None:
-            raise NotFound("control plane", self._control_plane_id)
+        self._control_planes.require(self._control_plane_id)
         return self._rows()
 
     def get(self, certificate_id: UUID) -> DpClientCertificate:

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import func, select, text
 
 from core.db.sessions import TenantSession
+from core.errors import NotFound
 from core.listing import Columns, Listing, Page, conditions, fetch, label_conditions
 from core.models.control_plane import ControlPlane
 from core.models.dataplane_group import DataplaneGroup
@@ -32,6 +33,13 @@ class ControlPlaneRepository:
 
     def get(self, control_plane_id: UUID) -> ControlPlane | None:
         return self._session.find(ControlPlane, control_plane_id)
+
+    def require(self, control_plane_id: UUID) -> ControlPlane:
+        """The same. Raises NotFound."""
+        found = self.get(control_plane_id)
+        if found is None:
+            raise NotFound("control plane", control_plane_id)
+        return found
 
     def lock(self, control_plane_id: UUID) -> ControlPlane | None:
         """The control plane, held until the transaction ends: its changes happen one after the other.

@@ -76,10 +76,7 @@ class ControlPlaneService:
 
     def get(self, control_plane_id: UUID) -> ControlPlane:
         """One control plane. Raises NotFound."""
-        found = self._repository.get(control_plane_id)
-        if found is None:
-            raise NotFound("control plane", control_plane_id)
-        return found
+        return self._repository.require(control_plane_id)
 
     def page(self, listing: Listing) -> Page[ControlPlane]:
         """Part of the list of control planes."""

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from sqlalchemy import Select, func, literal, literal_column, select, tuple_, union_all
 
+from core.control_planes.repository import ControlPlaneRepository
 from core.crud.errors import InvalidRequest
 from core.crud.paging import ListQuery
 from core.db.sessions import TenantSession
-from core.errors import NotFound
 from core.models.control_plane import ControlPlane
 from core.models.entities import ENTITY_ROWS, EntityRow
 from schema.base import Entity
@@ -38,10 +38,7 @@ class Overview:
         self._control_plane_id = control_plane_id
 
     def control_plane(self) -> ControlPlane:
-        found = self._session.find(ControlPlane, self._control_plane_id)
-        if found is None:
-            raise NotFound("control plane", self._control_plane_id)
-        return found
+        return ControlPlaneRepository(self._session).require(self._control_plane_id)
 
     def values(self, entity: type[Entity], field: str) -> Sequence[str]:
         """The different values of a key field, sorted."""

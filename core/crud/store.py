@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from core.actor import Actor
 from core.clock import Clock
 from core.control_planes.configuration import Caps
+from core.control_planes.repository import ControlPlaneRepository
 from core.crud import links, paging, rows
 from core.crud.changes import ChangeLog, lock
 from core.crud.errors import InvalidEntity, InvalidRequest, KeyTaken, MissingTarget, ReferenceMissing
@@ -139,10 +140,7 @@ class EntityStore:
 
     def require_control_plane(self) -> ControlPlane:
         """The control plane itself."""
-        found = self._session.find(ControlPlane, self._control_plane_id)
-        if found is None:
-            raise NotFound("control plane", self._control_plane_id)
-        return found
+        return ControlPlaneRepository(self._session).require(self._control_plane_id)
 
     def check(self, entity: type[Entity], body: object) -> None:
         """Whether `create` would take a body, as far as the body alone tells. Raises InvalidEntity."""

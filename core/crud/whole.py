@@ -11,6 +11,7 @@ from sqlalchemy import select
 from core.actor import Actor
 from core.clock import Clock
 from core.control_planes.configuration import Caps
+from core.control_planes.repository import ControlPlaneRepository
 from core.crud import links, rows
 from core.crud.changes import ChangeLog, lock
 from core.crud.errors import InvalidConfiguration
@@ -20,7 +21,6 @@ from core.crud.references import References
 from core.crud.sealing import Sealer
 from core.crypto import KeyRing
 from core.db.sessions import TenantSession
-from core.errors import NotFound
 from core.models.control_plane import ControlPlane
 from core.models.entities import ENTITY_ROWS, EntityRow, reference_column
 from schema.base import Document
@@ -86,10 +86,7 @@ class WholeConfiguration:
 
     def require(self) -> ControlPlane:
         """The control plane itself."""
-        found = self._session.find(ControlPlane, self._control_plane_id)
-        if found is None:
-            raise NotFound("control plane", self._control_plane_id)
-        return found
+        return ControlPlaneRepository(self._session).require(self._control_plane_id)
 
     def entities(self) -> dict[str, list[Document]]:
         """Every kind that there are entities of, oldest first, in clear; what has no value is left out."""

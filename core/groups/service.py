@@ -11,6 +11,7 @@ from core import audit
 from core.actor import Actor
 from core.clock import Clock
 from core.control_planes.configuration import GROUP, Caps
+from core.control_planes.repository import ControlPlaneRepository
 from core.crud.sealing import Sealer
 from core.crypto import KeyRing
 from core.db.sessions import TenantSession
@@ -89,8 +90,7 @@ class GroupService:
 
     def is_member(self, control_plane_id: UUID) -> bool:
         """Whether a control plane is a member of some group. Raises NotFound."""
-        if self._session.find(ControlPlane, control_plane_id) is None:
-            raise NotFound("control plane", control_plane_id)
+        ControlPlaneRepository(self._session).require(control_plane_id)
         statement = select(GroupMembership.group_id).where(GroupMembership.member_id == control_plane_id)
         return self._session.scalar(statement.limit(1)) is not None
 
@@ -111,9 +111,7 @@ class GroupService:
         return GroupStatus(group, found)
 
     def _require_group(self, group_id: UUID) -> ControlPlane:
-        group = self._session.find(ControlPlane, group_id)
-        if group is None:
-            raise NotFound("control plane", group_id)
+        group = ControlPlaneRepository(self._session).require(group_id)
         if group.cluster_type != GROUP:
             raise InvalidInput.of("control_plane_id", "must be a control plane group", source="path")
         return group

@@ -71,7 +71,7 @@ def faults(value: Json, schema: Mapping[str, Any], schemas: Mapping[str, Any], p
                 yield from _members(keyword, value, schema, schemas, place)
         elif keyword != "$ref" and keyword not in _SAID_ONLY and not keyword.startswith("x-"):
             message = f"{place}: the checker does not know {keyword!r}"
-            raise NotImplementedError(message)
+            raise LookupError(message)
 
 
 def _members(
@@ -109,7 +109,7 @@ def _is_formatted(value: str, kind: str) -> bool:
         elif kind == "date-time":
             datetime.fromisoformat(value)
         else:
-            raise NotImplementedError(kind)
+            raise LookupError(kind)
     except ValueError:
         return False
     return True
