@@ -187,7 +187,7 @@ class Sync:
             return
         tenant.wanted = max(tenant.wanted, version)
         if tenant.behind or tenant.cache_wanted:
-            self._enqueue(control_plane_id)
+            self._enqueue_at_its_pace(control_plane_id, tenant)
 
     def _end(self, control_plane_id: str) -> None:
         tenant = self.tenants.get(control_plane_id)
@@ -202,6 +202,20 @@ class Sync:
         if control_plane_id not in self._queued:
             self._queued.add(control_plane_id)
             self._queue.put_nowait(control_plane_id)
+
+    def _enqueue_at_its_pace(self, control_plane_id: str, tenant: Tenant) -> None:
+        if tenant.waits:
+            return
+        seconds = tenant.pace.wait_seconds
+        if seconds == 0:
+            self._enqueue(control_plane_id)
+        else:
+            tenant.waits = True
+            asyncio.get_running_loop().call_later(seconds, self._enqueue_now, control_plane_id, tenant)
+
+    def _enqueue_now(self, control_plane_id: str, tenant: Tenant) -> None:
+        tenant.waits = False
+        self._enqueue(control_plane_id)
 
     async def _work(self) -> None:
         while True:
@@ -237,6 +251,7 @@ class Sync:
                     await self._remove(control_plane_id)
                     self._let_go(control_plane_id)
             elif tenant is not None and (tenant.behind or tenant.cache_wanted):
+                tenant.pace.step()
                 behind[control_plane_id] = tenant
             else:
                 self._let_go(control_plane_id)
@@ -290,8 +305,11 @@ class Sync:
         """Done with it, unless something new was heard meanwhile."""
         self._busy.pop(control_plane_id, None)
         tenant = self.tenants.get(control_plane_id)
-        if tenant is not None and (tenant.behind or tenant.cache_wanted or not tenant.assigned):
+        if tenant is not None and not tenant.assigned:
             self._enqueue(control_plane_id)
+            return
+        if tenant is not None and (tenant.behind or tenant.cache_wanted):
+            self._enqueue_at_its_pace(control_plane_id, tenant)
             return
         if tenant is not None:
             tenant.retry.reset()

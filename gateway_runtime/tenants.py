@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from gateway_runtime.backoff import Backoff
 from gateway_runtime.client import ConfigUpdate
+from gateway_runtime.pace import Pace
 from schema.snapshot import EMPTY_CONFIG_HASH
 
 
@@ -17,6 +18,7 @@ class Tenant:
             a control plane that went back to a backup.
         hosts, terms, config_hash: those of what runs.
         cache_wanted: the journal on disk has to begin anew with a snapshot.
+        waits: its next step is due later, at its pace.
     """
 
     organization_id: str = ""
@@ -29,6 +31,8 @@ class Tenant:
     terms: str = ""
     config_hash: str = EMPTY_CONFIG_HASH
     cache_wanted: bool = False
+    pace: Pace = field(default_factory=Pace)
+    waits: bool = False
     retry: Backoff = field(default_factory=lambda: Backoff(0.05, 4.0))
 
     @property

@@ -26,7 +26,6 @@ from gateway_runtime.spec import GatewaySpec, Listener
 from schema.version import VERSION
 from tests.bench.tenants import ManyTenants, Shape
 
-_POLL_SECONDS = 0.005
 _PATIENCE_SECONDS = 300.0
 _WAITS_KEPT = 5_000
 
@@ -36,6 +35,8 @@ class WatchedEngine:
 
     def __init__(self, options: bytes) -> None:
         self._engine = Engine(options)
+        self._loop = asyncio.get_running_loop()
+        self._waiting: dict[str, list[tuple[int, asyncio.Future[float]]]] = {}
         self.start = self._engine.start
         self.stop = self._engine.stop
         self.remove = self._engine.remove
@@ -50,8 +51,28 @@ class WatchedEngine:
         report = self._engine.apply(update)
         told = json.loads(report)
         if told["accepted"]:
-            self.live[told["control_plane_id"]] = (told["version"], time.monotonic())
+            key, version, now = told["control_plane_id"], told["version"], time.monotonic()
+            self.live[key] = (version, now)
+            self._loop.call_soon_threadsafe(self._tell, key, version, now)
         return report
+
+    def when(self, key: str, version: int) -> asyncio.Future[float]:
+        """The time at which it has taken a version, or a later one."""
+        result: asyncio.Future[float] = self._loop.create_future()
+        live, since = self.live.get(key, (-1, 0.0))
+        if live >= version:
+            result.set_result(since)
+        else:
+            self._waiting.setdefault(key, []).append((version, result))
+        return result
+
+    def _tell(self, key: str, version: int, now: float) -> None:
+        waiting = self._waiting.pop(key, [])
+        for wanted, result in waiting:
+            if wanted <= version and not result.done():
+                result.set_result(now)
+        if later := [item for item in waiting if item[0] > version]:
+            self._waiting[key] = later
 
 
 class Runtime:
@@ -125,12 +146,8 @@ class Runtime:
     async def _until_live(self, key: str, version: int) -> float:
         """Seconds from now until the engine has taken a version, or a later one."""
         begun = time.monotonic()
-        while time.monotonic() < begun + _PATIENCE_SECONDS:
-            live, since = self._engine.live.get(key, (-1, 0.0))
-            if live >= version:
-                return max(0.0, since - begun)
-            await asyncio.sleep(_POLL_SECONDS)
-        raise TimeoutError(f"{key} is not live at {version}")
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            return max(0.0, await self._engine.when(key, version) - begun)
 
     async def _stats(self) -> dict[str, Any]:
         """Counters of the process, and what runs in the agent."""

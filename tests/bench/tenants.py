@@ -59,12 +59,6 @@ class Shape:
         """To JSON; `Shape(**document)` reads it."""
         return asdict(self)
 
-    @property
-    def limits(self) -> dict[str, Any]:
-        """As in a snapshot."""
-        bounds = Limits(allow_upstream=("127.0.0.0/8",), max_requests_per_second=self.requests_per_second)
-        return bounds.model_dump(mode="json")
-
 
 @dataclass(slots=True)
 class Tenant:
@@ -136,7 +130,7 @@ class ManyTenants:
             "version": tenant.version,
             "hosts": [_host(control_plane_id)],
             "settings": _SETTINGS,
-            "limits": tenant.shape.limits,
+            "limits": _limits(tenant.shape),
         }
         if from_version is not None and from_version >= tenant.version - len(tenant.changes):
             missed = list(tenant.changes)[len(tenant.changes) - (tenant.version - from_version) :]
@@ -190,6 +184,13 @@ def _host(control_plane_id: str) -> str:
 
 
 _SETTINGS = GatewaySettings(credential_key=base64.b64encode(_CREDENTIAL_KEY).decode()).model_dump(mode="json")
+
+
+@cache
+def _limits(shape: Shape) -> dict[str, Any]:
+    """As in a snapshot."""
+    bounds = Limits(allow_upstream=("127.0.0.0/8",), max_requests_per_second=shape.requests_per_second)
+    return bounds.model_dump(mode="json")
 
 
 @cache
