@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use foldhash::fast::RandomState;
 use imbl::OrdMap;
 use memchr::{memchr_iter, memrchr_iter};
 
@@ -19,7 +20,7 @@ pub struct Slot {
 }
 
 /// One part of the host table.
-type Shard = ArcSwap<HashMap<String, Arc<Slot>>>;
+type Shard = ArcSwap<HashMap<String, Arc<Slot>, RandomState>>;
 
 /// The hosts `*.rest`.
 #[derive(Default, Clone)]

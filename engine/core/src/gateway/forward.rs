@@ -37,6 +37,36 @@ pub struct Forwarding<'a> {
     pub takes_trailers: bool,
 }
 
+/// Names of lines whose fate depends on more than that they are there: those below, and those that
+/// [`response_headers`] looks at.
+pub(crate) const WEIGHED: [&str; 25] = [
+    "te",
+    "via",
+    "host",
+    "proxy",
+    "expect",
+    "server",
+    "trailer",
+    "upgrade",
+    "x-real-ip",
+    "connection",
+    "keep-alive",
+    "content-type",
+    "content-length",
+    "x-forwarded-for",
+    "proxy-connection",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-path",
+    "transfer-encoding",
+    "x-forwarded-proto",
+    "x-kong-request-id",
+    "x-forwarded-prefix",
+    "x-kong-proxy-latency",
+    "x-kong-upstream-status",
+    "x-kong-upstream-latency",
+];
+
 /// Headers of the client's request that the gateway writes anew or that end here.
 fn is_replaced(name: &[u8]) -> bool {
     let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
@@ -137,7 +167,9 @@ fn write_connection(out: &mut Vec<u8>, with: &Forwarding<'_>) {
 fn write_forwarded(out: &mut Vec<u8>, request: &Request, with: &Forwarding<'_>) {
     let headers = &request.head.headers;
     out.extend_from_slice(b"X-Real-IP: ");
+    let start = out.len();
     write_ip(out, request.client_ip);
+    let client = start..out.len();
     out.extend_from_slice(b"\r\nX-Forwarded-For: ");
     let mut chain = headers.get_all("x-forwarded-for").peekable();
     if chain.peek().is_some() {
@@ -147,7 +179,7 @@ fn write_forwarded(out: &mut Vec<u8>, request: &Request, with: &Forwarding<'_>) 
         }
         write_ip(out, crate::net::address::canonical(with.peer.address));
     } else {
-        write_ip(out, request.client_ip);
+        out.extend_from_within(client);
     }
     out.extend_from_slice(b"\r\n");
     let peer = with.peer;
@@ -227,7 +259,7 @@ pub fn response_headers(out: &mut Vec<u8>, head: &ResponseHead, exchange: &Excha
             6 if is("server") => has_server = true,
             7 if is("trailer") && !trailers => return Fate::Dropped,
             12 if is("content-type") && lacks_charset(value) => {
-                return Fate::Changed([value, b"; charset=UTF-8"].concat());
+                return Fate::Continued(b"; charset=UTF-8");
             }
             17 if added.request_id && is("x-kong-request-id") => return Fate::Dropped,
             20 if added.proxy_latency && is("x-kong-proxy-latency") => return Fate::Dropped,
@@ -312,7 +344,8 @@ fn pair(number: u64) -> &'static [u8; 2] {
     usize::try_from(number).ok().and_then(|number| PAIRS.get(number)).unwrap_or(&PAIRS[0])
 }
 
-/// Writes a header line.
+/// Writes a header line. Names are constants nearly everywhere, and so are the instructions that write them.
+#[inline]
 pub fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.reserve(name.len() + value.len() + 4);
     out.extend_from_slice(name);
@@ -333,7 +366,15 @@ fn write_ip(out: &mut Vec<u8>, address: IpAddr) {
                 if index > 0 {
                     out.push(b'.');
                 }
-                out.extend_from_slice(Digits::default().of(octet.into()));
+                let (hundreds, rest) = (octet / 100, octet % 100);
+                match octet {
+                    0..10 => out.push(b'0' + rest),
+                    10..100 => out.extend_from_slice(pair(rest.into())),
+                    100.. => {
+                        out.push(b'0' + hundreds);
+                        out.extend_from_slice(pair(rest.into()));
+                    }
+                }
             }
         }
         IpAddr::V6(v6) => out.extend_from_slice(v6.to_string().as_bytes()),

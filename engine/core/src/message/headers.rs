@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use crate::gateway::forward::{Digits, line};
+use crate::gateway::forward::{Digits, WEIGHED, line};
 
 /// A name or value that must not be sent: the message would no longer parse as it was meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +27,11 @@ impl std::error::Error for InvalidHeader {}
 
 /// A header name that is known to be one when the program is compiled, so that nothing has to look at it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Known(&'static str);
+pub struct Known {
+    name: &'static str,
+    /// Its lines are written whatever else there is.
+    plain: bool,
+}
 
 impl Known {
     /// A name; to be called for constants.
@@ -42,13 +46,18 @@ impl Known {
             index += 1;
         }
         assert!(index > 0, "an empty header name");
-        Self(name)
+        let (mut plain, mut index) = (true, 0);
+        while index < WEIGHED.len() {
+            plain &= !are_alike(bytes, WEIGHED[index].as_bytes());
+            index += 1;
+        }
+        Self { name, plain }
     }
 
     /// The name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
-        self.0
+        self.name
     }
 }
 
@@ -59,8 +68,8 @@ pub(crate) enum Fate {
     Kept,
     /// It is left out.
     Dropped,
-    /// It is written with another value.
-    Changed(Vec<u8>),
+    /// It is written with this behind its value.
+    Continued(&'static [u8]),
 }
 
 /// A piece of a [`Headers`] arena.
@@ -76,6 +85,8 @@ struct Field {
     value: Span,
     /// Known to be in the arena as it is written: nothing but `: ` between its parts, and the end of a line behind them.
     whole: bool,
+    /// Whole, and of a name that nobody has to look at when it is written.
+    plain: bool,
 }
 
 /// Header lines in order, with their letter case, repeated names included.
@@ -168,20 +179,24 @@ impl Headers {
     /// The same for a name that needs no check.
     pub fn append_known(&mut self, name: Known, value: impl AsRef<[u8]>) -> Result<(), InvalidHeader> {
         check_value(value.as_ref())?;
-        let field = self.store_line(name.0, value.as_ref());
-        self.fields.push(field);
+        let field = self.store_line(name.name, value.as_ref());
+        self.fields.push(Field { plain: name.plain, ..field });
         Ok(())
     }
 
     /// Adds a line with a number, which needs no check either.
     pub fn append_number(&mut self, name: Known, number: u64) {
-        let field = self.store_line(name.0, Digits::default().of(number));
-        self.fields.push(field);
+        let field = self.store_line(name.name, Digits::default().of(number));
+        self.fields.push(Field { plain: name.plain, ..field });
     }
 
     /// Adds the lines of another list at the end.
     pub fn append_all(&mut self, others: &Self) {
-        let start = u32::try_from(self.arena.len()).unwrap_or(u32::MAX);
+        // No list comes near this size: heads are limited to far less.
+        let Ok(start) = u32::try_from(self.arena.len()) else { return };
+        if start.checked_add(u32::try_from(others.arena.len()).unwrap_or(u32::MAX)).is_none() {
+            return;
+        }
         self.arena.extend_from_slice(&others.arena);
         self.fields.extend(others.fields.iter().map(|field| Field {
             name: field.name.moved(start),
@@ -193,7 +208,7 @@ impl Headers {
     /// Adds a line with several values, as a list with commas (RFC 9110 section 5.6.1). What is no value is left out.
     pub fn append_list<'v>(&mut self, name: Known, values: impl Iterator<Item = &'v [u8]>) {
         let start = self.arena.len();
-        self.arena.extend_from_slice(name.0.as_bytes());
+        self.arena.extend_from_slice(name.name.as_bytes());
         self.arena.extend_from_slice(b": ");
         let from = self.arena.len();
         for value in values.filter(|value| check_value(value).is_ok()) {
@@ -205,9 +220,10 @@ impl Headers {
         let end = self.arena.len();
         self.arena.extend_from_slice(b"\r\n");
         self.fields.push(Field {
-            name: Span::new(start, start + name.0.len()),
+            name: Span::new(start, start + name.name.len()),
             value: Span::new(from, end),
             whole: true,
+            plain: name.plain,
         });
     }
 
@@ -229,9 +245,9 @@ impl Headers {
     /// Removes all lines of several names.
     pub fn remove_all(&mut self, names: &[Known]) {
         let Self { arena, fields } = self;
-        let lengths = Lengths::of(names.iter().map(|name| name.0.len()));
+        let lengths = Lengths::of(names.iter().map(|name| name.name.len()));
         remove(fields, |field| {
-            lengths.may_have(field.name.len()) && names.iter().any(|name| named(arena, field, name.0.as_bytes()))
+            lengths.may_have(field.name.len()) && names.iter().any(|name| named(arena, field, name.name.as_bytes()))
         });
     }
 
@@ -262,7 +278,7 @@ impl Headers {
         for index in 0..self.fields.len() {
             if self.is_named(&self.fields[index], from.as_bytes()) {
                 let field = &mut self.fields[index];
-                (field.name, field.whole) = (renamed, false);
+                (field.name, field.whole, field.plain) = (renamed, false, false);
             }
         }
         Ok(true)
@@ -276,7 +292,7 @@ impl Headers {
 
     /// Adds a line whose parts are pieces of the loaded head.
     pub(crate) fn push_received(&mut self, name: Span, value: Span) {
-        self.fields.push(Field { name, value, whole: false });
+        self.fields.push(Field { name, value, whole: false, plain: false });
     }
 
     pub(crate) fn bytes(&self, span: Span) -> &[u8] {
@@ -302,30 +318,38 @@ impl Headers {
         line(&mut self.arena, name.as_bytes(), value);
         let middle = start + name.len();
         let end = middle + 2 + value.len();
-        Field { name: Span::new(start, middle), value: Span::new(middle + 2, end), whole: true }
+        Field { name: Span::new(start, middle), value: Span::new(middle + 2, end), whole: true, plain: false }
     }
 
     /// Writes the lines, each as its fate is. Lines that lie side by side as they are written are copied together.
     pub(crate) fn write(&self, out: &mut Vec<u8>, mut fate: impl FnMut(&[u8], &[u8]) -> Fate) {
         let mut run = 0..0;
         for field in &self.fields {
-            let (name, value) = (self.bytes(field.name), self.bytes(field.value));
-            match fate(name, value) {
-                Fate::Kept => {}
-                Fate::Dropped => continue,
-                Fate::Changed(value) => {
-                    out.extend_from_slice(self.arena.get(std::mem::take(&mut run)).unwrap_or_default());
-                    line(out, name, &value);
-                    continue;
-                }
+            if field.plain && field.name.start as usize == run.end {
+                debug_assert_eq!(fate(self.bytes(field.name), self.bytes(field.value)), Fate::Kept);
+                run.end = field.value.end as usize + 2;
+                continue;
             }
-            match self.written(field) {
+            let (name, value) = (self.bytes(field.name), self.bytes(field.value));
+            let (whole, more) = match fate(name, value) {
+                Fate::Kept => (self.written(field), &b""[..]),
+                Fate::Dropped => continue,
+                Fate::Continued(more) => (None, more),
+            };
+            match whole {
                 Some(whole) if whole.start == run.end => run.end = whole.end,
                 whole => {
                     out.extend_from_slice(self.arena.get(std::mem::take(&mut run)).unwrap_or_default());
                     match whole {
                         Some(whole) => run = whole,
-                        None => line(out, name, value),
+                        None => {
+                            line(out, name, value);
+                            if !more.is_empty() {
+                                out.truncate(out.len() - 2);
+                                out.extend_from_slice(more);
+                                out.extend_from_slice(b"\r\n");
+                            }
+                        }
                     }
                 }
             }
@@ -395,8 +419,21 @@ impl Span {
 
     /// The same piece where its arena begins later.
     fn moved(self, by: u32) -> Self {
-        Self { start: self.start.saturating_add(by), end: self.end.saturating_add(by) }
+        Self { start: self.start.wrapping_add(by), end: self.end.wrapping_add(by) }
     }
+}
+
+/// Whether two names are the same, while the program is compiled.
+const fn are_alike(one: &[u8], other: &[u8]) -> bool {
+    if one.len() != other.len() {
+        return false;
+    }
+    let (mut alike, mut index) = (true, 0);
+    while index < one.len() {
+        alike &= one[index].eq_ignore_ascii_case(&other[index]);
+        index += 1;
+    }
+    alike
 }
 
 /// Removes what is one of those; most often there is none, and nothing has to move.
@@ -407,7 +444,9 @@ fn remove(fields: &mut Vec<Field>, is_one: impl Fn(&Field) -> bool) {
 }
 
 fn named(arena: &[u8], field: &Field, name: &[u8]) -> bool {
-    field.name.len() == name.len() && arena.get(field.name.range()).is_some_and(|own| own.eq_ignore_ascii_case(name))
+    // Most names are written as they are asked for, and comparing so is much the cheaper way.
+    let alike = |own: &[u8]| own == name || own.eq_ignore_ascii_case(name);
+    field.name.len() == name.len() && arena.get(field.name.range()).is_some_and(alike)
 }
 
 /// The token characters.
@@ -556,7 +595,7 @@ mod tests {
         assert_eq!(written(&|_| Fate::Dropped), "");
         let some = |name: &[u8]| match name {
             b"A" | b"G" => Fate::Dropped,
-            b"E" => Fate::Changed(b"5".to_vec()),
+            b"E" => Fate::Continued(b"5"),
             _ => Fate::Kept,
         };
         assert_eq!(written(&some), "B: 2\r\nC: 3\r\nD: 4\r\nE: 5\r\nX-F: 6\r\nX-H: 8\r\n");

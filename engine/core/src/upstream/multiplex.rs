@@ -10,6 +10,7 @@ use std::task::Context;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use h2::client::{Builder, SendRequest};
 use tokio::sync::Notify;
 
@@ -61,7 +62,7 @@ impl Shared {
 /// The connections of one thread.
 #[derive(Debug, Default)]
 pub struct Multiplexed {
-    connections: HashMap<PoolKey, Vec<Shared>>,
+    connections: HashMap<PoolKey, Vec<Shared>, RandomState>,
     opening: HashMap<PoolKey, Rc<Notify>>,
 }
 

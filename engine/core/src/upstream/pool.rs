@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
+
 use super::tls::TlsIdentity;
 use crate::counts::Share;
 use crate::net::buffer::Buffer;
@@ -65,7 +67,7 @@ struct Idle {
 /// idle where dozens are busy.
 #[derive(Debug, Default)]
 pub struct Pool {
-    idle: HashMap<PoolKey, Vec<Idle>>,
+    idle: HashMap<PoolKey, Vec<Idle>, RandomState>,
     count: usize,
     buffers: Vec<Buffer>,
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use tokio::sync::Notify;
 
 use super::dns::{Answer, Record};
@@ -57,7 +58,7 @@ pub fn first(spots: &[Spot], random: u64) -> usize {
 /// The name cache of one thread.
 #[derive(Debug, Default)]
 pub struct Resolver {
-    names: HashMap<Box<str>, Entry>,
+    names: HashMap<Box<str>, Entry, RandomState>,
     /// How many names there are when they are tidied up.
     tidy_at: usize,
     flights: HashMap<Box<str>, Flight>,
