@@ -6,11 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from tests.bench import api, churn, credentials, density, proxy, ready, router, start
+from tests.bench import api, churn, credentials, density, plugins, proxy, ready, router, start
 from tests.bench.processes import BenchError
 
 RESULTS = Path(__file__).parents[2] / "bench-results"
-BENCHES = ("proxy", "ready", "density", "churn", "start", "router", "credentials", "api")
+BENCHES = ("proxy", "ready", "density", "churn", "start", "router", "credentials", "plugins", "api")
 
 
 def main(words: list[str]) -> int:
@@ -23,6 +23,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--connections", type=int, default=64, help="keep-alive connections")
     parser.add_argument("--engines", default="", help="only these, comma separated; nginx is the yardstick")
     parser.add_argument("--variants", default=",".join(proxy.JOBS), help="jobs of the proxy comparison, see README.md")
+    parser.add_argument("--plugins", default="", help="only these plugins, comma separated")
     parser.add_argument("--runs", type=int, default=200, help="runs of the readiness measurement")
     parser.add_argument("--tenants", type=int, default=10_000, help="idle tenants of density")
     parser.add_argument("--entities", type=int, default=10_000, help="entities of churn's tenant")
@@ -51,6 +52,9 @@ def main(words: list[str]) -> int:
             router.run(RESULTS)
         if options.what in {"credentials", "all"}:
             credentials.run(RESULTS)
+        if options.what in {"plugins", "all"}:
+            names = tuple(filter(None, options.plugins.split(",")))
+            plugins.run(plugins.Plan(rounds=options.rounds, seconds=options.seconds, plugins=names), RESULTS)
         if options.what in {"api", "all"}:
             api.run(options.seconds, options.most, RESULTS)
     except BenchError as error:

@@ -42,31 +42,31 @@ def configuration(job: Job, backend_port: int) -> dict[str, Any]:
     }
 
 
-def main(port: int, backend_port: int, certificate: Path, job: Job) -> int:
-    loaded = load(configuration(job, backend_port))
-    if loaded.errors:
-        raise SystemExit(str(loaded.errors))
-    pem = certificate.read_text() if job.tls else ""
-    engine = Engine(
-        json.dumps(
-            {
-                "listeners": [{"address": f"127.0.0.1:{port}", "tls": job.tls}],
-                "threads": 1,
-                "default_certificate": {"cert": pem, "key": pem} if job.tls else None,
-                "version": "0.1.0",
-            }
-        ).encode()
-    )
-    snapshot = Snapshot(
+def snapshot(entities: dict[str, list[dict[str, Any]]]) -> bytes:
+    """A tenant with these entities, as gateways get it."""
+    return Snapshot(
         organization_id="00000000-0000-0000-0000-000000000001",
         control_plane_id="00000000-0000-0000-0000-000000000002",
         version=1,
         hosts=(HOST,),
         limits=Limits(allow_upstream=("127.0.0.0/8",)),
         settings=GatewaySettings(credential_key=base64.b64encode(CREDENTIAL_KEY).decode()),
-        entities=loaded.for_gateways(CREDENTIAL_KEY),
-    )
-    report = json.loads(engine.apply(snapshot.to_bytes()))
+        entities=entities,
+    ).to_bytes()
+
+
+def serve(port: int, configuration: bytes, *, pem: str = "", logs: Path | None = None) -> None:
+    """Serve one tenant until SIGTERM or SIGINT; with TLS if there is a certificate. `logs`: directory of log files."""
+    options: dict[str, Any] = {
+        "listeners": [{"address": f"127.0.0.1:{port}", "tls": bool(pem)}],
+        "threads": 1,
+        "default_certificate": {"cert": pem, "key": pem} if pem else None,
+        "version": "0.1.0",
+    }
+    if logs is not None:
+        options["log_directory"] = str(logs)
+    engine = Engine(json.dumps(options).encode())
+    report = json.loads(engine.apply(configuration))
     if not report["accepted"]:
         raise SystemExit(json.dumps(report))
     engine.start()
@@ -74,6 +74,13 @@ def main(port: int, backend_port: int, certificate: Path, job: Job) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     engine.stop(0.0)
+
+
+def main(port: int, backend_port: int, certificate: Path, job: Job) -> int:
+    loaded = load(configuration(job, backend_port))
+    if loaded.errors:
+        raise SystemExit(str(loaded.errors))
+    serve(port, snapshot(loaded.for_gateways(CREDENTIAL_KEY)), pem=certificate.read_text() if job.tls else "")
     return 0
 
 
