@@ -106,7 +106,7 @@ fn bytes_that_wait_are_bounded() {
     client.send(format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(7000)));
     assert_eq!(client.response().status, 200);
     counted(&gateway, "records_dropped_total", dropped + 1);
-    assert!(gateway.counter("records_waiting_bytes") >= waiting);
+    assert!(gateway.counter("records_waiting_bytes") > 5_000);
 }
 
 #[test]
