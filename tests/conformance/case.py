@@ -322,6 +322,33 @@ class SetHealthStep(Strict):
         return "set health"
 
 
+class RecordedStep(Strict):
+    """Wait for the next record that a receiver gets, and compare it."""
+
+    recorded: Text
+    method: Text | None = None
+    path: Text | None = None
+    headers: dict[Text, HeaderExpectation] = {}
+    body: Text | None = None
+    body_matches: Pattern | None = None
+    json_body: Any = Field(default=None, alias="json")
+    otlp: Literal["traces", "logs", "metrics"] | None = None
+
+    def __str__(self) -> str:
+        return f"record at {self.recorded}"
+
+
+class ScrapedStep(Strict):
+    """Wait until a tenant's figures for Prometheus are as expected."""
+
+    scraped: list[Text] = []
+    lacks: list[Pattern] = []
+    tenant: str = ""
+
+    def __str__(self) -> str:
+        return "figures"
+
+
 class ErrorExpectation(Strict):
     """An error that must be among the reported ones."""
 
@@ -348,7 +375,17 @@ class ConfigureStep(Strict):
         return "configure"
 
 
-_STEPS: Final = ("send", "advance_seconds", "configure", "backend", "dns", "health", "set_health")
+_STEPS: Final = (
+    "send",
+    "advance_seconds",
+    "configure",
+    "backend",
+    "dns",
+    "health",
+    "set_health",
+    "recorded",
+    "scraped",
+)
 
 
 def _kind_of_step(value: object) -> str | None:
@@ -365,7 +402,9 @@ Step = Annotated[
     | Annotated[BackendStep, Tag("backend")]
     | Annotated[NamesStep, Tag("dns")]
     | Annotated[HealthStep, Tag("health")]
-    | Annotated[SetHealthStep, Tag("set_health")],
+    | Annotated[SetHealthStep, Tag("set_health")]
+    | Annotated[RecordedStep, Tag("recorded")]
+    | Annotated[ScrapedStep, Tag("scraped")],
     Discriminator(
         _kind_of_step,
         custom_error_type="step_kind",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 HOST: Final = "127.0.0.1"
+RECEIVER: Final = "$receiver"
 _REQUEST_LINE: Final = re.compile(rb"([^ ]+) ([^ ]+) HTTP/(1\.[01])")
 _SET: Final = "x-echo-set-"
 # The backends with TLS, and what they speak within it.
@@ -171,6 +172,8 @@ class Backends:
         self._conversations: set[asyncio.Task[None]] = set()
         self.addresses: dict[str, tuple[str, int]] = {}
         self.record = Record()
+        # What plugins post is no traffic of the case.
+        self.posted = Record()
 
     @property
     def authority(self) -> str:
@@ -226,7 +229,8 @@ class Backends:
                     answers = self._behaviours[name].does == "answers"
                     await grpc.serve_grpc(name, self.record, reader, writer, answers=answers)
                 else:
-                    await serve_connection(name, self.record, reader, writer, self._behaviours[name])
+                    record = self.posted if name == RECEIVER else self.record
+                    await serve_connection(name, record, reader, writer, self._behaviours[name])
                 writer.close()  # what is still in the buffer belongs to the answer
                 await writer.wait_closed()
 

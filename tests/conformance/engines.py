@@ -7,8 +7,10 @@ import base64
 import contextlib
 import hashlib
 import json
+import tempfile
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from pydantic import ValidationError
@@ -56,8 +58,9 @@ class _Tenant:
 class EngineGateway:
     """One engine with a control plane that answers for every host, and others for some hosts."""
 
-    def __init__(self, engine: Engine, addresses: list[str]) -> None:
+    def __init__(self, engine: Engine, addresses: list[str], logs: Path) -> None:
         self._engine = engine
+        self._logs = logs
         self._ports = [int(address.rpartition(":")[2]) for address in addresses]
         self._tenants: dict[str, _Tenant] = {}
 
@@ -70,12 +73,13 @@ class EngineGateway:
         """
         from gateway_runtime.engine import Engine  # reading and checking cases needs no compiled engine
 
-        engine = Engine(_options(nameserver))
-        addresses = engine.start()
-        try:
-            yield cls(engine, addresses)
-        finally:
-            await asyncio.to_thread(engine.stop, 0.0)
+        with tempfile.TemporaryDirectory() as logs:
+            engine = Engine(_options(nameserver, logs))
+            addresses = engine.start()
+            try:
+                yield cls(engine, addresses, Path(logs))
+            finally:
+                await asyncio.to_thread(engine.stop, 0.0)
 
     def target(self, scheme: str, listener: str) -> Target:
         """Where `http` or `https` requests to a listener for `http`, for a `stream` or for `proxied` clients go."""
@@ -130,12 +134,21 @@ class EngineGateway:
         order = {"control_plane_id": str(_CONTROL_PLANE), "upstream": upstream, "target": target, "healthy": healthy}
         return self._engine.set_target_health(json.dumps(order).encode())
 
+    async def logged(self, path: str) -> bytes:
+        """What is in a file of the tenant of all other hosts; nothing if there is no such file."""
+        file = self._logs / str(_CONTROL_PLANE) / path.lstrip("/")
+        return await asyncio.to_thread(lambda: file.read_bytes() if file.exists() else b"")
+
+    async def figures(self, tenant: str = "") -> str:
+        """A tenant's figures, as Prometheus reads them."""
+        return self._engine.metrics(_Tenant.named(tenant).control_plane_id) or ""
+
     async def advance(self, seconds: float) -> None:
         """Move the engine's clock forward."""
         self._engine.advance_clock(seconds)
 
 
-def _options(nameserver: str | None) -> bytes:
+def _options(nameserver: str | None, logs: str) -> bytes:
     identity = backend_identity()
     options: dict[str, Any] = {
         "listeners": [_listener(kind, tls=tls) for kind, tls in _LISTENERS],
@@ -143,6 +156,7 @@ def _options(nameserver: str | None) -> bytes:
         # Given, because making one anew for each engine would cost more than a whole case.
         "default_certificate": {"cert": identity.certificate, "key": identity.key},
         "version": "0.1.0",
+        "log_directory": logs,
     }
     if nameserver is not None:
         options["dns"] = {"nameservers": [nameserver], "search": [], "timeout_ms": _NAMESERVER_MS}

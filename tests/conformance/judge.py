@@ -15,9 +15,11 @@ from tests.conformance.case import (
     HeaderExpectation,
     HeaderLine,
     Matches,
+    RecordedStep,
     UpstreamExpectation,
 )
 from tests.conformance.client import many
+from tests.conformance.otlp import decoded
 from tests.conformance.wire import Headers, text, values_of
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from tests.conformance.client import Response
     from tests.conformance.received import Received
+    from tests.conformance.receivers import Recorded
 
 _SHOWN_CHARACTERS = 2000
 
@@ -118,6 +121,22 @@ def judge_health(expected: dict[str, dict[str, str]], found: dict[str, dict[str,
     ]
 
 
+def judge_record(expected: RecordedStep, record: Recorded | None) -> list[Difference]:
+    """All differences between a record and what was expected of it; `None` if there was none in time."""
+    if record is None:
+        return [Difference("record", "one more", "none")]
+    return list(_record(expected, record))
+
+
+def judge_figures(present: Sequence[str], absent: Sequence[str], found: str) -> list[Difference]:
+    """Lines that are missing, and expressions that are found, in figures for Prometheus."""
+    lines = found.splitlines()
+    missing = [Difference("figures", line, _show(found)) for line in present if line not in lines]
+    return missing + [
+        Difference("figures", f"nothing like {item}", _show(found)) for item in absent if re.search(item, found)
+    ]
+
+
 def judge_rejection(expected: Sequence[ErrorExpectation], reported: Sequence[ReportedError]) -> list[Difference]:
     """Expected errors that are not among the reported ones."""
     got = "; ".join(map(str, reported)) or "no errors"
@@ -155,6 +174,43 @@ def _equal(expected: Any, actual: Any) -> bool:
             _equal(wanted_map[key], found_map[key]) for key in wanted_map
         )
     return type(expected) is type(actual) and expected == actual
+
+
+def resembles(expected: Any, actual: Any) -> bool:
+    """As `contains`, within lists, too; `{matches: regex}` stands for text in which the expression is found."""
+    if isinstance(expected, dict):
+        wanted = cast("dict[object, object]", expected)
+        if wanted.keys() == {"matches"} and isinstance(actual, str):
+            return re.search(str(wanted["matches"]), actual) is not None
+        found = cast("dict[object, object]", actual)
+        return isinstance(actual, dict) and all(
+            key in found and resembles(item, found[key]) for key, item in wanted.items()
+        )
+    if isinstance(expected, list) and isinstance(actual, list):
+        items, others = cast("list[object]", expected), cast("list[object]", actual)
+        return len(items) == len(others) and all(map(resembles, items, others))
+    return _equal(expected, actual)
+
+
+def _record(expected: RecordedStep, record: Recorded) -> Iterator[Difference]:
+    body = text(record.data)
+    if expected.method is not None and record.method != expected.method:
+        yield Difference("record.method", expected.method, _show(record.method))
+    if expected.path is not None and record.path != expected.path:
+        yield Difference("record.path", expected.path, _show(record.path))
+    yield from _headers("record.header", expected.headers, (), record.headers)
+    if expected.body is not None and body != expected.body:
+        yield Difference("record.body", _show(expected.body), _show(body))
+    if expected.body_matches is not None and not re.search(expected.body_matches, body):
+        yield Difference("record.body_matches", _show(expected.body_matches), _show(body))
+    if expected.says("json_body"):
+        try:
+            document = json.loads(body) if expected.otlp is None else decoded(expected.otlp, record.data)
+        except ValueError as error:
+            yield Difference("record.json", _show(expected.json_body), f"{error}: {_show(body)}")
+            return
+        if not resembles(expected.json_body, document):
+            yield Difference("record.json", _show(expected.json_body), _show(document))
 
 
 def _response(expect: Expectation, response: Response, *, may_break_off: bool) -> Iterator[Difference]:

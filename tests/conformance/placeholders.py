@@ -1,4 +1,4 @@
-"""Placeholders: which backends a case names, and putting their addresses in."""
+"""Placeholders: which backends and receivers a case names, and putting their addresses in."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ if TYPE_CHECKING:
     from tests.conformance.certificates import Identity
 
 # Everything that looks like one is taken, so that a misspelt name is an error and not literal text.
-_WORD: Final = re.compile(r"\$upstream[A-Za-z0-9_]*")
+_WORD: Final = re.compile(r"\$(?:upstream|receiver)[A-Za-z0-9_]*")
 _PEM: Final = re.compile(r"\$(cert|key)\(([a-z][a-z0-9-]*)\)")
-_SCHEMES: Final = {"$upstream_tls": "https", "$upstream_grpc": "grpc", "$upstream_grpcs": "grpcs"}
+_SCHEMES: Final = {
+    "$upstream_tls": "https",
+    "$upstream_grpc": "grpc",
+    "$upstream_grpcs": "grpcs",
+    "$receiver_tcp": "tcp",
+    "$receiver_udp": "udp",
+}
 _KNOWN: Final = re.compile(
     r"""\$upstream(?:
         (?P<ca>_tls_ca)
@@ -24,6 +30,7 @@ _KNOWN: Final = re.compile(
     )""",
     re.VERBOSE,
 )
+_RECEIVER: Final = re.compile(r"(?P<name>\$receiver(?:_tcp|_udp)?)(?:_(?P<part>host|port))?")
 CA: Final = "$upstream_tls_ca"
 
 
@@ -32,6 +39,9 @@ def backend_of(word: str) -> tuple[str, str]:
 
     Raises: CaseError: there is no such placeholder.
     """
+    receiver = _RECEIVER.fullmatch(word)
+    if receiver is not None:
+        return receiver["name"], receiver["part"] or "url"
     match = _KNOWN.fullmatch(word)
     if match is None or (match["name"] and match["number"]):
         message = f"unknown placeholder: {word}"

@@ -20,6 +20,8 @@ from tests.conformance.case import (
     Document,
     HealthStep,
     NamesStep,
+    RecordedStep,
+    ScrapedStep,
     SendStep,
     SetHealthStep,
     Step,
@@ -33,7 +35,9 @@ from tests.conformance.judge import (
     ReportedError,
     judge_broken_requests,
     judge_count,
+    judge_figures,
     judge_health,
+    judge_record,
     judge_rejection,
     judge_response,
     judge_shares,
@@ -41,6 +45,7 @@ from tests.conformance.judge import (
 )
 from tests.conformance.names import Names
 from tests.conformance.placeholders import backends_in, substitute, url_of
+from tests.conformance.receivers import KINDS, Receivers, Records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,6 +83,14 @@ class Gateway(Protocol):
 
     async def set_health(self, upstream: str, target: str, *, healthy: bool) -> bool:
         """Overrule the health of a target; whether there is one."""
+        ...
+
+    async def logged(self, path: str) -> bytes:
+        """What is in a file that records are written to."""
+        ...
+
+    async def figures(self, tenant: str = "") -> str:
+        """A tenant's figures, as Prometheus reads them."""
         ...
 
     async def advance(self, seconds: float) -> None:
@@ -126,15 +139,18 @@ async def play(source: CaseSource, launch: Launch) -> Outcome:
 
 async def _play(document: Document, launch: Launch) -> list[Failure]:
     async with AsyncExitStack() as stack:
-        backends = await stack.enter_async_context(Backends(backends_in(document)))
+        named = backends_in(document)
+        backends = await stack.enter_async_context(Backends(named - KINDS))
+        receivers = await stack.enter_async_context(Receivers.serve(named & KINDS))
+        addresses = backends.addresses | receivers.addresses
         certificates = {
             name: case_identity(name, tuple(wanted.names), rsa_key=wanted.key == "rsa")
             for name, wanted in parse_case(document).certificates.items()
         }
-        case = parse_case(substitute(document, backends.addresses, backends.authority, certificates))
+        case = parse_case(substitute(document, addresses, backends.authority, certificates))
         names = None if case.dns is None else await stack.enter_async_context(Names.serve(case.dns))
         gateway = await stack.enter_async_context(launch(names and names.address))
-        player = _Player(case, gateway, backends, names)
+        player = _Player(case, gateway, backends, receivers, names)
         for tenant in ([""] if case.says("config") or not case.tenants else []) + list(case.tenants):
             errors = await player.configure(tenant, case.tenants[tenant].config if tenant else case.config)
             if errors:
@@ -151,17 +167,21 @@ async def _play(document: Document, launch: Launch) -> list[Failure]:
 
 def step_waits(step: Step) -> bool:
     """Whether a step is tried until it holds."""
-    return isinstance(step, SendStep | HealthStep) and step.eventually
+    return isinstance(step, ScrapedStep) or (isinstance(step, SendStep | HealthStep) and step.eventually)
 
 
 class _Player:
-    def __init__(self, case: Case, gateway: Gateway, backends: Backends, names: Names | None) -> None:
+    def __init__(
+        self, case: Case, gateway: Gateway, backends: Backends, receivers: Receivers, names: Names | None
+    ) -> None:
         self._hosts = {name: tenant.hosts for name, tenant in case.tenants.items()} | {"": [ANY_HOST]}
         self._dns = names
         self._options = case.options.named()
         self._gateway = gateway
         self._backends = backends
-        self._names = {url_of(name, address): name for name, address in backends.addresses.items()}
+        addresses = backends.addresses | receivers.addresses
+        self._names = {url_of(name, address): name for name, address in addresses.items()}
+        self._records = Records(gateway, backends.posted, receivers)
 
     async def configure(self, tenant: str, config: Document) -> list[ReportedError]:
         """Apply a full configuration of a tenant."""
@@ -184,12 +204,20 @@ class _Player:
             return await self._send(step)
         if isinstance(step, ConfigureStep):
             return await self._configure(step)
-        if isinstance(step, HealthStep):
-            return judge_health(step.health, await self._gateway.health(step.tenant))
         if isinstance(step, SetHealthStep):
             return await self._set_health(step)
+        if isinstance(step, HealthStep | RecordedStep | ScrapedStep):
+            return await self._look(step)
         await self._set_scene(step)
         return []
+
+    async def _look(self, step: HealthStep | RecordedStep | ScrapedStep) -> list[Difference]:
+        if isinstance(step, HealthStep):
+            return judge_health(step.health, await self._gateway.health(step.tenant))
+        if isinstance(step, ScrapedStep):
+            return judge_figures(step.scraped, step.lacks, await self._gateway.figures(step.tenant))
+        receiver = self._names.get(step.recorded, step.recorded)
+        return judge_record(step, await self._records.next(receiver, _EVENTUALLY_SECONDS))
 
     async def _set_scene(self, step: AdvanceStep | BackendStep | NamesStep) -> None:
         if isinstance(step, AdvanceStep):

@@ -59,6 +59,12 @@ class Passage:
     async def set_health(self, upstream: str, target: str, *, healthy: bool) -> bool:
         return False
 
+    async def logged(self, path: str) -> bytes:
+        return b""
+
+    async def figures(self, tenant: str = "") -> str:
+        return ""
+
     async def advance(self, seconds: float) -> None:
         await asyncio.sleep(0)
 

@@ -46,12 +46,15 @@ def test_an_unknown_key_is_an_error(document: dict[str, object], place: str) -> 
 @pytest.mark.parametrize(
     ("step", "reason"),
     [
-        ({}, "exactly one of send, advance_seconds, configure, backend, dns, health and set_health"),
+        ({}, "exactly one of send, advance_seconds, configure, backend, dns, health, set_health, recorded and scraped"),
         (
             {"send": {}, "advance_seconds": 1},
-            "exactly one of send, advance_seconds, configure, backend, dns, health and set_health",
+            "exactly one of send, advance_seconds, configure, backend, dns, health, set_health, recorded and scraped",
         ),
-        ({"wait": 1}, "exactly one of send, advance_seconds, configure, backend, dns, health and set_health"),
+        (
+            {"wait": 1},
+            "exactly one of send, advance_seconds, configure, backend, dns, health, set_health, recorded and scraped",
+        ),
         ({"send": {}, "repeat": 2, "parallel": 2}, "exclude each other"),
         ({"send": {}, "repeat": 0}, "greater than or equal to 1"),
         ({"send": {}, "expect": {"count": {"status": {200: 1}}}}, "count needs repeat or parallel"),

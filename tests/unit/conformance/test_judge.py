@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conformance.case import ErrorExpectation, Expectation, UpstreamExpectation
+from tests.conformance.case import ErrorExpectation, Expectation, RecordedStep, UpstreamExpectation
 from tests.conformance.client import Response
 from tests.conformance.judge import (
     ReportedError,
     contains,
     judge_broken_requests,
     judge_count,
+    judge_figures,
+    judge_record,
     judge_rejection,
     judge_response,
     judge_upstream,
 )
 from tests.conformance.received import Received
+from tests.conformance.receivers import Recorded
 from tests.conformance.wire import Body
 
 pytestmark = pytest.mark.unit
@@ -230,3 +233,50 @@ def test_errors_that_are_among_the_reported(item: dict) -> None:
 )
 def test_errors_that_are_not(item: dict) -> None:
     assert len(judge_rejection([ErrorExpectation.model_validate(item)], ERRORS)) == 1
+
+
+def recorded(expect: dict, record: Recorded | None) -> list[str]:
+    step = RecordedStep.model_validate({"recorded": "$receiver"} | expect)
+    return [difference.what for difference in judge_record(step, record)]
+
+
+RECORD = Recorded(b'{"spans": [{"name": "a", "id": "ff01"}]}', "POST", "/logs", [("Content-Type", "application/json")])
+
+
+@pytest.mark.parametrize(
+    "expect",
+    [
+        {},
+        {"method": "POST", "path": "/logs", "headers": {"content-type": "application/json"}},
+        {"body_matches": "ff01"},
+        {"json": {"spans": [{"name": "a"}]}},
+        {"json": {"spans": [{"id": {"matches": "^[0-9a-f]{4}$"}}]}},
+    ],
+)
+def test_records_that_are_as_expected(expect: dict) -> None:
+    assert recorded(expect, RECORD) == []
+
+
+@pytest.mark.parametrize(
+    ("expect", "what"),
+    [
+        ({"method": "PUT"}, "record.method"),
+        ({"path": "/"}, "record.path"),
+        ({"headers": {"content-type": "text/plain"}}, "record.header content-type"),
+        ({"body": "{}"}, "record.body"),
+        ({"body_matches": "^ff"}, "record.body_matches"),
+        ({"json": {"spans": []}}, "record.json"),
+        ({"json": {"spans": [{"name": "a", "kind": 1}]}}, "record.json"),
+        ({"json": {"spans": [{"id": {"matches": "^01$"}}]}}, "record.json"),
+        ({"otlp": "traces", "json": {}}, "record.json"),
+    ],
+)
+def test_records_that_are_not(expect: dict, what: str) -> None:
+    assert recorded(expect, RECORD) == [what]
+    assert recorded(expect, None) == ["record"]
+
+
+def test_figures_have_lines_and_lack_others() -> None:
+    found = 'a{b="1"} 2\nc 3\n'
+    assert judge_figures(['a{b="1"} 2'], ["^d"], found) == []
+    assert [difference.expected for difference in judge_figures(["c"], [r"c \d"], found)] == ["c", r"nothing like c \d"]

@@ -12,6 +12,8 @@ ADDRESSES = {
     "$upstream2": ("127.0.0.1", 1002),
     "$upstream_tls": ("127.0.0.1", 1003),
     "$upstream_down": ("127.0.0.1", 1004),
+    "$receiver": ("127.0.0.1", 1005),
+    "$receiver_udp": ("127.0.0.1", 1006),
 }
 
 
@@ -31,6 +33,10 @@ ADDRESSES = {
         ("$upstream2_port", 1002),
         ("$upstream_down_port", 1004),
         ("$upstream_tls_host", "127.0.0.1"),
+        ("$receiver/logs", "http://127.0.0.1:1005/logs"),
+        ("$receiver_host", "127.0.0.1"),
+        ("$receiver_udp", "udp://127.0.0.1:1006"),
+        ("$receiver_udp_port", 1006),
         ("$(headers.x)", "$(headers.x)"),
         (r"^\d+$", r"^\d+$"),
     ],
@@ -50,7 +56,7 @@ def test_backends_are_found_anywhere() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["$upstream1", "$upstreamx", "$upstream_up", "$upstream2_port3", "$upstream_tls_ca_port"]
+    "word", ["$upstream1", "$upstreamx", "$upstream_up", "$upstream2_port3", "$upstream_tls_ca_port", "$receiver2"]
 )
 def test_an_unknown_placeholder_is_an_error(word: str) -> None:
     with pytest.raises(CaseError, match="unknown placeholder"):
