@@ -7,9 +7,10 @@ from pydantic import Field
 
 from schema.base import EVERY_PROTOCOL, NO_GROUP, PluginSpec, Record
 from schema.checks import RequiredWhen
-from schema.plugin_types import above
+from schema.marks import GatewayRule
+from schema.plugin_types import CalledPort, above
 from schema.queue import QueuedConfig
-from schema.types import Host, Number, Port, Rule, Text, between, items
+from schema.types import Host, Number, Rule, Text, between, items
 
 MetricName = Literal[
     "cache_datastore_hits_total",
@@ -39,12 +40,20 @@ def _statuses_fault(value: str) -> str | None:
     return None if _STATUSES.fullmatch(value) else f"invalid value: {value}"
 
 
+def _no_cache(name: str) -> str | None:
+    return "this gateway has no cache of a database" if name.startswith("cache_datastore_") else None
+
+
+def _no_host_name(told: bool) -> str | None:
+    return "this gateway does not tell the name of its host" if told else None
+
+
 class Metric(Record):
     """A figure that is sent."""
 
     checks = (RequiredWhen(("sample_rate",), "stat_type", ("counter", "gauge")),)
 
-    name: MetricName
+    name: Annotated[MetricName, GatewayRule(_no_cache)]
     """Which figure."""
     stat_type: Literal["counter", "gauge", "histogram", "meter", "set", "timer"]
     """What kind of figure it is for the server."""
@@ -82,12 +91,12 @@ class Statsd(QueuedConfig):
     """Sends figures. Source: the behaviour of Kong Gateway's plugin of the same name."""
 
     spec: ClassVar[PluginSpec] = PluginSpec(
-        name="statsd", priority=11, allowed_protocols=EVERY_PROTOCOL, scopes=NO_GROUP
+        name="statsd", priority=11, since="0.1.0", allowed_protocols=EVERY_PROTOCOL, scopes=NO_GROUP
     )
 
     host: Host = "localhost"
     """Host of the server."""
-    port: Port = 8125
+    port: CalledPort = 8125
     """Port of the server."""
     prefix: Text = "kong"
     """First part of every figure's name."""
@@ -99,7 +108,7 @@ class Statsd(QueuedConfig):
     """Bytes up to which figures travel together in one datagram; 0: each in one of its own."""
     use_tcp: bool = False
     """Whether figures travel over TCP."""
-    hostname_in_prefix: bool = False
+    hostname_in_prefix: Annotated[bool, GatewayRule(_no_host_name)] = False
     """Whether names of figures tell the node."""
     consumer_identifier_default: ConsumerIdentifier = "custom_id"
     """How consumers are named where a figure does not say."""

@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::logging::{Datagrams, StatType};
+use super::logging::figures::{Figure, Identifier, StatType, is_sampled};
+use super::logging::receivers::Datagrams;
 use super::{Compiled, Place, read};
-use crate::config::directory::Consumer;
 use crate::logs::queue::{Queue, QueueConfig};
 use crate::phases::{Phases, Plugin, Record};
 
@@ -50,25 +50,6 @@ struct Metric {
     consumer_identifier: Option<Identifier>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Figure {
-    KongLatency,
-    Latency,
-    RequestCount,
-    RequestSize,
-    ResponseSize,
-    UpstreamLatency,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Identifier {
-    ConsumerId,
-    CustomId,
-    Username,
-}
-
 struct Datadog {
     queue: Queue,
     config: Config,
@@ -78,7 +59,7 @@ struct Datadog {
 pub(super) fn compile(config: Value, _: &Place) -> Compiled {
     let mut config: Config = read(config)?;
     let settings = config.queue.clone().with_old(config.queue_size, config.flush_timeout);
-    let queue = Datagrams::queue(&config.host, config.port, PATIENCE, &settings)?;
+    let queue = Datagrams::queue(&config.host, config.port, PATIENCE, 0, &settings)?;
     let tags = config.metrics.iter_mut().flat_map(|metric| metric.tags.iter_mut().flatten());
     tags.for_each(|tag| *tag = plain(tag));
     for text in [&mut config.prefix, &mut config.service_name_tag, &mut config.status_tag, &mut config.consumer_tag] {
@@ -91,40 +72,6 @@ pub(super) fn compile(config: Value, _: &Place) -> Compiled {
 /// A text without what has a meaning in the format.
 fn plain(text: &str) -> String {
     text.chars().map(|char| if char.is_control() || matches!(char, ',' | '|' | '#') { '_' } else { char }).collect()
-}
-
-impl Figure {
-    fn name(self) -> &'static str {
-        match self {
-            Self::KongLatency => "kong_latency",
-            Self::Latency => "latency",
-            Self::RequestCount => "request.count",
-            Self::RequestSize => "request.size",
-            Self::ResponseSize => "response.size",
-            Self::UpstreamLatency => "upstream_latency",
-        }
-    }
-
-    fn value(self, record: &Record<'_>) -> Option<u64> {
-        Some(match self {
-            Self::KongLatency => record.gateway_millis(),
-            Self::Latency => record.request_millis(),
-            Self::RequestCount => 1,
-            Self::RequestSize => record.request_bytes(),
-            Self::ResponseSize => record.response_bytes(),
-            Self::UpstreamLatency => return record.latency.map(|(_, waiting)| waiting),
-        })
-    }
-}
-
-impl Identifier {
-    fn of(self, consumer: &Consumer) -> Option<&str> {
-        match self {
-            Self::ConsumerId => Some(&*consumer.id),
-            Self::CustomId => consumer.custom_id.as_deref(),
-            Self::Username => consumer.username.as_deref(),
-        }
-    }
 }
 
 impl Plugin for Datadog {
@@ -148,7 +95,7 @@ impl Plugin for Datadog {
         let mut text = String::new();
         for metric in &config.metrics {
             let rate = metric.sample_rate.unwrap_or(1.0);
-            let Some(value) = metric.name.value(record).filter(|_| rate >= 1.0 || record.worker.random() < rate) else {
+            let Some(value) = metric.name.value(record).filter(|_| is_sampled(record, rate)) else {
                 continue;
             };
             if !text.is_empty() {

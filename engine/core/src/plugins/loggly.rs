@@ -8,7 +8,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::logging::{CustomFields, Datagrams, Severities, Severity, millis};
+use super::logging::receivers::Datagrams;
+use super::logging::{CustomFields, Severities, Severity, millis};
 use super::{Compiled, Place, read};
 use crate::clock::iso_date;
 use crate::logs::queue::{Queue, QueueConfig};
@@ -46,7 +47,7 @@ struct Loggly {
 pub(super) fn compile(config: Value, _: &Place) -> Compiled {
     let config: Config = read(config)?;
     config.custom_fields_by_lua.check()?;
-    let queue = Datagrams::queue(&config.host, config.port, millis(config.timeout), &QueueConfig::of_lines(64))?;
+    let queue = Datagrams::queue(&config.host, config.port, millis(config.timeout), 0, &QueueConfig::of_lines(64))?;
     let severities = Severities {
         least: config.log_level,
         successful: config.successful_severity,

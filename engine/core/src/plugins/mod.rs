@@ -23,6 +23,7 @@ mod request_termination;
 pub mod request_transformer;
 mod response_ratelimiting;
 mod response_transformer;
+mod statsd;
 mod tcp_log;
 mod udp_log;
 
@@ -85,6 +86,7 @@ pub const REGISTRY: &[Registration] = &[
     plugin("redirect", 779, redirect::compile),
     plugin("prometheus", 13, prometheus::compile),
     plugin("http-log", 12, http_log::compile),
+    plugin("statsd", 11, statsd::compile),
     plugin("datadog", 10, datadog::compile),
     plugin("file-log", 9, file_log::compile),
     plugin("udp-log", 8, udp_log::compile),

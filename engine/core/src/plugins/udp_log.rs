@@ -7,7 +7,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::logging::{CustomFields, Datagrams, millis};
+use super::logging::receivers::Datagrams;
+use super::logging::{CustomFields, millis};
 use super::{Compiled, Place, read};
 use crate::logs::queue::{Queue, QueueConfig};
 use crate::phases::{Phases, Plugin, Record};
@@ -30,7 +31,7 @@ struct UdpLog {
 pub(super) fn compile(config: Value, _: &Place) -> Compiled {
     let config: Config = read(config)?;
     config.custom_fields_by_lua.check()?;
-    let queue = Datagrams::queue(&config.host, config.port, millis(config.timeout), &QueueConfig::of_lines(64))?;
+    let queue = Datagrams::queue(&config.host, config.port, millis(config.timeout), 0, &QueueConfig::of_lines(64))?;
     Ok(Arc::new(UdpLog { queue }))
 }
 

@@ -1,22 +1,17 @@
 //! What the plugins have in common that send records of requests.
 
+pub(super) mod figures;
+pub(super) mod receivers;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Deserialize;
-use tokio::time::timeout;
 
 use crate::error::FieldError;
-use crate::logs::queue::{Queue, QueueConfig};
-use crate::logs::sender::{Delivering, Delivery, Line, Undelivered};
-use crate::phases::outside::Outside;
-use crate::upstream::destination::{Destination, NoDestination};
 use crate::upstream::tls::{Roots, TlsPolicy, Verification};
-
-/// Longest time for which anything is waited.
-const LONGEST: Duration = Duration::from_secs(60);
 
 /// Fields of a record that are expressions of Lua. There are none here: the control plane refuses them.
 #[derive(Deserialize)]
@@ -55,47 +50,6 @@ pub(super) fn policy(verify: bool) -> Arc<TlsPolicy> {
     Arc::new(TlsPolicy::new(verification, None))
 }
 
-/// Datagrams to a host, one per line of each entry. Nobody answers them, so none that was sent is tried again.
-pub(super) struct Datagrams {
-    to: Destination,
-    timeout: Duration,
-}
-
-impl Datagrams {
-    /// A queue whose entries become datagrams.
-    pub(super) fn queue(
-        host: &str,
-        port: u16,
-        timeout: Duration,
-        config: &QueueConfig,
-    ) -> Result<Queue, Vec<FieldError>> {
-        let to = Destination::at(host, port, None).map_err(|NoDestination(why)| vec![FieldError::new("host", why)])?;
-        let datagrams = Self { to, timeout: timeout.min(LONGEST) };
-        Ok(Queue::new(config, Box::new(datagrams)))
-    }
-}
-
-impl Delivery for Datagrams {
-    fn deliver<'a>(&'a self, batch: &'a [Bytes], _: &'a mut Line, outside: Outside<'a>) -> Delivering<'a> {
-        Box::pin(async move {
-            let sent = timeout(self.timeout, async {
-                let socket = outside.datagrams(&self.to).await.ok()?;
-                let mut lost = 0;
-                for entry in batch {
-                    // One that is too large, or that nobody took, keeps the others from nothing.
-                    let mut is_lost = false;
-                    for datagram in entry.split(|byte| *byte == b'\n') {
-                        is_lost |= socket.send(datagram).await.is_err();
-                    }
-                    lost += usize::from(is_lost);
-                }
-                Some(lost)
-            });
-            sent.await.ok().flatten().ok_or(Undelivered)
-        })
-    }
-}
-
 /// How much a message matters, as syslog numbers it: the more, the lower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -128,33 +82,5 @@ impl Severities {
             _ => self.successful,
         };
         (severity <= self.least).then_some(severity as u8)
-    }
-}
-
-/// What kind of figure something is for a server of statistics.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum StatType {
-    Counter,
-    Distribution,
-    Gauge,
-    Histogram,
-    Meter,
-    Set,
-    Timer,
-}
-
-impl StatType {
-    /// As it is written.
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::Counter => "c",
-            Self::Distribution => "d",
-            Self::Gauge => "g",
-            Self::Histogram => "h",
-            Self::Meter => "m",
-            Self::Set => "s",
-            Self::Timer => "ms",
-        }
     }
 }

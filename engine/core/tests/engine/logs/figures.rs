@@ -1,4 +1,4 @@
-//! loggly and datadog: datagrams of other formats.
+//! loggly, datadog and statsd: other formats than records.
 
 use std::net::UdpSocket;
 
@@ -168,4 +168,71 @@ fn requests_without_a_service_have_no_figures_and_nobody_has_to_listen() {
         gateway.counter("records_sent_total") + gateway.counter("records_dropped_total") == 7
     });
     counted(&gateway, "records_waiting_bytes", 0);
+}
+
+fn statsd(port: u16, config: &Value) -> Value {
+    let defaults = json!({
+        "host": "127.0.0.1", "port": port, "prefix": "kong", "allow_status_codes": null, "udp_packet_size": 0,
+        "use_tcp": true, "hostname_in_prefix": false, "consumer_identifier_default": "custom_id",
+        "service_identifier_default": "service_name_or_host", "workspace_identifier_default": "workspace_id",
+        "tag_style": null, "retry_count": null, "queue_size": null, "flush_timeout": null,
+        "metrics": [{
+            "name": "status_count", "stat_type": "counter", "sample_rate": 1, "consumer_identifier": null,
+            "service_identifier": null, "workspace_identifier": null,
+        }],
+    });
+    plugin("statsd", defaults, config)
+}
+
+#[test]
+fn a_server_that_is_down_costs_figures_and_nothing_else() {
+    let queue = super::queue(&json!({"max_retry_time": 0.05}));
+    let gateway = to(&Upstream::echo(), &[statsd(closed_port().port(), &json!({"queue": queue}))]);
+    for _ in 0..3 {
+        assert_eq!(gateway.ask(GET).status, 200);
+    }
+    counted(&gateway, "records_dropped_total", 3);
+    assert!(gateway.counter("record_deliveries_failed_total") >= 3);
+    counted(&gateway, "records_waiting_bytes", 0);
+}
+
+#[test]
+fn what_waits_for_a_server_that_is_down_is_bounded() {
+    let queue = super::queue(
+        &json!({"max_entries": 4, "max_retry_time": 3600, "initial_retry_delay": 60, "max_retry_delay": 60}),
+    );
+    let gateway = to(&Upstream::echo(), &[statsd(closed_port().port(), &json!({"queue": queue}))]);
+    assert_eq!(gateway.ask(GET).status, 200);
+    counted(&gateway, "record_deliveries_failed_total", 1);
+    for _ in 0..10 {
+        assert_eq!(gateway.ask(GET).status, 200);
+    }
+    counted(&gateway, "records_dropped_total", 6);
+}
+
+#[test]
+fn a_server_that_says_something_is_asked_anew() {
+    let server = Upstream::new(|mut client, _| {
+        while client.exactly(1)[0] != b'\n' {}
+        client.send("what?".to_owned());
+    });
+    let queue = super::queue(&json!({}));
+    let gateway = to(&Upstream::echo(), &[statsd(server.address.port(), &json!({"queue": queue}))]);
+    for number in 1..=2 {
+        assert_eq!(gateway.ask(GET).status, 200);
+        counted(&gateway, "records_sent_total", number);
+        // What it says is there shortly after the line was read.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(server.connections(), 2);
+}
+
+#[test]
+fn a_name_of_the_host_is_not_told() {
+    let config = statsd(1, &json!({"hostname_in_prefix": true, "queue": super::queue(&json!({}))}));
+    let gateway = to(&Upstream::echo(), &[]);
+    let mut configuration = with_plugins(closed_port(), &[config]);
+    configuration["version"] = json!(2);
+    let report = gateway.apply(&configuration);
+    assert_eq!(report["errors"][0]["field"], "config.hostname_in_prefix", "{report}");
 }
