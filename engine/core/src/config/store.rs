@@ -16,6 +16,7 @@ use super::tenant::Tenant;
 use super::turns::Turns;
 use super::update::{Change, Delta, FORMAT, Limits, Operation, Report, Settings, Snapshot, Update, reported, whole};
 use crate::error::ConfigError;
+use crate::plugins::Labels;
 use crate::stats::{Counters, Totals};
 use crate::upkeep::Upkeep;
 use crate::upstream::balancer::registry::Balancers;
@@ -148,6 +149,14 @@ impl Store {
         };
         let is_wanted = held.entities.plugins.values().any(|plugin| wants_health(plugin));
         let health = is_wanted.then(|| held.balancers.health());
+        let entities = &held.entities;
+        held.parts.metrics.keep(|| {
+            let with_service = entities.routes.values().filter_map(|route| {
+                let service = entities.services.get(route.service.as_ref()?.id.as_str())?;
+                Some(Labels::of(service, route))
+            });
+            with_service.collect()
+        });
         Some(held.parts.metrics.text(held.counters.totals().requests_total, health.as_ref()))
     }
 

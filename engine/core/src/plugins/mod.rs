@@ -37,7 +37,7 @@ use crate::phases::Plugin;
 
 pub use authentication::{AuthenticatedGroups, Identity};
 pub use correlation_id::Correlation;
-pub use prometheus::Metrics;
+pub use prometheus::{Labels, Metrics};
 pub use rate_limiting::{LastCaller, Windows};
 
 /// An instance, or everything that is wrong with its configuration.

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-pub use series::Metrics;
+pub use series::{Labels, Metrics};
 
 use self::series::Seen;
 use super::{Compiled, Place, read};
@@ -48,13 +48,12 @@ impl Plugin for Config {
     fn log(&self, record: &Record<'_>) {
         // What has no service is nobody's figure.
         let Some(route) = record.route else { return };
-        let Some(service) = route.service.as_ref().and_then(|service| service.logged.spec()) else { return };
-        let name = route.logged.spec().and_then(|route| route.name.as_deref());
+        let service = route.service.as_ref().and_then(|service| service.logged.spec());
+        let Some((service, route)) = service.zip(route.logged.spec()) else { return };
         let consumer = record.consumer.filter(|_| self.per_consumer);
         let consumer = consumer.map(|consumer| consumer.username.as_deref().or(consumer.custom_id.as_deref()));
         let seen = Seen {
-            service: service.name.as_deref().unwrap_or(&service.host),
-            route: name.unwrap_or(&route.id),
+            labels: Labels::of(service, route),
             consumer: consumer.flatten().unwrap_or_default(),
             status: self.status_code_metrics.then_some((record.status, record.account.is_upstreams)),
             bytes: self.bandwidth_metrics.then(|| (record.request_bytes(), record.response_bytes())),

@@ -1,10 +1,12 @@
 //! The figures of a tenant, by thread: a request finds its place in those of its own thread, whose lock nobody holds but
 //! whoever reads them all now and then.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use crate::config::entities::ServiceSpec;
+use crate::router::RouteSpec;
 use crate::stats::Counters;
 
 /// Upper bounds of the gateway's own latencies, in milliseconds.
@@ -57,11 +59,28 @@ pub(super) struct Histogram<const N: usize> {
     pub(super) sum: u64,
 }
 
+/// How a route and its service are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Labels<'a> {
+    pub(super) service: &'a str,
+    pub(super) route: &'a str,
+}
+
+impl<'a> Labels<'a> {
+    /// By their names; a service without one by its host, a route by its id.
+    #[must_use]
+    pub fn of(service: &'a ServiceSpec, route: &'a RouteSpec) -> Self {
+        Self {
+            service: service.name.as_deref().unwrap_or(&service.host),
+            route: route.name.as_deref().unwrap_or(&route.id),
+        }
+    }
+}
+
 /// What is seen of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Seen<'a> {
-    pub(super) service: &'a str,
-    pub(super) route: &'a str,
+    pub(super) labels: Labels<'a>,
     pub(super) consumer: &'a str,
     /// The status, and whether it is the service's.
     pub(super) status: Option<(u16, bool)>,
@@ -77,6 +96,15 @@ impl Metrics {
         let shards = self.shards.get_or_init(|| (0..counters.threads()).map(|_| Mutex::default()).collect());
         if !lock(&shards[thread % shards.len()]).add(seen) {
             self.errors.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Forgets the figures of routes that are not among those that there are; `there_are` is asked if there are any figures.
+    pub fn keep<'a>(&self, there_are: impl FnOnce() -> HashSet<Labels<'a>>) {
+        let Some(shards) = self.shards.get() else { return };
+        let routes = there_are();
+        for shard in shards {
+            lock(shard).keep(&routes);
         }
     }
 
@@ -104,8 +132,9 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 impl Shard {
     /// Counts a request; says whether there was a place for it.
     fn add(&mut self, seen: &Seen<'_>) -> bool {
+        let Labels { service, route } = seen.labels;
         let is_known = |shard: &Self| {
-            let route = shard.services.get(seen.service).and_then(|routes| routes.get(seen.route));
+            let route = shard.services.get(service).and_then(|routes| routes.get(route));
             route.is_some_and(|route| route.consumers.contains_key(seen.consumer))
         };
         if !is_known(self) {
@@ -113,11 +142,11 @@ impl Shard {
                 return false;
             }
             self.count += 1;
-            let routes = self.services.entry(seen.service.into()).or_default();
-            let route = routes.entry(seen.route.into()).or_default();
+            let routes = self.services.entry(service.into()).or_default();
+            let route = routes.entry(route.into()).or_default();
             route.consumers.insert(seen.consumer.into(), Consumer::default());
         }
-        let Some(route) = self.services.get_mut(seen.service).and_then(|routes| routes.get_mut(seen.route)) else {
+        let Some(route) = self.services.get_mut(service).and_then(|routes| routes.get_mut(route)) else {
             return false;
         };
         if let Some((gateway, waiting, request)) = seen.latencies {
@@ -133,6 +162,14 @@ impl Shard {
             consumer.egress += egress;
         }
         seen.status.is_none_or(|(status, is_services)| consumer.count(status, is_services, 1))
+    }
+
+    fn keep(&mut self, there_are: &HashSet<Labels<'_>>) {
+        self.services.retain(|service, routes| {
+            routes.retain(|route, _| there_are.contains(&Labels { service, route }));
+            !routes.is_empty()
+        });
+        self.count = self.services.values().flat_map(HashMap::values).map(|route| route.consumers.len()).sum();
     }
 
     fn merge(&mut self, other: &Self) {
@@ -207,7 +244,8 @@ mod tests {
 
     fn seen(route: &str, status: u16) -> Seen<'_> {
         let latencies = Some((3, None, 100_000));
-        Seen { service: "s", route, consumer: "", status: Some((status, true)), bytes: Some((1, 2)), latencies }
+        let labels = Labels { service: "s", route };
+        Seen { labels, consumer: "", status: Some((status, true)), bytes: Some((1, 2)), latencies }
     }
 
     #[test]
@@ -235,5 +273,10 @@ mod tests {
         }
         assert_eq!(metrics.sum().services["s"].len(), MOST_SERIES);
         assert_eq!(metrics.errors(), 10 + 37);
+        // Whatever goes leaves its place to others.
+        metrics.keep(|| [Labels { service: "s", route: "1" }].into());
+        assert_eq!(metrics.sum().services["s"].len(), 1);
+        metrics.add(0, &counters, &seen("new", 200));
+        assert_eq!((metrics.sum().services["s"].len(), metrics.errors()), (2, 10 + 37));
     }
 }
