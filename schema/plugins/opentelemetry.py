@@ -1,17 +1,43 @@
 """opentelemetry: sends traces, logs and figures over OTLP."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
 
 from schema.aliases import Alias
 from schema.base import EVERY_PROTOCOL, NO_GROUP, PluginConfig, PluginSpec, Record
 from schema.checks import AtLeastOneOf
-from schema.marks import Deprecated
-from schema.plugin_types import ReferableText, ReferableUrl, Timeout
+from schema.marks import Deprecated, GatewayRule, Referenceable
+from schema.plugin_types import CalledUrl, CustomFields, ReferableText, ReferableUrl, Timeout
 from schema.propagation import HeaderType, Propagation
 from schema.queue import Queue
-from schema.types import HeaderName, Integer, Number, Text, between, items
+from schema.types import HeaderName, Integer, Number, Text, between, has_control_characters, items
+
+_Endpoint = Annotated[CalledUrl, Referenceable()]
+_OWN: Final = frozenset({"host", "content-length", "content-type", "transfer-encoding", "connection"})
+
+
+def _not_sent(endpoint: object) -> str | None:
+    return "this gateway sends traces and records of requests only" if endpoint else None
+
+
+def _headers_fault(headers: dict[str, str]) -> str | None:
+    own = next((name for name in headers if name.lower() in _OWN), None)
+    if own is not None:
+        return f"cannot contain '{own}' header"
+    return next(
+        (
+            f"{name}: must not contain control characters"
+            for name, value in headers.items()
+            if has_control_characters(value)
+        ),
+        None,
+    )
+
+
+def _resource_fault(attributes: dict[str, str]) -> str | None:
+    templates = any("$(" in value for value in attributes.values())
+    return "this gateway reports the same of all requests: templates are not filled in" if templates else None
 
 
 class SpanQueue(Queue):
@@ -24,16 +50,16 @@ class SpanQueue(Queue):
 class AccessLogs(Record):
     """Records of requests."""
 
-    endpoint: ReferableUrl | None = None
+    endpoint: _Endpoint | None = None
     """Where they are sent; unset: nowhere."""
-    custom_attributes_by_lua: Annotated[dict[Text, Text], items(maximum=256)] | None = None
+    custom_attributes_by_lua: CustomFields | None = None
     """Further attributes, each with the Lua expression that gives the value."""
 
 
 class Metrics(Record):
     """Figures."""
 
-    endpoint: ReferableUrl | None = None
+    endpoint: Annotated[ReferableUrl, GatewayRule(_not_sent)] | None = None
     """Where they are sent; unset: nowhere."""
     push_interval: Number = 60
     """Seconds between two reports."""
@@ -57,23 +83,24 @@ class Opentelemetry(PluginConfig):
     spec: ClassVar[PluginSpec] = PluginSpec(
         name="opentelemetry",
         priority=14,
+        since="0.1.0",
         allowed_protocols=EVERY_PROTOCOL,
         scopes=NO_GROUP,
         checks=(AtLeastOneOf(("traces_endpoint", "logs_endpoint", "metrics.endpoint", "access_logs.endpoint")),),
     )
     aliases = (Alias("endpoint", ("traces_endpoint",)),)
 
-    traces_endpoint: ReferableUrl | None = None
+    traces_endpoint: _Endpoint | None = None
     """Where traces are sent; unset: nowhere."""
-    logs_endpoint: ReferableUrl | None = None
+    logs_endpoint: Annotated[ReferableUrl, GatewayRule(_not_sent)] | None = None
     """Where the gateway's own log lines about requests are sent; unset: nowhere."""
     access_logs: AccessLogs = Field(default_factory=AccessLogs)
     """Records of requests."""
     metrics: Metrics = Field(default_factory=Metrics)
     """Figures."""
-    headers: Annotated[dict[HeaderName, ReferableText], items(maximum=64)] | None = None
+    headers: Annotated[dict[HeaderName, ReferableText], items(maximum=64), GatewayRule(_headers_fault)] | None = None
     """Further headers of the reports."""
-    resource_attributes: Annotated[dict[Text, Text], items(maximum=256)] | None = None
+    resource_attributes: Annotated[dict[Text, Text], items(maximum=256), GatewayRule(_resource_fault)] | None = None
     """Further attributes of whoever reports."""
     queue: SpanQueue = Field(default_factory=SpanQueue)
     """What is waiting to be sent."""

@@ -9,10 +9,10 @@ from pydantic import Field
 from schema.base import EVERY_PROTOCOL, NO_GROUP, PluginConfig, PluginSpec, Record
 from schema.errors import Violation
 from schema.marks import Deprecated
-from schema.plugin_types import Timeout
+from schema.plugin_types import CalledUrl, Timeout
 from schema.propagation import HeaderType, Propagation, Written
 from schema.queue import Queue
-from schema.types import HeaderName, Number, Rule, Text, Url, between, items
+from schema.types import HeaderName, Number, Rule, Text, between, items
 
 _OWN_TAGS: Final = frozenset(
     {
@@ -75,6 +75,7 @@ class Zipkin(PluginConfig):
     spec: ClassVar[PluginSpec] = PluginSpec(
         name="zipkin",
         priority=100_000,
+        since="0.1.0",
         allowed_protocols=EVERY_PROTOCOL,
         scopes=NO_GROUP,
         checks=(DistinctTags(),),
@@ -82,7 +83,7 @@ class Zipkin(PluginConfig):
 
     local_service_name: Text = "kong"
     """Name of the gateway in traces."""
-    http_endpoint: Url | None = None
+    http_endpoint: CalledUrl | None = None
     """Where spans are sent; unset: nowhere, while headers are passed on."""
     sample_ratio: Annotated[Number, between(0, 1)] = 0.001
     """Which part of the requests is traced where the caller has not decided."""

@@ -30,6 +30,8 @@ pub mod router;
 pub mod stats;
 pub mod streams;
 pub mod tls;
+mod traces;
+mod unique;
 pub mod upkeep;
 pub mod upstream;
 pub mod worker;

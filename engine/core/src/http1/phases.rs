@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::mem::take;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Instant;
 
 use super::asking::is_gone;
 use super::connection::{After, Connection, LARGEST_BUFFERED};
@@ -12,6 +13,7 @@ use super::head::Framing;
 use super::receive::NoBody;
 use crate::config::tenant::{Route, Tenant};
 use crate::gateway::decide::Routed;
+use crate::logs::account::Turn;
 use crate::message::{Known, Response};
 use crate::phases::exchange::Later;
 use crate::phases::outside::Outside;
@@ -82,6 +84,7 @@ impl Connection {
             chosen: Vec::new(),
         });
         let mut answer = None;
+        self.account.routed = chain.notes_turns.then(Instant::now);
         for (place, slot) in chain.slots.iter().enumerate() {
             let consumer = self.facts.consumer.as_deref();
             let ids = Some((&*route.id, route.service_id.as_deref()));
@@ -107,6 +110,7 @@ impl Connection {
                 }
             }
             if answer.is_none() && instance.phases.has(Phases::ACCESS) {
+                let began = chain.notes_turns.then(Instant::now);
                 let Self { request, facts, worker, .. } = &mut *self;
                 let mut exchange = Exchange { tenant, route: Some(route), clock: &worker.shared.clock, facts };
                 match instance.plugin.access(request, &mut exchange) {
@@ -116,6 +120,9 @@ impl Connection {
                         Ok(turned) => answer = turned,
                         Err(_) => return self.left(tenant),
                     },
+                }
+                if let Some(began) = began {
+                    self.account.turns.push(Turn { kind: slot.kind, began, took: began.elapsed() });
                 }
             }
             if answer.is_some() && !has_later {

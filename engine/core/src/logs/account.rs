@@ -21,6 +21,21 @@ pub struct Account {
     pub upstream_status: u16,
     /// The attempts to get a response.
     pub tries: Vec<Try>,
+    /// When its route was known. As the turns, noted where a plugin of the chain wants that.
+    pub routed: Option<Instant>,
+    /// The turns of plugins in the access phase.
+    pub turns: Vec<Turn>,
+}
+
+/// A plugin's turn.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn {
+    /// Its kind's index in the registry.
+    pub kind: usize,
+    /// When it began.
+    pub began: Instant,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// An attempt to get a response.
@@ -46,6 +61,8 @@ impl Account {
         self.is_upstreams = false;
         self.sent_head.clear();
         self.tries.clear();
+        self.routed = None;
+        self.turns.clear();
     }
 
     /// Notes an attempt.

@@ -3,21 +3,21 @@
 use crate::gateway::forward::Digits;
 
 /// An object that is being written.
-pub(super) struct Object<'o> {
+pub(crate) struct Object<'o> {
     out: &'o mut Vec<u8>,
     is_empty: bool,
 }
 
 impl Object<'_> {
     /// Writes an object.
-    pub(super) fn write(out: &mut Vec<u8>, members: impl FnOnce(&mut Object<'_>)) {
+    pub(crate) fn write(out: &mut Vec<u8>, members: impl FnOnce(&mut Object<'_>)) {
         out.push(b'{');
         members(&mut Object { out, is_empty: true });
         out.push(b'}');
     }
 
     /// Begins a member; its value is to be written next.
-    pub(super) fn key(&mut self, name: &[u8]) -> &mut Vec<u8> {
+    pub(crate) fn key(&mut self, name: &[u8]) -> &mut Vec<u8> {
         if !std::mem::take(&mut self.is_empty) {
             self.out.push(b',');
         }
@@ -27,33 +27,33 @@ impl Object<'_> {
     }
 
     /// A member that is text.
-    pub(super) fn text(&mut self, name: &str, value: impl AsRef<[u8]>) {
+    pub(crate) fn text(&mut self, name: &str, value: impl AsRef<[u8]>) {
         text(self.key(name.as_bytes()), value.as_ref());
     }
 
     /// A member that is a number.
-    pub(super) fn number(&mut self, name: &str, value: u64) {
+    pub(crate) fn number(&mut self, name: &str, value: u64) {
         self.key(name.as_bytes()).extend_from_slice(Digits::default().of(value));
     }
 
     /// A member that is true or false.
-    pub(super) fn truth(&mut self, name: &str, value: bool) {
+    pub(crate) fn truth(&mut self, name: &str, value: bool) {
         self.raw(name, if value { "true" } else { "false" });
     }
 
     /// A member whose value is JSON already.
-    pub(super) fn raw(&mut self, name: &str, value: &str) {
+    pub(crate) fn raw(&mut self, name: &str, value: &str) {
         self.key(name.as_bytes()).extend_from_slice(value.as_bytes());
     }
 
     /// A member that is an object.
-    pub(super) fn object(&mut self, name: &str, members: impl FnOnce(&mut Object<'_>)) {
+    pub(crate) fn object(&mut self, name: &str, members: impl FnOnce(&mut Object<'_>)) {
         Object::write(self.key(name.as_bytes()), members);
     }
 }
 
 /// Writes a list, each item by a call.
-pub(super) fn list<T>(out: &mut Vec<u8>, items: impl Iterator<Item = T>, mut write: impl FnMut(&mut Vec<u8>, T)) {
+pub(crate) fn list<T>(out: &mut Vec<u8>, items: impl Iterator<Item = T>, mut write: impl FnMut(&mut Vec<u8>, T)) {
     out.push(b'[');
     for (index, item) in items.enumerate() {
         if index > 0 {
@@ -65,7 +65,7 @@ pub(super) fn list<T>(out: &mut Vec<u8>, items: impl Iterator<Item = T>, mut wri
 }
 
 /// Writes text. What is no UTF-8 becomes U+FFFD: a document that nobody can read helps nobody.
-pub(super) fn text(out: &mut Vec<u8>, value: &[u8]) {
+pub(crate) fn text(out: &mut Vec<u8>, value: &[u8]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     let valid;

@@ -8,7 +8,7 @@
 pub(crate) mod account;
 pub(crate) mod entity;
 pub mod files;
-mod json;
+pub(crate) mod json;
 pub(crate) mod queue;
 mod record;
 pub(crate) mod sender;

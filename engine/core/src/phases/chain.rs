@@ -84,6 +84,8 @@ pub struct Chain {
     pub later: Box<[usize]>,
     /// Places of those that take part in `rewrite`.
     pub rewrite: Box<[usize]>,
+    /// Whether one of them, for whichever consumer, wants to know of the others' turns.
+    pub notes_turns: bool,
     /// The protocols that it was made for.
     pub protocols: Protocols,
 }
@@ -107,7 +109,8 @@ impl Chain {
         };
         let later = places(&|slot| slot.scoped || takes_part(slot, Phases::LATER));
         let rewrite = places(&|slot| takes_part(slot, Phases::REWRITE));
-        Ok(Self { later, rewrite, slots: slots.into(), protocols })
+        let notes_turns = slots.iter().any(|slot| takes_part(slot, Phases::TURNS));
+        Ok(Self { later, rewrite, notes_turns, slots: slots.into(), protocols })
     }
 }
 

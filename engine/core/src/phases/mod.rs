@@ -64,7 +64,7 @@ pub type Waiting<'a> = Pin<Box<dyn Future<Output = Option<Response>> + 'a>>;
 
 /// A set of phases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Phases(u8);
+pub struct Phases(u16);
 
 impl Phases {
     /// [`Plugin::rewrite`].
@@ -83,6 +83,8 @@ impl Phases {
     pub const REQUEST_PASSAGE: Self = Self(1 << 6);
     /// [`Plugin::response_passage`].
     pub const RESPONSE_PASSAGE: Self = Self(1 << 7);
+    /// No phase, but a wish: that it is noted which plugin's turn took how long, for [`Plugin::log`].
+    pub const TURNS: Self = Self(1 << 8);
     /// All phases after `access`.
     pub const LATER: Self =
         Self::RESPONSE.and(Self::RESPONSE_BODY).and(Self::LOG).and(Self::REQUEST_PASSAGE).and(Self::RESPONSE_PASSAGE);

@@ -11,21 +11,18 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::logging::posts::{Posts, list};
 use super::logging::{CustomFields, millis, policy};
 use super::{Compiled, Place, read};
 use crate::base64;
 use crate::error::FieldError;
 use crate::logs::queue::{Queue, QueueConfig};
-use crate::logs::sender::{Delivering, Delivery, Line, Undelivered};
 use crate::message::Headers;
-use crate::phases::outside::{Call, Outside};
 use crate::phases::{Phases, Plugin, Record};
 use crate::query::unescape;
 use crate::router::Reference;
 use crate::upstream::destination::{Destination, NoDestination};
 
-/// Largest answer that is read. Nobody looks at it, but a connection is only of further use if it was read.
-const LARGEST_ANSWER: u64 = 64 * 1024;
 /// Longest wait for a connection where the configuration has no sensible one.
 const LEAST: Duration = Duration::from_millis(1);
 
@@ -55,17 +52,6 @@ struct HttpLog {
     queue: Queue,
 }
 
-struct Posting {
-    to: Destination,
-    target: String,
-    method: String,
-    headers: Headers,
-    timeout: Duration,
-    keep_alive: bool,
-    /// Whether several records travel together, in a list.
-    is_list: bool,
-}
-
 /// Compiles an instance.
 pub(super) fn compile(config: Value, _: &Place) -> Compiled {
     let config: Config = read(config)?;
@@ -93,16 +79,20 @@ pub(super) fn compile(config: Value, _: &Place) -> Compiled {
     }
     let queue = config.queue.with_old(config.queue_size, config.flush_timeout);
     let target = to.target().split('?').next().unwrap_or_default().to_owned();
-    let posting = Posting {
+    let timeout = millis(config.timeout).max(LEAST);
+    // Several records travel together, in a list; so does one of those that might.
+    let pack = if queue.max_batch_size > 1 { list } else { |batch: &[Bytes]| batch.concat() };
+    let posts = Posts {
         target,
         to,
         method: config.method,
         headers,
-        timeout: millis(config.timeout).max(LEAST),
+        connect: timeout,
+        answer: timeout,
         keep_alive: config.keepalive > 0.0,
-        is_list: queue.max_batch_size > 1,
+        pack: Box::new(pack),
     };
-    Ok(Arc::new(HttpLog { queue: Queue::new(&queue, Box::new(posting)) }))
+    Ok(Arc::new(HttpLog { queue: Queue::new(&queue, Box::new(posts)) }))
 }
 
 /// A URL without the user information that it may have, and that.
@@ -123,36 +113,6 @@ impl Plugin for HttpLog {
 
     fn log(&self, record: &Record<'_>) {
         self.queue.push(record, record.document().clone());
-    }
-}
-
-impl Delivery for Posting {
-    fn deliver<'a>(&'a self, batch: &'a [Bytes], _: &'a mut Line, outside: Outside<'a>) -> Delivering<'a> {
-        Box::pin(async move {
-            let list;
-            let body: &[u8] = match batch {
-                [only] if !self.is_list => only,
-                _ => {
-                    list = [b"[", &*batch.join(&b","[..]), b"]"].concat();
-                    &list
-                }
-            };
-            let call = Call {
-                to: &self.to,
-                method: &self.method,
-                target: &self.target,
-                headers: &self.headers,
-                body,
-                connect: self.timeout,
-                answer: self.timeout,
-                keep_alive: self.keep_alive,
-                largest: LARGEST_ANSWER,
-            };
-            match outside.ask(&call).await {
-                Ok(answer) if answer.head.status < 300 => Ok(0),
-                Ok(_) | Err(_) => Err(Undelivered),
-            }
-        })
     }
 }
 

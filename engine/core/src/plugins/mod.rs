@@ -15,6 +15,7 @@ mod jwt;
 mod key_auth;
 mod logging;
 mod loggly;
+mod opentelemetry;
 mod prometheus;
 mod rate_limiting;
 mod redirect;
@@ -26,6 +27,7 @@ mod response_transformer;
 mod statsd;
 mod tcp_log;
 mod udp_log;
+mod zipkin;
 
 use std::sync::Arc;
 
@@ -70,6 +72,7 @@ const fn plugin(name: &'static str, priority: i32, compile: fn(Value, &Place) ->
 /// Every plugin with its published priority, one line each.
 pub const REGISTRY: &[Registration] = &[
     plugin("correlation-id", 100_001, correlation_id::compile),
+    plugin("zipkin", 100_000, zipkin::compile),
     plugin("bot-detection", 2500, bot_detection::compile),
     plugin("cors", 2000, cors::compile),
     plugin("jwt", 1450, jwt::compile),
@@ -84,6 +87,7 @@ pub const REGISTRY: &[Registration] = &[
     plugin("request-transformer", 801, request_transformer::compile),
     plugin("response-transformer", 800, response_transformer::compile),
     plugin("redirect", 779, redirect::compile),
+    plugin("opentelemetry", 14, opentelemetry::compile),
     plugin("prometheus", 13, prometheus::compile),
     plugin("http-log", 12, http_log::compile),
     plugin("statsd", 11, statsd::compile),

@@ -1,6 +1,7 @@
 //! What the plugins have in common that send records of requests.
 
 pub(super) mod figures;
+pub(super) mod posts;
 pub(super) mod receivers;
 
 use std::collections::BTreeMap;

@@ -214,7 +214,7 @@ fn what_waits_for_a_server_that_is_down_is_bounded() {
 fn a_server_that_says_something_is_asked_anew() {
     let server = Upstream::new(|mut client, _| {
         while client.exactly(1)[0] != b'\n' {}
-        client.send("what?".to_owned());
+        client.send("what?");
     });
     let queue = super::queue(&json!({}));
     let gateway = to(&Upstream::echo(), &[statsd(server.address.port(), &json!({"queue": queue}))]);

@@ -7,6 +7,7 @@ mod lines;
 mod prometheus;
 mod queue;
 mod record;
+mod traces;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
