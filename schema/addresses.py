@@ -61,6 +61,11 @@ def tls_host_fault(value: str) -> str | None:
     return f"invalid value: {value}" if ends_in_number else None
 
 
+def tls_name_fault(value: str) -> str | None:
+    """What is wrong with a name that a gateway is to call a server by in a TLS handshake."""
+    return tls_host_fault(value) if is_host_name(value) else f"invalid value: {value}"
+
+
 def wildcard_fault(value: str) -> str | None:
     """What is wrong with `name`, `*.name` or `name.*`."""
     if "*" not in value:

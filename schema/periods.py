@@ -23,9 +23,11 @@ Limit = Annotated[Number, Rule(_check_limit, {"exclusiveMinimum": 0})]
 
 def policy_fault(policy: str) -> str | None:
     """Why our own gateways do not take a policy of counting."""
-    if policy == "local":
+    if policy != "cluster":
         return None
-    return f"policy '{policy}' is not available on this gateway: use 'local', which counts per gateway process"
+    return (
+        "policy 'cluster' is not available on this gateway: use 'redis', or 'local', which counts per gateway process"
+    )
 
 
 @dataclass(frozen=True, slots=True)

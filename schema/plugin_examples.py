@@ -172,8 +172,14 @@ EXAMPLES: Final[dict[str, Example]] = {
         },
     ),
     "rate-limiting": Example(
-        "Let each consumer ask five times in a minute and a thousand times a day.",
-        {"minute": 5, "day": 1000, "limit_by": "consumer", "policy": "local"},
+        "Let each consumer ask five times in a minute and a thousand times a day, whichever gateway it asks.",
+        {
+            "minute": 5,
+            "day": 1000,
+            "limit_by": "consumer",
+            "policy": "redis",
+            "redis": {"host": "redis.example.com", "port": 6379, "ssl": True},
+        },
     ),
     "redirect": Example(
         "Send clients to another host, to the same path.",

@@ -2,19 +2,27 @@
 
 from typing import Annotated, Final, Literal
 
+from schema.addresses import tls_host_fault, tls_name_fault
 from schema.aliases import Alias
 from schema.base import Record
-from schema.marks import Referenceable, Sealed
-from schema.plugin_types import AnyText, ReferableHost, ReferablePort, ReferableText, SecretText, Timeout
+from schema.checks import RuleWhen
+from schema.marks import GatewayRule, Referenceable, Sealed
+from schema.plugin_types import AnyText, CalledPort, ReferableHost, ReferableText, SecretText, Timeout
 from schema.types import Integer, Sni
 
 _SecretText = Annotated[AnyText, Referenceable(), Sealed()]
 
 
+def _provider_fault(_: str) -> str:
+    return "signing in with a cloud's identity is not available on this gateway"
+
+
 class CloudAuthentication(Record):
     """Signing in to a cloud's Redis with an identity of that cloud."""
 
-    auth_provider: Annotated[Literal["aws", "azure", "gcp"], Referenceable()] | None = None
+    auth_provider: Annotated[Literal["aws", "azure", "gcp"], Referenceable(), GatewayRule(_provider_fault)] | None = (
+        None
+    )
     """The cloud; it says which of the fields below count."""
     aws_access_key_id: SecretText | None = None
     """Key id; unset: the identity of the machine."""
@@ -43,9 +51,11 @@ class CloudAuthentication(Record):
 class Redis(Record):
     """A server and how to reach it."""
 
+    checks = (RuleWhen("host", "ssl", (True,), tls_host_fault),)
+
     host: ReferableHost | None = None
     """Name or address."""
-    port: ReferablePort = 6379
+    port: Annotated[CalledPort, Referenceable()] = 6379
     """Port."""
     timeout: Timeout = 2000
     """Bound of connecting, sending and receiving."""
@@ -59,7 +69,7 @@ class Redis(Record):
     """Whether TLS is spoken."""
     ssl_verify: bool = True
     """Whether the server's certificate is verified."""
-    server_name: Annotated[Sni, Referenceable()] | None = None
+    server_name: Annotated[Sni, Referenceable(), GatewayRule(tls_name_fault)] | None = None
     """Name in the server's certificate."""
     cloud_authentication: CloudAuthentication | None = None
     """Signing in with an identity of a cloud."""

@@ -2,16 +2,12 @@
 
 from typing import Annotated, ClassVar
 
-from schema.addresses import is_host_name, tls_host_fault
+from schema.addresses import tls_host_fault, tls_name_fault
 from schema.base import EVERY_PROTOCOL, NO_GROUP, PluginConfig, PluginSpec
 from schema.checks import RuleWhen
 from schema.marks import GatewayRule
 from schema.plugin_types import CalledPort, CustomFields
 from schema.types import Host, Number, Text
-
-
-def _server_name_fault(value: str) -> str | None:
-    return tls_host_fault(value) if is_host_name(value) else f"invalid value: {value}"
 
 
 class TcpLog(PluginConfig):
@@ -36,7 +32,7 @@ class TcpLog(PluginConfig):
     """How long an idle connection is kept, in milliseconds."""
     tls: bool = False
     """Whether TLS is spoken."""
-    tls_sni: Annotated[Text, GatewayRule(_server_name_fault)] | None = None
+    tls_sni: Annotated[Text, GatewayRule(tls_name_fault)] | None = None
     """Server name in the handshake."""
     ssl_verify: bool = True
     """Whether the server's certificate is verified."""

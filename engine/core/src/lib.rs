@@ -26,6 +26,7 @@ pub mod overload;
 pub mod phases;
 pub mod plugins;
 pub mod query;
+pub mod redis;
 pub mod router;
 pub mod stats;
 pub mod streams;

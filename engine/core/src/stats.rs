@@ -25,6 +25,7 @@ struct Shard {
     over_budget: AtomicU64,
     unroutable: AtomicU64,
     shed: AtomicU64,
+    not_counted: AtomicU64,
     records_sent: AtomicU64,
     records_dropped: AtomicU64,
     failed_deliveries: AtomicU64,
@@ -71,6 +72,8 @@ pub struct Totals {
     pub requests_unroutable_total: u64,
     /// Requests turned away because the machine could not keep up.
     pub requests_shed_total: u64,
+    /// Requests whose limits could not be asked for, because the server that keeps their counters did not answer.
+    pub requests_not_counted_total: u64,
     /// Records of requests that plugins have delivered.
     pub records_sent_total: u64,
     /// Records that were lost: their queue was full, or their receiver did not take them in time.
@@ -160,6 +163,11 @@ impl Counters {
         self.shard(thread).shed.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a request whose limits could not be asked for.
+    pub(crate) fn not_counted(&self, thread: usize) {
+        self.shard(thread).not_counted.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts records that were delivered.
     pub(crate) fn records_sent(&self, thread: usize, count: u64) {
         self.shard(thread).records_sent.fetch_add(count, Ordering::Relaxed);
@@ -206,6 +214,7 @@ impl Counters {
             requests_over_budget_total: sum(|shard| &shard.over_budget),
             requests_unroutable_total: sum(|shard| &shard.unroutable),
             requests_shed_total: sum(|shard| &shard.shed),
+            requests_not_counted_total: sum(|shard| &shard.not_counted),
             records_sent_total: sum(|shard| &shard.records_sent),
             records_dropped_total: sum(|shard| &shard.records_dropped),
             record_deliveries_failed_total: sum(|shard| &shard.failed_deliveries),

@@ -32,6 +32,7 @@ use crate::net::stream::Stream;
 use crate::overload::{Load, TICK};
 use crate::streams;
 use crate::tls::server::Handshake;
+use crate::upstream::kept::Kept;
 use crate::upstream::multiplex::Multiplexed;
 use crate::upstream::pool::{Pool, PoolKey};
 use crate::upstream::resolve::Resolver;
@@ -54,6 +55,8 @@ pub struct Worker {
     pub index: usize,
     /// Idle upstream connections.
     pub pool: RefCell<Pool>,
+    /// Idle connections of plugins.
+    pub kept: RefCell<Kept>,
     /// HTTP/2 connections to upstreams.
     pub multiplexed: RefCell<Multiplexed>,
     /// Known names.
@@ -137,6 +140,7 @@ impl Worker {
             shared,
             index,
             pool: RefCell::default(),
+            kept: RefCell::default(),
             multiplexed: RefCell::default(),
             resolver: RefCell::default(),
             stopping: Cell::new(false),
@@ -212,6 +216,7 @@ impl Worker {
             door.admit_waiting(&self);
         }
         self.pool.borrow_mut().clear();
+        self.kept.borrow_mut().clear();
         self.flush.notify_waiters();
         self.clients.borrow().dismiss();
         let patience = Instant::now() + IDLE_GRACE;
@@ -251,6 +256,7 @@ impl Worker {
         let is_wanted = |key: &PoolKey| tenants.contains_key(&key.tenant) && !left.contains(&(key.tenant, key.address));
         poll_fn(|cx| {
             self.pool.borrow_mut().sweep(Instant::now(), is_wanted, cx);
+            self.kept.borrow_mut().sweep(Instant::now(), is_wanted, cx);
             self.multiplexed.borrow_mut().sweep(Instant::now(), is_wanted, cx);
             Poll::Ready(())
         })
@@ -268,6 +274,7 @@ impl Worker {
         let take = || self.shared.counts.upstream(self.shared.bounds.upstream_connections);
         take().or_else(|| {
             self.pool.borrow_mut().clear();
+            self.kept.borrow_mut().clear();
             self.multiplexed.borrow_mut().clear();
             take()
         })

@@ -216,13 +216,13 @@ class TestRuntimeKinds:
         assert own.get("plugins")["data"] == []
 
     def test_values_that_do_not_run(self, entities: Entities, hosted: Entities):
-        config = {"minute": 1, "policy": "redis", "redis_host": "r.test"}
+        config = {"minute": 1, "policy": "cluster", "redis_host": "r.test"}
         shown = entities.create("plugins", {"name": "rate-limiting", "config": config})["config"]
         assert (shown["redis"]["host"], shown["redis_host"]) == ("r.test", "r.test")
         response = hosted.call("POST", "plugins", json={"name": "rate-limiting", "config": config})
         (detail,) = response.json()["details"]
         assert detail["field"] == "config.policy"
-        assert "use 'local'" in detail["messages"][0]
+        assert "use 'redis'" in detail["messages"][0]
 
     def test_a_change_is_held_to_it_as_well(self, hosted: Entities):
         plugin = hosted.create("plugins", {"name": "rate-limiting", "config": {"minute": 1}})

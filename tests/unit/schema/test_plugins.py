@@ -141,7 +141,14 @@ class TestGateways:
     @pytest.mark.parametrize(
         ("name", "config", "field"),
         [
-            ("rate-limiting", {"minute": 1, "policy": "redis", "redis": {"host": "r.test"}}, "config.policy"),
+            ("rate-limiting", {"minute": 1, "redis": {"port": 0}}, "config.redis.port"),
+            ("rate-limiting", {"minute": 1, "redis": {"server_name": "*.r.test"}}, "config.redis.server_name"),
+            (
+                "rate-limiting",
+                {"minute": 1, "redis": {"cloud_authentication": {"auth_provider": "aws"}}},
+                "config.redis.cloud_authentication.auth_provider",
+            ),
+            ("response-ratelimiting", {"limits": {"a": {"day": 1}}, "policy": "cluster"}, "config.policy"),
             ("rate-limiting", {"minute": 1, "policy": "cluster"}, "config.policy"),
             ("rate-limiting", {"minute": 1, "error_code": 700}, "config.error_code"),
             ("rate-limiting", {"minute": 1, "error_code": 429.5}, "config.error_code"),

@@ -22,8 +22,10 @@ use crate::message::{Headers, ResponseHead};
 use crate::net::address::{canonical, may_connect};
 use crate::net::buffer::Buffer;
 use crate::net::io::Io;
+use crate::plugins::Windows;
 use crate::upstream::connect::{NoAddress, dial, open, permitted};
 use crate::upstream::destination::{Destination, Host};
+use crate::upstream::kept::{KeptKey, Purpose};
 use crate::upstream::pool::{self, PoolKey};
 use crate::upstream::resolve::Spot;
 use crate::worker::Worker;
@@ -191,8 +193,34 @@ impl<'a> Outside<'a> {
         let share = self.worker.share_of_connections().ok_or(NoAnswer::Busy)?;
         let configs = &self.worker.shared.upkeep.tls;
         let connecting = self.at_each(to, |key| async move { dial(configs, &key, &[]).await });
-        let (stream, _) = timeout(patience.min(PATIENCE), connecting).await.map_err(|_| NoAnswer::Timeout)??;
-        Ok(Socket { io: Io::new(stream, Buffer::default()), _held: (call, share) })
+        let (stream, place) = timeout(patience.min(PATIENCE), connecting).await.map_err(|_| NoAnswer::Timeout)??;
+        Ok(Socket { io: Io::new(stream, Buffer::default()), share, place, _call: call })
+    }
+
+    /// A connection to that server that was kept for this purpose and is still quiet. Its address is one that the tenant
+    /// may connect to now.
+    ///
+    /// # Errors
+    /// [`NoAnswer`], if there could not be another one either.
+    pub async fn kept(&self, to: &Destination, purpose: &Purpose) -> Result<Option<Socket>, NoAnswer> {
+        let call = self.call()?;
+        for spot in self.addresses(to).await?.iter().take(MOST_TRIES) {
+            let key = KeptKey { place: self.key(to, *spot), purpose: *purpose };
+            let take = |cx: &mut Context<'_>| self.worker.kept.borrow_mut().take(&key, Instant::now(), cx);
+            if let Some((io, share)) = poll_fn(|cx| Poll::Ready(take(cx))).await {
+                return Ok(Some(Socket { io, share, place: key.place, _call: call }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Keeps a connection for this purpose, if there are not enough. Nothing may be left to be read on it.
+    pub fn keep(&self, socket: Socket, purpose: &Purpose) {
+        if !self.worker.stopping.get() {
+            let Socket { io, share, place, .. } = socket;
+            let key = KeptKey { place, purpose: *purpose };
+            self.worker.kept.borrow_mut().put(key, (io, share), Instant::now());
+        }
     }
 
     /// A socket whose datagrams go to another server. No datagram is ever answered here.
@@ -220,6 +248,16 @@ impl<'a> Outside<'a> {
     /// There is no place for files, or none for this one.
     pub async fn append(&self, file: &FileName, bytes: Vec<u8>) -> io::Result<()> {
         self.worker.shared.files.append(&self.tenant.control_plane_id, file, bytes).await
+    }
+
+    /// What rate limits of the tenant have counted in this process.
+    pub(crate) fn windows(&self) -> &Windows {
+        &self.tenant.windows
+    }
+
+    /// Notes that a limit of the request could not be asked for.
+    pub(crate) fn not_counted(&self) {
+        self.tenant.counters.not_counted(self.worker.index);
     }
 
     /// The right to one more call.
@@ -323,7 +361,9 @@ impl<'a> Outside<'a> {
 #[derive(Debug)]
 pub struct Socket {
     io: Io,
-    _held: (Share, Share),
+    share: Share,
+    place: PoolKey,
+    _call: Share,
 }
 
 impl Socket {

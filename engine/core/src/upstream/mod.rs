@@ -5,6 +5,7 @@ pub mod connect;
 pub mod destination;
 pub mod dns;
 pub mod health;
+pub mod kept;
 pub mod multiplex;
 pub mod pool;
 pub mod pulse;

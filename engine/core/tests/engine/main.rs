@@ -8,6 +8,7 @@ mod buffering;
 mod calls;
 mod certificates;
 mod configuration;
+mod counters;
 mod desync;
 mod draining;
 mod forwarding;

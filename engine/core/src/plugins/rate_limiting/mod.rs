@@ -3,24 +3,33 @@
 //! Counters are in memory, one set for all threads of the process. All periods of a request are checked and counted under
 //! one short lock of one of many shards, so that no more requests than allowed get through at the same time.
 //!
+//! Or they are on a server that several gateways share: then a script there does the same in one round trip. With a
+//! `sync_rate` requests do not wait for it. They are counted in memory, and what they add travels every so often, against
+//! what the others have added: until it has arrived, each gateway lets through what it would alone.
+//!
 //! Source: the behaviour of Kong Gateway's plugin of the same name; draft-ietf-httpapi-ratelimit-headers.
 
 pub(in crate::plugins) mod periods;
+pub(in crate::plugins) mod shared;
 pub(in crate::plugins) mod windows;
 
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use self::periods::{PERIODS, Period, window};
+use self::shared::{Caller, Copied, Names, Tally};
 use self::windows::{Bound, Usage};
 pub use self::windows::{LastCaller, Windows};
 use super::{Compiled, Place, read};
 use crate::error::FieldError;
+use crate::logs::queue::Queue;
 use crate::message::{Headers, Known, Request, Response, Version};
-use crate::phases::{Exchange, Flow, Phases, Plugin};
+use crate::phases::outside::Outside;
+use crate::phases::{Exchange, Flow, Phases, Plugin, Record, Waiting};
+use crate::redis::counting::Counter;
+use crate::redis::{RedisConfig, Server};
 
 /// What is said of the tightest period.
 const LIMIT: Known = Known::new("RateLimit-Limit");
@@ -44,12 +53,9 @@ struct Config {
     error_code: u16,
     error_message: String,
     hide_client_headers: bool,
-    #[serde(rename = "fault_tolerant", default)]
-    _fault_tolerant: IgnoredAny,
-    #[serde(rename = "redis", default)]
-    _redis: IgnoredAny,
-    #[serde(rename = "sync_rate", default)]
-    _sync_rate: IgnoredAny,
+    fault_tolerant: bool,
+    redis: RedisConfig,
+    sync_rate: f64,
 }
 
 /// What requests are counted by.
@@ -75,6 +81,16 @@ struct Limit {
     tightest: Headers,
 }
 
+/// Where counters are.
+enum Counters {
+    /// In this process.
+    Here,
+    /// On a server.
+    There(Server),
+    /// On a server, and in this process between two deliveries.
+    Both(Queue),
+}
+
 struct RateLimiting {
     limits: Box<[Limit]>,
     by: LimitBy,
@@ -82,18 +98,21 @@ struct RateLimiting {
     operand: Box<str>,
     /// What instances with counters of their own differ in: a digest of it, since it is hashed with every request.
     place: u128,
+    /// The same, as servers know it.
+    place_name: Box<str>,
+    counters: Counters,
+    fault_tolerant: bool,
     hide: bool,
     error_code: u16,
     error_message: Box<str>,
 }
 
+/// What a request that was let through adds on the server; left for its log.
+struct Let(Vec<Tally>);
+
 /// Compiles an instance.
 pub(super) fn compile(config: Value, place: &Place) -> Compiled {
     let config: Config = read(config)?;
-    if config.policy != "local" {
-        let message = format!("policy '{}' is not available on this engine", config.policy);
-        return Err(vec![FieldError::new("policy", message)]);
-    }
     let given = [config.second, config.minute, config.hour, config.day, config.month, config.year];
     let limits: Box<[Limit]> = PERIODS.iter().zip(given).filter_map(|(period, most)| limit(period, most?)).collect();
     if limits.is_empty() {
@@ -106,16 +125,30 @@ pub(super) fn compile(config: Value, place: &Place) -> Compiled {
         LimitBy::Path => config.path.ok_or_else(|| vec![FieldError::new("path", "required field missing")])?,
         _ => String::new(),
     };
+    let counters = match config.policy.as_str() {
+        "local" => Counters::Here,
+        "redis" if config.sync_rate < 0.0 => Counters::There(config.redis.server()?),
+        "redis" => Counters::Both(shared::travelling(Arc::new(config.redis.server()?), limits.len(), config.sync_rate)),
+        policy => return Err(vec![not_available(policy)]),
+    };
     let id = |id: &Option<String>| id.clone().unwrap_or_default();
     Ok(Arc::new(RateLimiting {
         limits,
         by: config.limit_by,
         operand: operand.into(),
         place: digest(&format!("{}\n{}", id(&place.route), id(&place.service))),
+        place_name: shared::place_name(place).into(),
+        counters,
+        fault_tolerant: config.fault_tolerant,
         hide: config.hide_client_headers,
         error_code: config.error_code,
         error_message: config.error_message.into(),
     }))
+}
+
+/// What is wrong with a policy that there is none of.
+pub(super) fn not_available(policy: &str) -> FieldError {
+    FieldError::new("policy", format!("policy '{policy}' is not available on this engine"))
 }
 
 /// What tells texts apart, in the size of a number.
@@ -162,7 +195,8 @@ impl RateLimiting {
         }
     }
 
-    fn count(&self, request: &Request, exchange: &mut Exchange<'_>, now: u64) -> Usage {
+    /// Counts a request in this process; says under which key.
+    fn count(&self, request: &Request, exchange: &mut Exchange<'_>, now: u64) -> ((u64, u64), Usage) {
         let bounds = self.limits.iter().map(|limit| {
             let (start, _) = window(limit.period, now);
             Bound { period: limit.period.index, most: limit.most, start }
@@ -181,7 +215,33 @@ impl RateLimiting {
             None => windows.key((self.place, request.client_ip)),
         };
         exchange.facts.last_caller = last;
-        windows.take(key, bounds, 1)
+        (key, windows.take(key, bounds, 1))
+    }
+
+    /// The counters of a request on the server, in the order of the limits.
+    fn counters(&self, request: &Request, exchange: &Exchange<'_>, now: u64) -> Vec<Counter> {
+        let address = request.client_ip.to_string();
+        let caller = match (self.by, self.identifier(request, exchange)) {
+            (LimitBy::Header, Some(value)) => Caller::Secret("header", value),
+            (LimitBy::Path, Some(path)) => Caller::Secret("path", path),
+            (by, Some(id)) => Caller::Id(by.name(), std::str::from_utf8(id).unwrap_or_default()),
+            (_, None) => Caller::Id("ip", &address),
+        };
+        let names = Names::new("ratelimit", &exchange.tenant.control_plane_id, &self.place_name, &caller);
+        self.limits.iter().map(|limit| names.counter("", limit.period, now, limit.most, 1)).collect()
+    }
+
+    /// Tells the client, and refuses it if a limit is reached.
+    fn decide(&self, usage: &Usage, now: u64, exchange: &mut Exchange<'_>) -> Option<Response> {
+        let reset = (!self.hide).then(|| self.tell(usage, now, &mut exchange.facts.response_headers));
+        if !usage.denied {
+            return None;
+        }
+        let refusal = Response::message(self.error_code, self.error_message.to_string());
+        Some(match reset {
+            Some(reset) => refusal.with_header("Retry-After", reset.to_string()),
+            None => refusal,
+        })
     }
 
     /// Writes the headers of all periods; returns the seconds until the tightest one begins anew.
@@ -208,22 +268,69 @@ impl RateLimiting {
     }
 }
 
+impl LimitBy {
+    /// As a part of counters' names.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Consumer => "consumer",
+            Self::ConsumerGroup => "consumer-group",
+            Self::Credential => "credential",
+            Self::Ip => "ip",
+            Self::Service => "service",
+            Self::Header => "header",
+            Self::Path => "path",
+        }
+    }
+}
+
 impl Plugin for RateLimiting {
     fn phases(&self) -> Phases {
-        Phases::ACCESS
+        match self.counters {
+            Counters::Here | Counters::There(_) => Phases::ACCESS,
+            Counters::Both(_) => Phases::ACCESS.and(Phases::LOG),
+        }
     }
 
     fn access(&self, request: &mut Request, exchange: &mut Exchange<'_>) -> Flow {
-        let now = exchange.clock.since_epoch().as_secs();
-        let usage = self.count(request, exchange, now);
-        let reset = (!self.hide).then(|| self.tell(&usage, now, &mut exchange.facts.response_headers));
-        if !usage.denied {
-            return Flow::Continue;
+        if matches!(self.counters, Counters::There(_)) {
+            return Flow::Later;
         }
-        let refusal = Response::message(self.error_code, self.error_message.to_string());
-        Flow::Respond(match reset {
-            Some(reset) => refusal.with_header("Retry-After", reset.to_string()),
-            None => refusal,
+        let now = exchange.clock.since_epoch().as_secs();
+        let (caller, usage) = self.count(request, exchange, now);
+        if matches!(self.counters, Counters::Both(_)) && !usage.denied {
+            let copy = |limit: &Limit| {
+                let (start, _) = window(limit.period, now);
+                Copied { caller, period: limit.period.index, start }
+            };
+            let tallies = self.counters(request, exchange, now).into_iter().zip(&self.limits);
+            let tallies = tallies.map(|(counter, limit)| Tally::new(counter, Some(copy(limit)))).collect();
+            exchange.facts.values.set(Let(tallies));
+        }
+        self.decide(&usage, now, exchange).map_or(Flow::Continue, Flow::Respond)
+    }
+
+    fn access_later<'a>(
+        &'a self,
+        request: &'a mut Request,
+        exchange: &'a mut Exchange<'_>,
+        outside: Outside<'a>,
+    ) -> Waiting<'a> {
+        Box::pin(async move {
+            let Counters::There(server) = &self.counters else { return None };
+            let now = exchange.clock.since_epoch().as_secs();
+            let counters = self.counters(request, exchange, now);
+            if let Ok(used) = server.count(outside, &counters).await {
+                let most = self.limits.iter().map(|limit| limit.most);
+                return self.decide(&Usage::of(most.zip(used)), now, exchange);
+            }
+            outside.not_counted();
+            (!self.fault_tolerant).then(shared::unreachable)
         })
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if let (Counters::Both(queue), Some(Let(tallies))) = (&self.counters, record.values.get()) {
+            queue.push(record, shared::entry(tallies));
+        }
     }
 }

@@ -17,6 +17,9 @@ const fn period(index: usize, seconds: u64, limit_header: &'static str, remainin
     Period { index, seconds, limit_header, remaining_header }
 }
 
+/// Their names, in the same order.
+pub(in crate::plugins) const NAMES: [&str; PERIODS.len()] = ["second", "minute", "hour", "day", "month", "year"];
+
 /// All periods, shortest first.
 pub(in crate::plugins) const PERIODS: &[Period; 6] = &[
     period(0, 1, "X-RateLimit-Limit-Second", "X-RateLimit-Remaining-Second"),

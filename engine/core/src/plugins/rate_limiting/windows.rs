@@ -33,6 +33,16 @@ pub(in crate::plugins) struct Usage {
 }
 
 impl Usage {
+    /// Limits, with what was counted before elsewhere.
+    pub(in crate::plugins) fn of(limits: impl IntoIterator<Item = (u64, u64)>) -> Self {
+        let mut usage = Self::default();
+        for (own, (most, used)) in usage.used.iter_mut().zip(limits) {
+            *own = used;
+            usage.denied |= used >= most;
+        }
+        usage
+    }
+
     /// Requests before this one, in the order of the bounds.
     pub(in crate::plugins) fn used(&self) -> impl Iterator<Item = u64> {
         self.used.into_iter()
@@ -144,6 +154,15 @@ impl Windows {
     /// Takes back what was counted in windows that are still the present ones.
     pub(in crate::plugins) fn give_back(&self, key: (u64, u64), bounds: impl Iterator<Item = Bound>, amount: u64) {
         self.shard(key).caller(key).give_back(bounds, amount);
+    }
+
+    /// Has no less counted of a caller in a window, if that is still its present one.
+    pub(in crate::plugins) fn raise(&self, key: (u64, u64), period: usize, start: u64, total: u64) {
+        let mut shard = self.shard(key);
+        let caller = shard.caller(key);
+        if caller.starts[period] == start {
+            caller.counts[period] = caller.counts[period].max(total);
+        }
     }
 
     fn shard(&self, key: (u64, u64)) -> MutexGuard<'_, Shard> {

@@ -1,29 +1,33 @@
 //! response-ratelimiting: the upstream says how much of a limit a response has used up.
 //!
 //! Counters are those of `rate-limiting`. A response is checked and counted when its head is there, all of its limits or
-//! none, so that what was left is used up once, however many responses come at the same time.
+//! none, so that what was left is used up once, however many responses come at the same time. Where counters are on a
+//! server, a response is checked against what its request has found there, and counted there after it was sent.
 //!
 //! Source: the behaviour of Kong Gateway's plugin of the same name.
+
+mod there;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::rate_limiting::periods::{PERIODS, Period, window};
+use self::there::{Found, There};
+use super::rate_limiting::periods::{NAMES, PERIODS, Period, window};
+use super::rate_limiting::shared::{self, Names};
 use super::rate_limiting::windows::{Bound, Usage, Windows};
-use super::rate_limiting::{digest, whole};
+use super::rate_limiting::{digest, not_available, whole};
 use super::{Compiled, Place, read};
 use crate::error::FieldError;
 use crate::gateway::forward::Digits;
 use crate::message::{Headers, Request, Response, ResponseHead};
+use crate::phases::outside::Outside;
 use crate::phases::passage::{Change, Unfit};
-use crate::phases::{Exchange, Flow, Passage, Phases, Plugin};
-
-/// Names of periods in headers.
-const NAMES: [&str; PERIODS.len()] = ["second", "minute", "hour", "day", "month", "year"];
+use crate::phases::{Exchange, Flow, Passage, Phases, Plugin, Record, Waiting};
+use crate::redis::RedisConfig;
+use crate::redis::counting::Counter;
 
 /// The configuration as the control plane sends it.
 #[derive(Deserialize)]
@@ -35,10 +39,8 @@ struct Config {
     policy: String,
     block_on_first_violation: bool,
     hide_client_headers: bool,
-    #[serde(rename = "fault_tolerant", default)]
-    _fault_tolerant: IgnoredAny,
-    #[serde(rename = "redis", default)]
-    _redis: IgnoredAny,
+    fault_tolerant: bool,
+    redis: RedisConfig,
 }
 
 #[derive(Deserialize)]
@@ -63,6 +65,9 @@ enum LimitBy {
 
 struct ResponseRatelimiting {
     limits: Box<[Limit]>,
+    /// Where counters are, if not in this process.
+    there: Option<There>,
+    fault_tolerant: bool,
     header: Box<str>,
     by: LimitBy,
     blocks_at_once: bool,
@@ -73,6 +78,8 @@ struct ResponseRatelimiting {
 struct Limit {
     /// As the upstream calls it.
     name: Box<str>,
+    /// As a part of counters' names on a server.
+    name_there: Box<str>,
     /// What the upstream is told under.
     remaining_header: Box<str>,
     periods: Box<[OfPeriod]>,
@@ -94,8 +101,8 @@ struct OfPeriod {
 pub(super) fn compile(config: Value, place: &Place) -> Compiled {
     let config: Config = read(config)?;
     let mut errors = Vec::new();
-    if config.policy != "local" {
-        errors.push(FieldError::new("policy", format!("policy '{}' is not available on this engine", config.policy)));
+    if !matches!(config.policy.as_str(), "local" | "redis") {
+        errors.push(not_available(&config.policy));
     }
     if Headers::new().append(&config.header_name, "").is_err() {
         errors.push(FieldError::new("header_name", "not a valid header"));
@@ -106,8 +113,16 @@ pub(super) fn compile(config: Value, place: &Place) -> Compiled {
     if !errors.is_empty() {
         return Err(errors);
     }
+    let limits: Box<[Limit]> =
+        config.limits.into_iter().map(|(name, limits)| Limit::new(name, &limits, place)).collect();
+    let there = match config.policy.as_str() {
+        "redis" => Some(There::new(config.redis.server()?, &limits, place)),
+        _ => None,
+    };
     Ok(Arc::new(ResponseRatelimiting {
-        limits: config.limits.into_iter().map(|(name, limits)| Limit::new(name, &limits, place)).collect(),
+        limits,
+        there,
+        fault_tolerant: config.fault_tolerant,
         header: config.header_name.into(),
         by: config.limit_by,
         blocks_at_once: config.block_on_first_violation,
@@ -135,6 +150,7 @@ impl Limit {
             remaining_header: format!("X-RateLimit-Remaining-{name}").into(),
             periods: PERIODS.iter().zip(given).filter_map(of_period).collect(),
             place: digest(&place),
+            name_there: format!(":{name}").into(),
             name: name.into(),
         }
     }
@@ -144,6 +160,12 @@ impl Limit {
             let (start, _) = window(limit.period, now);
             Bound { period: limit.period.index, most: limit.most, start }
         })
+    }
+
+    /// Its counters on a server.
+    fn counters(&self, names: &Names, now: u64, amount: u64) -> impl Iterator<Item = Counter> {
+        let of_period = move |limit: &OfPeriod| names.counter(&self.name_there, limit.period, now, limit.most, amount);
+        self.periods.iter().map(of_period)
     }
 
     fn remaining(&self, usage: &Usage) -> impl Iterator<Item = (&OfPeriod, u64)> {
@@ -158,18 +180,34 @@ struct Callers(Box<[(u64, u64)]>);
 struct Exhausted;
 
 impl ResponseRatelimiting {
-    fn key(&self, limit: &Limit, request: &Request, exchange: &Exchange<'_>) -> (u64, u64) {
+    /// What a request is counted by, unless that is the client's address.
+    fn identifier<'e>(&self, exchange: &'e Exchange<'_>) -> Option<&'e Arc<str>> {
         let facts = &*exchange.facts;
         let credential = || facts.credential.as_ref().map(|credential| &credential.id);
-        let identifier = match self.by {
+        match self.by {
             LimitBy::Consumer => facts.consumer.as_ref().map(|consumer| &consumer.id).or_else(credential),
             LimitBy::Credential => credential(),
             LimitBy::Ip => None,
-        };
-        match identifier {
+        }
+    }
+
+    fn key(&self, limit: &Limit, request: &Request, exchange: &Exchange<'_>) -> (u64, u64) {
+        match self.identifier(exchange) {
             Some(identifier) => exchange.tenant.windows.key((limit.place, self.by as u8, identifier)),
             None => exchange.tenant.windows.key((limit.place, request.client_ip)),
         }
+    }
+
+    /// Tells the upstream what is left, or refuses the request.
+    fn admit<'u>(&self, usages: impl Iterator<Item = &'u Usage>, request: &mut Request) -> Option<Response> {
+        for (limit, usage) in self.limits.iter().zip(usages) {
+            if self.blocks_at_once && usage.denied {
+                return Some(Response::message(429, format!("API rate limit exceeded for '{}'", limit.name)));
+            }
+            let least = limit.remaining(usage).map(|(_, remaining)| remaining).min().unwrap_or_default();
+            let _ = request.head.headers.set(&limit.remaining_header, Digits::default().of(least));
+        }
+        None
     }
 
     /// What the upstream says that the response has used up, by limit; of several amounts the last one.
@@ -213,29 +251,67 @@ impl ResponseRatelimiting {
 
 impl Plugin for ResponseRatelimiting {
     fn phases(&self) -> Phases {
-        Phases::ACCESS.and(Phases::RESPONSE).and(Phases::RESPONSE_PASSAGE)
+        let phases = Phases::ACCESS.and(Phases::RESPONSE).and(Phases::RESPONSE_PASSAGE);
+        if self.there.is_some() { phases.and(Phases::LOG) } else { phases }
     }
 
     fn access(&self, request: &mut Request, exchange: &mut Exchange<'_>) -> Flow {
+        if self.there.is_some() {
+            return Flow::Later;
+        }
         let now = exchange.clock.since_epoch().as_secs();
         let callers: Box<[(u64, u64)]> = self.limits.iter().map(|limit| self.key(limit, request, exchange)).collect();
-        for (limit, caller) in self.limits.iter().zip(&callers) {
-            let usage = exchange.tenant.windows.look(*caller, limit.bounds(now));
-            if self.blocks_at_once && usage.denied {
-                return Flow::Respond(Response::message(429, format!("API rate limit exceeded for '{}'", limit.name)));
-            }
-            let least = limit.remaining(&usage).map(|(_, remaining)| remaining).min().unwrap_or_default();
-            let _ = request.head.headers.set(&limit.remaining_header, Digits::default().of(least));
+        let windows = &exchange.tenant.windows;
+        let found = self.limits.iter().zip(&callers).map(|(limit, caller)| windows.look(*caller, limit.bounds(now)));
+        let usages: Vec<Usage> = found.collect();
+        let refusal = self.admit(usages.iter(), request);
+        if refusal.is_none() {
+            exchange.facts.values.set(Callers(callers));
         }
-        exchange.facts.values.set(Callers(callers));
-        Flow::Continue
+        refusal.map_or(Flow::Continue, Flow::Respond)
+    }
+
+    fn access_later<'a>(
+        &'a self,
+        request: &'a mut Request,
+        exchange: &'a mut Exchange<'_>,
+        outside: Outside<'a>,
+    ) -> Waiting<'a> {
+        Box::pin(async move {
+            let there = self.there.as_ref()?;
+            let address = request.client_ip.to_string();
+            let who = match self.identifier(exchange) {
+                Some(id) => shared::Caller::Id(self.by.name(), id),
+                None => shared::Caller::Id("ip", &address),
+            };
+            let Some(found) = there.look(&self.limits, &who, exchange, outside).await else {
+                outside.not_counted();
+                return (!self.fault_tolerant).then(shared::unreachable);
+            };
+            let refusal = self.admit(found.usages.iter(), request);
+            if refusal.is_none() {
+                exchange.facts.values.set(found);
+            }
+            refusal
+        })
     }
 
     fn response(&self, _: &Request, response: &mut ResponseHead, exchange: &mut Exchange<'_>) {
-        let Some(Callers(callers)) = exchange.facts.values.get() else { return };
         let amounts = self.amounts(&response.headers);
         let now = exchange.clock.since_epoch().as_secs();
-        let (usages, counted) = self.count(&exchange.tenant.windows, callers, &amounts, now);
+        let values = &mut exchange.facts.values;
+        let (usages, counted) = if let Some(Callers(callers)) = values.get() {
+            self.count(&exchange.tenant.windows, callers, &amounts, now)
+        } else if let Some(found) = values.get_mut::<Found>() {
+            let counted = found.add(&self.limits, &amounts);
+            (std::mem::take(&mut found.usages), counted)
+        } else {
+            // It is only for the plugin's eyes, also where it could not look.
+            if self.there.is_some() {
+                response.headers.remove(&self.header);
+            }
+            return;
+        };
         response.headers.remove(&self.header);
         if !self.hide {
             let limits = self.limits.iter().zip(&usages).zip(&amounts);
@@ -259,6 +335,23 @@ impl Plugin for ResponseRatelimiting {
 
     fn response_passage(&self, _: &mut ResponseHead, exchange: &mut Exchange<'_>) -> Option<Passage> {
         exchange.facts.values.get::<Exhausted>().map(|_| Passage::Change(Box::new(Nothing)))
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if let (Some(there), Some(found)) = (&self.there, record.values.get::<Found>()) {
+            there.add(found, record);
+        }
+    }
+}
+
+impl LimitBy {
+    /// As a part of counters' names.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Consumer => "consumer",
+            Self::Credential => "credential",
+            Self::Ip => "ip",
+        }
     }
 }
 
