@@ -64,7 +64,7 @@ dev: .make/requirements-dev .make/engine ## everything that development needs, w
 .PHONY: test
 test: dev ## every test: Rust, unit, API, deployment files, conformance, end to end
 	$(CARGO) test --quiet --locked --workspace --manifest-path engine/Cargo.toml
-	$(BIN)/python -m pytest -q -n 2 tests/unit tests/api tests/compose tests/conformance tests/framing
+	$(BIN)/python -m pytest -q -n 2 tests/unit tests/api tests/compose tests/conformance tests/framing tests/limits
 	$(BIN)/python -m pytest -q tests/e2e
 
 .PHONY: lint
@@ -118,6 +118,11 @@ conformance: dev ## black-box YAML cases against the real engine
 fuzz: dev ## hostile byte streams past other readers, then coverage-guided fuzzing of every parser
 	@COUNT="$(COUNT)" SEED="$(SEED)" ONLY="$(ONLY)" $(BIN)/python -m tests.framing.run
 	@CARGO="$(CARGO)" SECONDS_EACH="$(or $(FUZZ_SECONDS),60)" engine/fuzz/run
+
+# ROUNDS=1000: windows that are used up, of each kind
+.PHONY: limits
+limits: dev ## many connections for one window after another: no more passes than may
+	@ROUNDS="$(or $(ROUNDS),1000)" $(BIN)/python -m pytest -q tests/limits
 
 # BENCH="proxy", "ready", "density", "churn", "start", "router" or "api": one of them, with its options
 .PHONY: bench

@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test's folder is its kind: tests/api/… has the marker `api`."""
     for item in items:
         folder = item.path.relative_to(_TESTS).parts[0]
-        if folder in {"unit", "api", "e2e", "conformance", "compose", "framing"}:
+        if folder in {"unit", "api", "e2e", "conformance", "compose", "framing", "limits"}:
             item.add_marker(folder)
 
 

@@ -1,0 +1,1 @@
+"""Limits under load: no more passes than may, whoever counts."""
