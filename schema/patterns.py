@@ -10,6 +10,7 @@ Source: documentation of the `regex` crate, section Syntax.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -38,6 +39,13 @@ def regex_fault(pattern: str, *, ignore_case: bool = False) -> str | None:
     if whole.height > MAX_HEIGHT:
         return f"exceed the maximum number of nested parentheses/brackets ({MAX_HEIGHT})"
     return _TOO_LARGE if whole.cost > MAX_COST else None
+
+
+def together_fault(patterns: Iterable[str]) -> str | None:
+    """Why gateways refuse several patterns at once, each of which they would compile."""
+    if regex_fault("|".join(f"(?:{pattern})" for pattern in patterns)) is None:
+        return None
+    return "all regexes together are too large, or have groups of the same name"
 
 
 @dataclass(slots=True)

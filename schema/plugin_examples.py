@@ -199,8 +199,12 @@ EXAMPLES: Final[dict[str, Example]] = {
         },
     ),
     "request-transformer-advanced": Example(
-        "Let known headers through, and none else.",
-        {"allow": {"body": ["customer", "items"]}, "remove": {"headers": ["X-Internal"]}},
+        "Let known members of orders through, and none else, and take prices out of all their items.",
+        {
+            "allow": {"body": ["customer", "items"]},
+            "remove": {"headers": ["X-Internal"], "body": ["items[*].price"]},
+            "dots_in_keys": False,
+        },
     ),
     "response-ratelimiting": Example(
         "Let backends say how many videos a response was, of five in a minute.", {"limits": {"videos": {"minute": 5}}}

@@ -3,6 +3,7 @@
 import re
 from typing import Final
 
+from schema.patterns import regex_fault, together_fault
 from schema.templates import template_fault
 from schema.types import has_control_characters, is_header_name
 
@@ -44,6 +45,23 @@ def header_rename_fault(item: str) -> str | None:
     return _missing_value(name, value) or _header_fault(name) or _header_fault(value)
 
 
+def removed_pattern(item: str) -> str | None:
+    """The regex of `name:/regex/`, for the values of a header that are removed."""
+    value = item.partition(":")[2]
+    return value[1:-1] if len(value) > 1 and value.startswith("/") and value.endswith("/") else None
+
+
+def removal_fault(item: str) -> str | None:
+    """What is wrong with the regex in what is removed."""
+    pattern = removed_pattern(item)
+    return None if pattern is None or regex_fault(pattern) is None else f"not a valid regex: {pattern}"
+
+
+def removals_fault(items: list[str]) -> str | None:
+    """What is wrong with all regexes of what is removed."""
+    return together_fault(pattern for item in items if (pattern := removed_pattern(item)) is not None)
+
+
 def value_fault(item: str) -> str | None:
     """What is wrong with a name and its value."""
     name, _, value = item.partition(":")
@@ -57,6 +75,16 @@ def template_value_fault(item: str) -> str | None:
         return missing
     if not name:
         return "key '' is empty"
+    return uri_template_fault(value)
+
+
+def header_template_fault(item: str) -> str | None:
+    """What is wrong with the templates in a header's value."""
+    return uri_template_fault(item.partition(":")[2])
+
+
+def uri_template_fault(value: str) -> str | None:
+    """What is wrong with the templates in a value that stands alone."""
     wrong = template_fault(value)
     return None if wrong is None else f"value '{value}' is not in supported format, error:{wrong}"
 

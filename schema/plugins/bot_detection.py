@@ -6,7 +6,7 @@ from pydantic import Field
 
 from schema.base import NO_CONSUMER, PluginConfig, PluginSpec
 from schema.marks import GatewayRule
-from schema.patterns import regex_fault
+from schema.patterns import regex_fault, together_fault
 from schema.types import Text, items
 
 
@@ -14,16 +14,8 @@ def _regex_fault(pattern: str) -> str | None:
     return f"not a valid regex: {pattern}" if regex_fault(pattern) is not None else None
 
 
-def _together_fault(patterns: list[str]) -> str | None:
-    """Gateways make one regex of all."""
-    if regex_fault("|".join(f"(?:{pattern})" for pattern in patterns)) is None:
-        return None
-    return "all regexes together are too large, or have groups of the same name"
-
-
-_Regexes = Annotated[
-    list[Annotated[Text, GatewayRule(_regex_fault)]], items(maximum=1024), GatewayRule(_together_fault)
-]
+# Gateways make one regex of all.
+_Regexes = Annotated[list[Annotated[Text, GatewayRule(_regex_fault)]], items(maximum=1024), GatewayRule(together_fault)]
 
 
 class BotDetection(PluginConfig):

@@ -1,4 +1,7 @@
-"""request-transformer-advanced: request-transformer with typed JSON values, nested names and an allow list."""
+"""request-transformer-advanced: request-transformer with typed JSON values, nested names and an allow list.
+
+With `dots_in_keys` off, names lead into JSON bodies: `customers[*].info.phones[1]`. Templates have to compile on our own gateways.
+"""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -6,16 +9,39 @@ from pydantic import Field
 
 from schema import transforms
 from schema.base import PluginConfig, PluginSpec, Record
-from schema.marks import Referenceable, Sealed
+from schema.marks import GatewayRule, Referenceable, Sealed
 from schema.plugin_types import Texts
 from schema.types import HttpMethod, Rule, Text, items
 
 _HeaderNames = Annotated[list[Annotated[Text, Rule(transforms.header_name_fault)]], items()]
-_Renames = Annotated[list[Annotated[Text, Rule(transforms.value_fault), Referenceable()]], items()]
+_Renames = Annotated[
+    list[Annotated[Text, Rule(transforms.value_fault), GatewayRule(transforms.template_value_fault), Referenceable()]],
+    items(),
+]
 _HeaderRenames = Annotated[list[Annotated[Text, Rule(transforms.header_rename_fault), Referenceable()]], items()]
-_Values = Annotated[list[Annotated[Text, Rule(transforms.value_fault), Referenceable(), Sealed()]], items()]
+_Values = Annotated[
+    list[
+        Annotated[
+            Text,
+            Rule(transforms.value_fault),
+            GatewayRule(transforms.template_value_fault),
+            Referenceable(),
+            Sealed(),
+        ]
+    ],
+    items(),
+]
 _HeaderValues = Annotated[
-    list[Annotated[Text, Rule(transforms.header_value_fault), Referenceable(), Sealed()]], items()
+    list[
+        Annotated[
+            Text,
+            Rule(transforms.header_value_fault),
+            GatewayRule(transforms.header_template_fault),
+            Referenceable(),
+            Sealed(),
+        ]
+    ],
+    items(),
 ]
 _JsonTypes = Annotated[list[Literal["boolean", "number", "string"]], items()]
 
@@ -58,7 +84,7 @@ class Values(Record):
 class Replacements(Values):
     """`name:value` pairs for what is already there, and the whole path."""
 
-    uri: Text | None = None
+    uri: Annotated[Text, GatewayRule(transforms.uri_template_fault)] | None = None
     """Path sent upstream instead of the computed one; may hold `$(…)` templates."""
 
 
@@ -75,7 +101,7 @@ class RequestTransformerAdvanced(PluginConfig):
     Source: the behaviour of Kong Gateway's plugin of the same name.
     """
 
-    spec: ClassVar[PluginSpec] = PluginSpec(name="request-transformer-advanced", priority=802)
+    spec: ClassVar[PluginSpec] = PluginSpec(name="request-transformer-advanced", priority=802, since="0.1.0")
 
     http_method: HttpMethod | None = None
     """Method sent upstream."""

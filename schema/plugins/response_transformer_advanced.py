@@ -1,4 +1,7 @@
-"""response-transformer-advanced: response-transformer by status, with nested names, whole bodies and Lua."""
+"""response-transformer-advanced: response-transformer by status, with nested names, whole bodies and Lua.
+
+What is removed of headers may be some of their values: `name:value` or `name:/regex/`.
+"""
 
 import warnings
 from typing import Annotated, ClassVar, Literal
@@ -7,16 +10,24 @@ from pydantic import Field
 
 from schema import transforms
 from schema.base import PluginConfig, PluginSpec, Record
-from schema.marks import Sealed
+from schema.marks import GatewayRule, Sealed
 from schema.plugin_types import Texts
 from schema.types import Rule, Text, items
 
-_HeaderNames = Annotated[list[Annotated[Text, Rule(transforms.header_name_fault)]], items()]
+_Removed = Annotated[
+    list[Annotated[Text, Rule(transforms.header_name_fault), GatewayRule(transforms.removal_fault)]],
+    items(),
+    GatewayRule(transforms.removals_fault),
+]
 _HeaderRenames = Annotated[list[Annotated[Text, Rule(transforms.header_rename_fault)]], items()]
 _Headers = Annotated[list[Annotated[Text, Rule(transforms.filled_header_fault), Sealed()]], items()]
 _Json = Annotated[list[Annotated[Text, Rule(transforms.value_fault)]], items()]
 _JsonTypes = Annotated[list[Literal["boolean", "number", "string"]], items()]
 _Statuses = Annotated[list[Annotated[Text, Rule(transforms.status_fault)]], items()]
+
+
+def _no_lua(functions: list[str]) -> str | None:
+    return "this gateway runs no Lua" if functions else None
 
 
 class Conditional(Record):
@@ -33,8 +44,8 @@ with warnings.catch_warnings():
     class Removals(Conditional):
         """Names to remove."""
 
-        headers: _HeaderNames = Field(default=[])
-        """Header names."""
+        headers: _Removed = Field(default=[])
+        """Header names, with a value or a regex for values if only these go."""
         json: Texts = Field(default=[])  # pyright: ignore[reportIncompatibleMethodOverride]
         """Names of JSON members."""
 
@@ -51,7 +62,7 @@ with warnings.catch_warnings():
     class Transforms(Conditional):
         """Lua that works on bodies."""
 
-        functions: Texts = Field(default=[])
+        functions: Annotated[Texts, GatewayRule(_no_lua)] = Field(default=[])
         """Chunks of Lua that give a function of the body."""
         json: Texts = Field(default=[])  # pyright: ignore[reportIncompatibleMethodOverride]
         """Members that the functions get; empty: the whole body."""
@@ -83,7 +94,7 @@ class ResponseTransformerAdvanced(PluginConfig):
     Source: the behaviour of Kong Gateway's plugin of the same name.
     """
 
-    spec: ClassVar[PluginSpec] = PluginSpec(name="response-transformer-advanced", priority=800)
+    spec: ClassVar[PluginSpec] = PluginSpec(name="response-transformer-advanced", priority=800, since="0.1.0")
 
     remove: Removals = Field(default_factory=Removals)
     """Taken out when present."""

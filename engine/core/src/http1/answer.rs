@@ -57,7 +57,7 @@ impl Connection {
         if self.facts.touches_response() {
             self.edit_response_head(!body.is_empty());
             if self.response_body_is_wanted() {
-                body = self.edit_response_body(body);
+                body = self.edit_response_body(body).unwrap_or_default();
             }
             // What is unfit to be sent is not sent.
             body = self.pass_response_body(body).unwrap_or_default();

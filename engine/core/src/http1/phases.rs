@@ -233,19 +233,23 @@ impl Connection {
     }
 
     /// Has plugins edit a whole body.
-    pub(super) fn edit_response_body(&mut self, mut body: Vec<u8>) -> Vec<u8> {
-        let Some(later) = self.facts.later.take() else { return body };
+    pub(super) fn edit_response_body(&mut self, mut body: Vec<u8>) -> Result<Vec<u8>, Unfit> {
+        let Some(later) = self.facts.later.take() else { return Ok(body) };
         let Self { response, facts, worker, .. } = self;
         let clock = &worker.shared.clock;
         let route = later.routed.as_ref().map(Routed::route);
+        let mut edited = Ok(());
         for instance in later.instances().filter(|instance| instance.phases.has(Phases::RESPONSE_BODY)) {
-            if instance.plugin.needs_response_body(response) {
+            if edited.is_ok() && instance.plugin.needs_response_body(response) {
                 let mut exchange = Exchange { tenant: &later.tenant, route, clock, facts };
-                body = instance.plugin.response_body(response, &body, &mut exchange).unwrap_or(body);
+                match instance.plugin.response_body(response, &body, &mut exchange) {
+                    Ok(other) => body = other.unwrap_or(body),
+                    Err(unfit) => edited = Err(unfit),
+                }
             }
         }
         facts.later = Some(later);
-        body
+        edited.map(|()| body)
     }
 
     /// Has a whole body pass plugins.

@@ -34,8 +34,8 @@ impl Connection {
             return Ok(());
         }
         let body = self.read_response_body(service, upstream).await?;
-        let body = self.edit_response_body(body);
-        let body = self.pass_response_body(body).map_err(|Unfit| Failure::Invalid)?;
+        let edited = self.edit_response_body(body).and_then(|body| self.pass_response_body(body));
+        let body = edited.map_err(|Unfit| Failure::Invalid)?;
         self.response_framing.framing = Framing::Length(body.len() as u64);
         self.rewritten = Some(body);
         Ok(())

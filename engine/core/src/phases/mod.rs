@@ -39,7 +39,7 @@ use bytes::Bytes;
 
 pub use self::exchange::{Credential, Exchange, Facts};
 use self::outside::Outside;
-pub use self::passage::Passage;
+pub use self::passage::{Passage, Unfit};
 use self::values::Values;
 use crate::config::directory::Consumer;
 use crate::config::tenant::{Route, Tenant};
@@ -161,9 +161,18 @@ pub trait Plugin: Send + Sync {
     }
 
     /// Replaces the body of a response by returning another one. `Content-Length` follows the body.
-    fn response_body(&self, response: &ResponseHead, body: &[u8], exchange: &mut Exchange<'_>) -> Option<Vec<u8>> {
+    ///
+    /// # Errors
+    /// [`Unfit`] has the client of an upstream's response get 502 instead, and a response of the gateway's own go without
+    /// its body.
+    fn response_body(
+        &self,
+        response: &ResponseHead,
+        body: &[u8],
+        exchange: &mut Exchange<'_>,
+    ) -> Result<Option<Vec<u8>>, Unfit> {
         let _ = (response, body, exchange);
-        None
+        Ok(None)
     }
 
     /// Says what becomes of the response's body as it passes to the client, piece by piece; `None` leaves it alone. Asked

@@ -30,5 +30,6 @@ mod streaming;
 mod streams;
 mod strict;
 mod support;
+mod transforming;
 mod upstream_tls;
 mod upstreams;

@@ -13,7 +13,7 @@ use self::asking::Asked;
 use self::passing::Passing;
 use super::outside::Outside;
 use super::values::Shared;
-use super::{Exchange, Facts, Flow, Passage, Phases, Plugin, Record, Waiting};
+use super::{Exchange, Facts, Flow, Passage, Phases, Plugin, Record, Unfit, Waiting};
 use crate::clock::Clock;
 use crate::config::compile::Parts;
 use crate::config::directory::Consumer;
@@ -177,8 +177,8 @@ impl Plugin for Probe {
         true
     }
 
-    fn response_body(&self, _: &ResponseHead, body: &[u8], _: &mut Exchange<'_>) -> Option<Vec<u8>> {
-        Some([self.around.as_bytes(), body, self.around.as_bytes()].concat())
+    fn response_body(&self, _: &ResponseHead, body: &[u8], _: &mut Exchange<'_>) -> Result<Option<Vec<u8>>, Unfit> {
+        Ok(Some([self.around.as_bytes(), body, self.around.as_bytes()].concat()))
     }
 
     fn log(&self, record: &Record<'_>) {

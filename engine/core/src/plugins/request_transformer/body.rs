@@ -19,17 +19,20 @@ pub(super) enum BodyKind {
 impl BodyKind {
     /// By `Content-Type`. A compressed body is none of them: its bytes are not what the type says.
     pub(super) fn of(headers: &Headers) -> Option<Self> {
+        let plain = headers.get_all("content-encoding").all(|coding| coding.eq_ignore_ascii_case(b"identity"));
+        Self::told(headers).filter(|_| plain)
+    }
+
+    /// The same of a body that may be compressed.
+    pub(super) fn told(headers: &Headers) -> Option<Self> {
         let content_type = headers.get("content-type")?;
-        let kind = [
+        [
             ("application/json", Self::Json),
             ("multipart/form-data", Self::Multipart),
             ("application/x-www-form-urlencoded", Self::Form),
         ]
         .into_iter()
-        .find(|(name, _)| mentions(content_type, name.as_bytes()))?
-        .1;
-        let plain = headers.get_all("content-encoding").all(|coding| coding.eq_ignore_ascii_case(b"identity"));
-        plain.then_some(kind)
+        .find_map(|(name, kind)| mentions(content_type, name.as_bytes()).then_some(kind))
     }
 }
 

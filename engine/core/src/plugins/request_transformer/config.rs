@@ -37,6 +37,11 @@ pub(super) struct Replacements {
 }
 
 impl Replacements {
+    pub(super) fn new(section: Section, uri: Option<String>) -> Self {
+        let Section { headers, querystring, body } = section;
+        Self { uri, headers, querystring, body }
+    }
+
     pub(super) fn split(self) -> (Section, Option<String>) {
         let Self { uri, headers, querystring, body } = self;
         (Section { headers, querystring, body }, uri)

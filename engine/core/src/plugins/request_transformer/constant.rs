@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::allow::Allow;
+use super::document::Document;
 use super::json;
 use super::operations::{Edits, Item, Rendered, SANDBOX};
 use crate::expr::Template;
@@ -44,5 +46,46 @@ impl JsonEdits {
     /// The edited body; `None` where there is nothing to do or the body is no JSON object.
     pub(in crate::plugins) fn apply(&self, body: &[u8]) -> Option<Vec<u8>> {
         if body.is_empty() { None } else { json::edit_with(body, &self.edits, &self.values, <[u8]>::to_vec) }
+    }
+}
+
+/// Edits of a whole document, which are worked in groups.
+pub(in crate::plugins) struct Shapes {
+    /// Names are paths.
+    nested: bool,
+    allow: Option<Allow>,
+}
+
+/// A document that cannot be edited as it has to be.
+pub(in crate::plugins) struct Unreadable;
+
+impl Shapes {
+    pub(in crate::plugins) fn new(nested: bool, allow: Option<&[String]>) -> Self {
+        let allow = allow.map(|names| Allow::new(names.iter().map(String::as_str), nested));
+        Self { nested, allow }
+    }
+
+    /// Whether JSON may only pass if it was read.
+    pub(in crate::plugins) fn has_allow(&self) -> bool {
+        self.allow.is_some()
+    }
+
+    /// The body after edits, one group after the other; `None` where there is nothing to do or the body is no JSON.
+    pub(in crate::plugins) fn apply<'e>(
+        &self,
+        body: &[u8],
+        edits: impl Iterator<Item = &'e JsonEdits>,
+    ) -> Result<Option<Vec<u8>>, Unreadable> {
+        let document = if body.is_empty() { None } else { Document::read(body, self.nested) };
+        let Some(mut document) = document else {
+            return if self.allow.is_some() && !body.is_empty() { Err(Unreadable) } else { Ok(None) };
+        };
+        for JsonEdits { edits, values } in edits {
+            edits.apply(values, &mut document);
+        }
+        if let Some(allow) = &self.allow {
+            document.keep(allow);
+        }
+        document.finish().map_err(|_| Unreadable)
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn edit_with(
             return None;
         }
     } else {
-        Scanner { text: body, at: 0 }.object(|key, member, value| match members.named.get_mut(&*key) {
+        Scanner::new(body).object(|key, member, value| match members.named.get_mut(&*key) {
             // Of members with the same name the last one counts.
             Some(slot) => *slot = Some(Cow::Borrowed(&body[value])),
             None => push(&mut out, &body[member]),
@@ -145,7 +145,7 @@ impl Parameters for Members<'_, '_> {
 }
 
 /// A JSON string. Bytes that are no UTF-8 pass as they are.
-fn quote(text: &[u8]) -> Vec<u8> {
+pub(super) fn quote(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 2);
     out.push(b'"');
     for byte in text {
@@ -168,12 +168,16 @@ fn is_blank(byte: u8) -> bool {
 
 /// Reads JSON without building it. Bytes inside strings are not checked to be UTF-8: a body that some lenient upstream
 /// would read must not pass by the edits.
-struct Scanner<'t> {
+pub(super) struct Scanner<'t> {
     text: &'t [u8],
     at: usize,
 }
 
 impl<'t> Scanner<'t> {
+    pub(super) fn new(text: &'t [u8]) -> Self {
+        Self { text, at: 0 }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
@@ -189,7 +193,7 @@ impl<'t> Scanner<'t> {
     }
 
     /// Visits the members of an object that is all of the text: decoded key, place of the member, place of its value.
-    fn object(&mut self, mut visit: impl FnMut(Cow<'t, [u8]>, Range<usize>, Range<usize>)) -> Option<()> {
+    pub(super) fn object(&mut self, mut visit: impl FnMut(Cow<'t, [u8]>, Range<usize>, Range<usize>)) -> Option<()> {
         self.skip_blanks();
         self.expect(b'{')?;
         self.skip_blanks();
@@ -212,6 +216,37 @@ impl<'t> Scanner<'t> {
                 }
             }
         }
+        self.end()
+    }
+
+    /// Visits the items of a list that is all of the text.
+    pub(super) fn list(&mut self, mut visit: impl FnMut(Range<usize>)) -> Option<()> {
+        self.skip_blanks();
+        self.expect(b'[')?;
+        self.skip_blanks();
+        if self.expect(b']').is_none() {
+            loop {
+                self.skip_blanks();
+                let start = self.at;
+                self.value()?;
+                visit(start..self.at);
+                self.skip_blanks();
+                if self.expect(b',').is_none() {
+                    self.expect(b']')?;
+                    break;
+                }
+            }
+        }
+        self.end()
+    }
+
+    /// Passes a value of any kind that is all of the text.
+    pub(super) fn only_value(&mut self) -> Option<()> {
+        self.value()?;
+        self.end()
+    }
+
+    fn end(&mut self) -> Option<()> {
         self.skip_blanks();
         (self.at == self.text.len()).then_some(())
     }

@@ -6,15 +6,20 @@
 //!
 //! Source: the behaviour of Kong Gateway's plugin of the same name.
 
+pub(super) mod advanced;
+mod allow;
 mod arguments;
 mod body;
 mod config;
 pub(super) mod constant;
+mod document;
 pub(super) mod fields;
 mod headers;
 mod json;
 mod multipart;
 mod operations;
+mod path;
+pub(super) mod typed;
 mod uri;
 mod variables;
 
@@ -25,6 +30,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use self::advanced::Shaping;
 use self::arguments::Arguments;
 use self::body::{BodyKind, TooMany};
 use self::config::Config;
@@ -48,6 +54,8 @@ struct RequestTransformer {
     method_moves_form: bool,
     headers: HeaderEdits,
     body: Edits,
+    /// How the advanced form edits JSON.
+    shaping: Option<Shaping>,
     query: Edits,
     /// Body templates look at headers that this plugin changes, so the list has to be kept as it was.
     body_needs_old_headers: bool,
@@ -81,16 +89,17 @@ impl From<TooMany> for Failure {
 
 /// Compiles an instance.
 pub(super) fn compile(config: Value, _: &Place) -> Compiled {
-    RequestTransformer::new(config::read(config)?).map(|plugin| Arc::new(plugin) as Arc<dyn Plugin>)
+    Ok(Arc::new(RequestTransformer::new(config::read(config)?, None)?))
 }
 
 /// Applies a configuration to a request outside of any exchange; `false` if either is refused. For fuzzing.
 pub fn transform(config: Value, request: &mut Request) -> bool {
-    config::read(config).and_then(RequestTransformer::new).is_ok_and(|plugin| plugin.transform(request, None).is_ok())
+    let plugin = config::read(config).and_then(|config| RequestTransformer::new(config, None));
+    plugin.is_ok_and(|plugin| plugin.transform(request, None).is_ok())
 }
 
 impl RequestTransformer {
-    fn new(config: Config) -> Result<Self, Vec<FieldError>> {
+    fn new(config: Config, shaping: Option<Shaping>) -> Result<Self, Vec<FieldError>> {
         let Config { http_method, remove, rename, replace, add, append } = config;
         let (remove, rename, add, append) = (
             remove.unwrap_or_default(),
@@ -125,6 +134,7 @@ impl RequestTransformer {
             body_needs_old_headers: !headers.is_empty() && body.templates().any(|value| value.uses(Scope::Headers)),
             headers,
             body,
+            shaping,
             query,
         })
     }
@@ -149,7 +159,7 @@ impl RequestTransformer {
         };
         let old_headers = self.body_needs_old_headers.then(|| variables::copy(&request.head.headers));
         self.headers.apply(&headers, request)?;
-        if !self.body.is_empty() {
+        if self.edits_body() {
             self.transform_body(request, (old_headers.as_ref(), shared), &mut budget)?;
         }
         if !self.query.is_empty() {
@@ -161,19 +171,27 @@ impl RequestTransformer {
         Ok(())
     }
 
+    fn edits_body(&self) -> bool {
+        !self.body.is_empty() || self.shaping.as_ref().is_some_and(Shaping::has_allow)
+    }
+
     fn transform_body(
         &self,
         request: &mut Request,
         (old_headers, shared): (Option<&Headers>, Option<&Shared>),
         budget: &mut Budget,
     ) -> Result<(), Failure> {
+        if let Some(shaping) = &self.shaping {
+            shaping.check(&request.head.headers)?;
+        }
         let Some(kind) = BodyKind::of(&request.head.headers) else { return Ok(()) };
         let Some(body) = request.body().cloned() else { return Ok(()) };
         let rendered = self.body.render(&View::of(request, shared).with_headers(old_headers), budget)?;
-        let edited = match kind {
-            BodyKind::Json => json::edit(&body, &self.body, &rendered),
-            BodyKind::Form => body::edit_form(&body, &self.body, &rendered)?,
-            BodyKind::Multipart => {
+        let edited = match (kind, &self.shaping) {
+            (BodyKind::Json, Some(shaping)) => shaping.edit(&body, &self.body, &rendered)?,
+            (BodyKind::Json, None) => json::edit(&body, &self.body, &rendered),
+            (BodyKind::Form, _) => body::edit_form(&body, &self.body, &rendered)?,
+            (BodyKind::Multipart, _) => {
                 let content_type = request.head.headers.get("content-type").unwrap_or_default();
                 multipart::edit(&body, content_type, &self.body, &rendered)?
             }
@@ -210,14 +228,14 @@ fn move_form_to_query(request: &mut Request) -> Result<(), Failure> {
 
 impl Plugin for RequestTransformer {
     fn phases(&self) -> Phases {
-        let body = if self.body.is_empty() && !self.method_moves_form { Phases::ACCESS } else { Phases::REQUEST_BODY };
+        let body = if self.edits_body() || self.method_moves_form { Phases::REQUEST_BODY } else { Phases::ACCESS };
         Phases::ACCESS.and(body)
     }
 
     fn needs_request_body(&self, head: &RequestHead) -> bool {
         self.headers.touch("content-type")
             || match BodyKind::of(&head.headers) {
-                Some(kind) => !self.body.is_empty() || kind == BodyKind::Form,
+                Some(kind) => self.edits_body() || kind == BodyKind::Form,
                 None => false,
             }
     }
