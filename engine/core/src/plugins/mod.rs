@@ -24,6 +24,7 @@ mod request_termination;
 pub mod request_transformer;
 mod response_ratelimiting;
 mod response_transformer;
+mod standard_webhooks;
 mod statsd;
 mod tcp_log;
 mod udp_log;
@@ -89,6 +90,7 @@ pub const REGISTRY: &[Registration] = &[
     plugin("response-transformer-advanced", 800, response_transformer::advanced::compile),
     plugin("response-transformer", 800, response_transformer::compile),
     plugin("redirect", 779, redirect::compile),
+    plugin("standard-webhooks", 759, standard_webhooks::compile),
     plugin("opentelemetry", 14, opentelemetry::compile),
     plugin("prometheus", 13, prometheus::compile),
     plugin("http-log", 12, http_log::compile),
