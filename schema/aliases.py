@@ -60,6 +60,9 @@ def lay_over(aliases: Sequence[Alias], change: Mapping[str, Any], stored: Mappin
             continue
         if _at(change, alias.path) is None:
             value = change[alias.name]
+            if value is None and _at(merged, alias.path) is None:
+                del merged[alias.name]  # unset already; a record that is not there is not made for it
+                continue
             merged = _with(
                 merged, alias.path, value if alias.convert is None or value is None else alias.convert(value)
             )

@@ -177,10 +177,8 @@ def _at(record: type[BaseModel], path: Sequence[str]) -> tuple[Any, Sequence[Any
     info = record.model_fields[path[0]]
     if len(path) == 1:
         return info.annotation, info.metadata
-    inner = info.annotation
-    assert isinstance(inner, type)
-    assert issubclass(inner, BaseModel)
-    return _at(inner, path[1:])
+    inside = (info.annotation, *get_args(info.annotation))  # a record, or one that may be null
+    return _at(next(part for part in inside if isinstance(part, type) and issubclass(part, BaseModel)), path[1:])
 
 
 def _deprecation(message: str, instead: str | None) -> Notation:

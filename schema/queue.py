@@ -37,14 +37,19 @@ class Queue(Record):
     """Batches under way at once: one, or with -1 any number."""
 
 
-class QueuedConfig(PluginConfig):
+class OnceQueuedConfig(PluginConfig):
     """Base of the plugins that had settings of their own for their queue before there was one for all."""
 
-    queue: Queue = Field(default_factory=Queue)
-    """What is waiting to be delivered."""
     retry_count: Annotated[Integer | None, Deprecated("queue.max_retry_time")] = None
     """Of old configurations; has no effect."""
     queue_size: Annotated[Integer | None, Deprecated("queue.max_batch_size")] = None
     """Of old configurations: entries per batch."""
     flush_timeout: Annotated[Number | None, Deprecated("queue.max_coalescing_delay")] = None
     """Of old configurations: seconds that a batch waits for more."""
+
+
+class QueuedConfig(OnceQueuedConfig):
+    """Base of those whose `queue` is filled with its defaults where it is left unset. Source: the published schemas."""
+
+    queue: Queue = Field(default_factory=Queue)
+    """What is waiting to be delivered."""

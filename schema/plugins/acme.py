@@ -2,8 +2,6 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
-
 from schema.aliases import Alias
 from schema.base import PluginConfig, PluginSpec, Record
 from schema.checks import RequiredWhen
@@ -48,7 +46,7 @@ class RedisStorage(Redis):
         Alias("scan_count", ("extra_options", "scan_count")),
     )
 
-    extra_options: RedisOptions = Field(default_factory=RedisOptions)
+    extra_options: RedisOptions | None = None
     """How keys are laid out."""
 
 
@@ -93,15 +91,15 @@ class VaultStorage(KeyValueStore):
 class StorageConfig(Record):
     """Settings of every kind of storage."""
 
-    shm: Shm = Field(default_factory=Shm)
+    shm: Shm | None = None
     """Settings of `shm`."""
     kong: Annotated[dict[str, Any], items(maximum=0)] | None = None
     """Settings of `kong`: there are none."""
-    redis: RedisStorage = Field(default_factory=RedisStorage)
+    redis: RedisStorage | None = None
     """Settings of `redis`."""
-    consul: Consul = Field(default_factory=Consul)
+    consul: Consul | None = None
     """Settings of `consul`."""
-    vault: VaultStorage = Field(default_factory=VaultStorage)
+    vault: VaultStorage | None = None
     """Settings of `vault`."""
 
 
@@ -146,8 +144,8 @@ class Acme(PluginConfig):
     """Minutes after a failure until the next attempt."""
     storage: Literal["kong", "shm", "redis", "consul", "vault"] = "shm"
     """Where certificates are kept."""
-    storage_config: StorageConfig = Field(default_factory=StorageConfig)
-    """Settings of every kind of storage."""
+    storage_config: StorageConfig | None = None
+    """Settings of every kind of storage; unset: the defaults."""
     preferred_chain: Text | None = None
     """Name of the root that a chain should lead to, where the authority offers several."""
     enable_ipv4_common_name: bool = True

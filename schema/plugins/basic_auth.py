@@ -20,7 +20,7 @@ class BruteForceProtection(Record):
 
     strategy: Annotated[Literal["cluster", "memory", "off", "redis"], GatewayRule(_off)] = "off"
     """Where failures are counted."""
-    redis: Redis = Field(default_factory=Redis)
+    redis: Redis | None = None
     """Server for the strategy `redis`."""
 
 

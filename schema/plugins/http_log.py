@@ -9,7 +9,7 @@ from schema.base import EVERY_PROTOCOL, NO_GROUP, PluginSpec, Ref
 from schema.errors import Violation
 from schema.marks import GatewayRule, Referenceable, Sealed
 from schema.plugin_types import CalledUrl, CustomFields, ReferableText
-from schema.queue import QueuedConfig
+from schema.queue import OnceQueuedConfig, Queue
 from schema.types import HeaderName, Number, Reference, Rule, has_control_characters, items
 
 _OWN: Final = ("Host", "Content-Length", "Content-Type")
@@ -45,7 +45,7 @@ class OneAuthorization:
             yield Violation("", text)
 
 
-class HttpLog(QueuedConfig):
+class HttpLog(OnceQueuedConfig):
     """Posts records. Source: the behaviour of Kong Gateway's plugin of the same name."""
 
     spec: ClassVar[PluginSpec] = PluginSpec(
@@ -75,3 +75,5 @@ class HttpLog(QueuedConfig):
     """Certificate shown to the server."""
     custom_fields_by_lua: CustomFields | None = None
     """Further fields of the record."""
+    queue: Queue | None = None
+    """What is waiting to be delivered; unset: the defaults."""

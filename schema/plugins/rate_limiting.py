@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field
-
 from schema.base import PluginConfig, PluginSpec
 from schema.checks import AtLeastOneOf, RequiredWhen
 from schema.errors import Violation
@@ -80,7 +78,7 @@ class RateLimiting(PluginConfig):
     """Seconds between two synchronisations of shared counters; -1: they are asked every time."""
     fault_tolerant: bool = True
     """Whether requests pass while counters cannot be reached. Local ones always can be."""
-    redis: Redis = Field(default_factory=Redis)
+    redis: Redis | None = None
     """Server for the policy `redis`."""
     hide_client_headers: bool = False
     """Whether responses say nothing of limits."""

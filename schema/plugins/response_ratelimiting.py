@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import SerializerFunctionWrapHandler, model_serializer
 
 from schema.base import NO_GROUP, PluginConfig, PluginSpec, Record
 from schema.checks import AtLeastOneOf, RequiredWhen
@@ -68,7 +68,7 @@ class ResponseRatelimiting(PluginConfig):
     """Where counters live."""
     fault_tolerant: bool = True
     """Whether requests pass while counters cannot be reached."""
-    redis: Redis = Field(default_factory=Redis)
+    redis: Redis | None = None
     """Server for the policy `redis`."""
     block_on_first_violation: bool = False
     """Whether requests are refused as soon as any limit is used up."""

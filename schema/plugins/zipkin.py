@@ -113,7 +113,7 @@ class Zipkin(PluginConfig):
     """Header that tells the client the id of its trace."""
     phase_duration_flavor: Literal["annotations", "tags"] = "annotations"
     """How spans tell how long each phase took."""
-    queue: Queue = Field(default_factory=Queue)
-    """What is waiting to be sent."""
+    queue: Queue | None = None
+    """What is waiting to be sent; unset: the defaults."""
     propagation: B3Propagation = Field(default_factory=B3Propagation)
     """Headers that carry traces."""

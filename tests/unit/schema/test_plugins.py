@@ -74,6 +74,7 @@ class TestAliases:
         redis = patched("rate-limiting", stored, {"redis_host": "b.test"})["redis"]
         assert (redis["host"], redis["port"]) == ("b.test", 7000)
         assert patched("rate-limiting", stored, {"redis_host": None})["redis"]["host"] is None
+        assert patched("rate-limiting", {"minute": 1}, {"redis_host": None, "redis": None})["redis"] is None
 
     def test_a_patch_that_contradicts_itself_is_refused(self):
         with pytest.raises(SchemaViolation, match="values mismatch"):
@@ -218,9 +219,12 @@ class TestCompletion:
 
     def test_optional_records_stay_null_and_required_ones_are_filled(self):
         config = complete("acme", {"account_email": "a@b.test"})
-        assert config["account_key"] is None
-        assert config["storage_config"]["consul"]["https"] is False
-        assert config["storage_config"]["redis"]["cloud_authentication"] is None
+        assert (config["account_key"], config["storage_config"]) == (None, None)
+        stated = complete("acme", {"account_email": "a@b.test", "storage_config": {"consul": {}}})["storage_config"]
+        assert (stated["consul"]["https"], stated["redis"]) == (False, None)
+        assert complete("http-log", {"http_endpoint": "http://a.test"})["queue"] is None
+        assert complete("datadog", {})["queue"]["max_retry_time"] == 60
+        assert complete("rate-limiting", {"minute": 1})["redis"] is None
         assert (
             complete("rate-limiting", {"minute": 1, "redis": {"cloud_authentication": {}}})["redis"][
                 "cloud_authentication"

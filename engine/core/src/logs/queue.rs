@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use tokio::sync::Notify;
 
 use super::sender::{self, Delivery};
@@ -30,9 +30,9 @@ const MOST_DROPPED_AT_ONCE: u64 = 64;
 /// Longest time of anything that is configured, so that times can be added up.
 const LONGEST: Duration = Duration::from_secs(1_000_000);
 
-/// How entries are gathered, bounded and tried again; `queue` in the configuration of plugins.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// How entries are gathered, bounded and tried again; `queue` in the configuration of plugins, null for the defaults.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(remote = "Self", deny_unknown_fields)]
 pub struct QueueConfig {
     /// Most entries that are delivered at once.
     pub max_batch_size: usize,
@@ -50,6 +50,30 @@ pub struct QueueConfig {
     pub max_retry_delay: f64,
     /// Batches under way at once: 1, or -1 for many.
     pub concurrency_limit: i64,
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        Self {
+            max_batch_size: 1,
+            max_coalescing_delay: 1.0,
+            max_entries: 10_000,
+            max_bytes: None,
+            max_retry_time: 60.0,
+            initial_retry_delay: 0.01,
+            max_retry_delay: 60.0,
+            concurrency_limit: 1,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for QueueConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Stated(#[serde(with = "QueueConfig")] QueueConfig);
+        let stated = Option::<Stated>::deserialize(deserializer)?;
+        Ok(stated.map_or_else(Self::default, |Stated(config)| config))
+    }
 }
 
 impl QueueConfig {
@@ -263,5 +287,25 @@ impl Drop for Batch {
         if let Some(held) = &mut self.shared.lock().held {
             held.shrink(size);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::QueueConfig;
+
+    #[test]
+    fn null_is_the_defaults_and_a_record_is_complete() {
+        assert_eq!(from_value::<QueueConfig>(json!(null)).unwrap(), QueueConfig::default());
+        let mut stated = json!({
+            "max_batch_size": 7, "max_coalescing_delay": 1, "max_entries": 10_000, "max_bytes": null,
+            "max_retry_time": 60, "initial_retry_delay": 0.01, "max_retry_delay": 60, "concurrency_limit": 1,
+        });
+        let wanted = QueueConfig { max_batch_size: 7, ..QueueConfig::default() };
+        assert_eq!(from_value::<QueueConfig>(stated.clone()).unwrap(), wanted);
+        stated["more"] = json!(1);
+        assert!(from_value::<QueueConfig>(stated).is_err());
     }
 }
