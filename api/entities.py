@@ -194,21 +194,43 @@ class _Mount:
 
 
 def _mount_reverse(router: APIRouter, child: type[Entity], target: type[Entity], reference: ReferenceField) -> None:
-    def get_target(request: Request, store: Store) -> Response:
-        return JSONResponse(store.read_referent(child, request.path_params[_variable(child)], reference.name))
+    """What a child refers to, by the child's path. There is no DELETE: the child would be left pointing at nothing."""
 
-    sentence = f"Look at the {target.spec.singular} that a {child.spec.singular} refers to."
-    router.add_api_route(
-        f"/{child.spec.path}/{{{_variable(child)}}}/{reference.name}",
-        get_target,
-        methods=["GET"],
-        response_class=JSONResponse,
-        operation_id=f"get-{target.spec.singular}-with-{child.spec.singular}",
-        summary=sentence.rstrip("."),
-        description=sentence,
-        responses=documents.responses(target, 200),
-        openapi_extra={"parameters": documents.path_parameters((_variable(child), child.spec.singular))},
+    def key_of(request: Request) -> str:
+        return request.path_params[_variable(child)]
+
+    def get_target(request: Request, store: Store) -> Response:
+        return JSONResponse(store.read_referent(child, key_of(request), reference.name))
+
+    def upsert_target(request: Request, store: Store, body: Body) -> Response:
+        return JSONResponse(store.replace_referent(child, key_of(request), reference.name, body.document(target)))
+
+    def update_target(request: Request, store: Store, body: Body) -> Response:
+        key = key_of(request)
+        document = body.document(target, lambda: store.read_referent(child, key, reference.name))
+        return JSONResponse(store.change_referent(child, key, reference.name, document))
+
+    one, other = target.spec.singular.replace("_", " "), child.spec.singular.replace("_", " ")
+    operations: tuple[tuple[Callable[..., Response], str, str, str], ...] = (
+        (get_target, "GET", "get", f"Look at the {one} that a {other} refers to."),
+        (upsert_target, "PUT", "upsert", f"Set the {one} that a {other} refers to. Made if there is none."),
+        (update_target, "PATCH", "update", f"Change some fields of the {one} that a {other} refers to."),
     )
+    for endpoint, method, verb, sentence in operations:
+        extra: dict[str, Any] = {"parameters": documents.path_parameters((_variable(child), child.spec.singular))}
+        if method != "GET":
+            extra["requestBody"] = documents.request_body(target, change=method == "PATCH")
+        router.add_api_route(
+            f"/{child.spec.path}/{{{_variable(child)}}}/{reference.name}",
+            endpoint,
+            methods=[method],
+            response_class=JSONResponse,
+            operation_id=f"{verb}-{target.spec.singular}-with-{child.spec.singular}",
+            summary=sentence.split(".", maxsplit=1)[0],
+            description=sentence,
+            responses=documents.responses(target, 200),
+            openapi_extra=extra,
+        )
 
 
 def _variable(entity: type[Entity]) -> str:

@@ -83,13 +83,7 @@ class EntityStore:
 
     def read_referent(self, entity: type[Entity], key: str, field: str) -> Document:
         """The entity that a reference of another one points at. Raises NotFound also when it points nowhere."""
-        row = self._require(entity, key, None, None)
-        reference = next(reference for reference in row.reference_fields if reference.name == field)
-        identifier: UUID | None = getattr(row, reference_column(field))
-        referent = None if identifier is None else self._references.by_id(reference.ref.to, identifier)
-        if referent is None:
-            raise NotFound(self._declarations.entities[reference.ref.to].spec.singular, key)
-        return self._shown_one(referent)
+        return self._shown_one(self._require_referent(entity, key, field))
 
     def list(
         self, entity: type[Entity], query: ListQuery, parent: Parent | None = None, *, merged: bool = False
@@ -189,12 +183,7 @@ class EntityStore:
         def run(log: ChangeLog) -> Document:
             row = self._require(entity, key, self._parent_id(parent), parent)
             _require_same_id(body, row.id)
-            stored = self._sealer.open(entity, rows.document_of(row))
-            try:
-                wanted = self._declarations.patch(entity, stored, self._below(body, parent), self._catalog)
-            except SchemaViolation as error:
-                raise InvalidEntity(error.violations) from None
-            return self._update(row, wanted, log)
+            return self._update(row, self._laid_over(row, self._below(body, parent)), log)
 
         return self._write(run)
 
@@ -216,6 +205,34 @@ class EntityStore:
                 self._remove(row, log)
 
         self._write(run)
+
+    def replace_referent(self, entity: type[Entity], key: str, field: str, body: object) -> Document:
+        """The entity that a reference of another one points at, as the body says; made, and pointed at, if it points nowhere.
+
+        Raises: as `replace`.
+        """
+
+        def run(log: ChangeLog) -> Document:
+            row = self._require(entity, key, None, None)
+            kind, referent = self._referent(row, field)
+            if referent is not None:
+                _require_same_id(body, referent.id)
+                return self._update(referent, self._parse(kind, body), log)
+            made = self._insert(kind, body, None, log)
+            self._update(row, self._laid_over(row, {field: {"id": made["id"]}}), log)
+            return made
+
+        return self._write(run)
+
+    def change_referent(self, entity: type[Entity], key: str, field: str, body: object) -> Document:
+        """The entity that a reference of another one points at, with the body laid over it. Raises as `change`."""
+
+        def run(log: ChangeLog) -> Document:
+            referent = self._require_referent(entity, key, field)
+            _require_same_id(body, referent.id)
+            return self._update(referent, self._laid_over(referent, body), log)
+
+        return self._write(run)
 
     # --- steps -----------------------------------------------------------------------------------------------------
 
@@ -247,6 +264,19 @@ class EntityStore:
         self._require_child(row, parent_id, parent)
         return row
 
+    def _referent(self, row: EntityRow, field: str) -> tuple[type[Entity], EntityRow | None]:
+        """What a reference may point at, and what it points at."""
+        reference = next(reference for reference in row.reference_fields if reference.name == field)
+        identifier: UUID | None = getattr(row, reference_column(field))
+        found = None if identifier is None else self._references.by_id(reference.ref.to, identifier)
+        return self._declarations.entities[reference.ref.to], found
+
+    def _require_referent(self, entity: type[Entity], key: str, field: str) -> EntityRow:
+        kind, referent = self._referent(self._require(entity, key, None, None), field)
+        if referent is None:
+            raise NotFound(kind.spec.singular, key)
+        return referent
+
     def _require_child(self, row: EntityRow, parent_id: UUID | None, parent: Parent | None) -> None:
         if parent is not None and getattr(row, reference_column(parent.field)) != parent_id:
             raise NotFound(row.entity.spec.singular, row.id)
@@ -262,6 +292,13 @@ class EntityStore:
     def _parse(self, entity: type[Entity], body: object) -> Document:
         try:
             return self._declarations.parse(entity, body, self._catalog)
+        except SchemaViolation as error:
+            raise InvalidEntity(error.violations) from None
+
+    def _laid_over(self, row: EntityRow, change: object) -> Document:
+        stored = self._sealer.open(row.entity, rows.document_of(row))
+        try:
+            return self._declarations.patch(row.entity, stored, change, self._catalog)
         except SchemaViolation as error:
             raise InvalidEntity(error.violations) from None
 

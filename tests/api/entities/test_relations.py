@@ -64,6 +64,36 @@ class TestNested:
         assert entities.get(f"plugins/{plugin['id']}/route") == route
         assert entities.call("GET", f"plugins/{plugin['id']}/service").status_code == 404
 
+    def test_the_parent_is_changed_by_its_child(self, entities: Entities, service, route):
+        replaced = entities.call("PUT", "routes/r/service", json={"name": "s", "host": "new", "retries": 1})
+        assert replaced.status_code == 200, replaced.text
+        assert replaced.json() == {**service, "host": "new", "retries": 1, "updated_at": replaced.json()["updated_at"]}
+        changed = entities.call("PATCH", "routes/r/service", json={"host": "newer"})
+        assert (changed.status_code, changed.json()["retries"]) == (200, 1)
+        assert entities.get("services/s") == changed.json()
+        assert entities.get("routes/r")["service"] == {"id": service["id"]}
+        wrong = entities.call("PATCH", "routes/r/service", json={"id": str(uuid4())})
+        assert (wrong.status_code, wrong.json()["message"]) == (400, "the id of the body must be the id of the path")
+        assert entities.call("PUT", "routes/r/service", json={"port": 1}).status_code == 400
+        for method in ("PUT", "PATCH"):
+            assert entities.call(method, "routes/none/service", json={"host": "h"}).status_code == 404
+        assert entities.call("DELETE", "routes/r/service").status_code == 405
+        assert entities.get("services/s") == changed.json()
+
+    def test_a_child_without_a_parent_gets_one_by_put_alone(self, entities: Entities):
+        route = entities.create("routes", {"name": "lone", "paths": ["/"]})
+        assert entities.call("PATCH", "routes/lone/service", json={"host": "h"}).status_code == 404
+        assert entities.call("PUT", "routes/lone/service", json={"port": 1}).status_code == 400
+        assert entities.get("services")["data"] == []
+        made = entities.call("PUT", "routes/lone/service", json={"name": "own", "host": "h"})
+        assert made.status_code == 200, made.text
+        assert entities.get("services/own") == made.json()
+        assert entities.get("routes/lone") == {
+            **route,
+            "service": {"id": made.json()["id"]},
+            "updated_at": entities.get("routes/lone")["updated_at"],
+        }
+
     def test_references_by_name_are_stored_as_ids(self, entities: Entities, service):
         route = entities.create("routes", {"paths": ["/"], "service": {"name": "s"}})
         assert route["service"] == {"id": service["id"]}
