@@ -6,6 +6,7 @@ from api import entities
 from api.routes import (
     admin,
     cloud_gateways,
+    config_stores,
     configuration,
     control_plane_groups,
     control_planes,
@@ -31,6 +32,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     identity.router,
     control_planes.router,
     control_plane_groups.router,
+    config_stores.router,
     dp_client_certificates.router,
     dataplane_nodes.router,
     runtime_groups.router,

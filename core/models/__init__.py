@@ -4,6 +4,7 @@ from core.models.access_token import AccessToken
 from core.models.audit_event import AuditEvent
 from core.models.base import Base, Document
 from core.models.config_change import ConfigChange
+from core.models.config_store import ConfigStore, ConfigStoreSecret
 from core.models.control_plane import ControlPlane
 from core.models.dataplane_group import DataplaneGroup
 from core.models.dp_client_certificate import DpClientCertificate
@@ -26,6 +27,8 @@ __all__ = [
     "AuditEvent",
     "Base",
     "ConfigChange",
+    "ConfigStore",
+    "ConfigStoreSecret",
     "ControlPlane",
     "DataplaneGroup",
     "Document",

@@ -42,7 +42,7 @@ def operations(app: FastAPI) -> Iterator[Operation]:
             for method in sorted(context.methods or ()):
                 yield Operation(
                     method,
-                    context.path or "",
+                    (context.path or "").replace(":path}", "}"),
                     context.operation_id or context.name or "",
                     isinstance(route, TokenRoute),
                 )

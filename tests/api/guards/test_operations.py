@@ -57,6 +57,10 @@ _BODIES: Mapping[str, Any] = {
     "put-control-planes-id-group-memberships": {"members": []},
     "post-control-planes-id-group-memberships-add": {"members": []},
     "post-control-planes-id-group-memberships-remove": {"members": []},
+    "create-config-store": {"name": "theirs"},
+    "update-config-store": {"name": "theirs"},
+    "create-config-store-secret": {"key": "theirs", "value": "theirs"},
+    "update-config-store-secret": {"value": "theirs"},
     "create-dataplane-certificate": {"cert": pem.pair(0)[0]},
     "update-dataplane-certificate": {"cert": pem.pair(0)[0]},
 }
@@ -160,6 +164,9 @@ class Belongings:
         pinning = client.post(
             f"/v2/control-planes/{control_plane}/dp-client-certificates", json=pinned, headers=tenant.headers
         )
+        store = self._create(f"/v2/control-planes/{control_plane}/config-stores", {"name": "mine"})
+        secrets = f"/v2/control-planes/{control_plane}/config-stores/{store}/secrets"
+        client.post(secrets, json={"key": "mine", "value": "mine"}, headers=tenant.headers)
         node = str(uuid4())
         now = datetime.now(UTC)
         with database.system() as session:
@@ -202,6 +209,8 @@ class Belongings:
             "SniId": sni,
             "CaCertificateId": authority,
             "certificate_id": pinning.json()["item"]["id"],
+            "config_store_id": store,
+            "key": "mine",
             "node_id": node,
             **others,
             "name": "mine",
