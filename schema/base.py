@@ -227,6 +227,11 @@ class Entity(Record):
         return {}
 
     @classmethod
+    def own_notation(cls, kind: str, catalog: Catalog) -> Document | None:
+        """The published schema of what `config` may be by what its owner says, for kinds that are not declared."""
+        del kind, catalog
+
+    @classmethod
     def merged(cls, document: Document, catalog: Catalog) -> Document:
         """A complete document in clear together with what it takes from the entities it names."""
         del catalog

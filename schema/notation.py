@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from schema.aliases import Alias
-from schema.base import SYSTEM_FIELDS, Entity, PluginConfig, Record, Ref
+from schema.base import SYSTEM_FIELDS, Entity, PluginConfig, PluginSpec, Record, Ref
 from schema.marks import Auto, Deprecated, Referenceable, Sealed
 from schema.types import Distinct, ReferenceRecord, Rule
 
@@ -41,11 +41,11 @@ def entity_notation(entity: type[Entity]) -> Notation:
 def config_notation(config: type[Record]) -> Notation:
     """What has a configuration of this kind: `{"fields": […, {"config": …}]}`, for plugins with where they may be used."""
     own: Notation = {"config": {**record_notation(config), "required": True}}
-    return _plugin(config, own) if issubclass(config, PluginConfig) else {"fields": [own]}
+    return plugin_notation(config.spec, own) if issubclass(config, PluginConfig) else {"fields": [own]}
 
 
-def _plugin(config: type[PluginConfig], own: Notation) -> Notation:
-    spec = config.spec
+def plugin_notation(spec: PluginSpec, own: Notation) -> Notation:
+    """A plugin's own field, beside where it may be used."""
     protocols: Notation = {
         "type": "set",
         "required": True,

@@ -105,9 +105,12 @@ def _mount(entity: type[Entity], declarations: Registry) -> None:
         store.require_control_plane()
         kind: str = request.path_params[variable]
         config = entity.config_of(kind, declarations)
-        if config is None:
+        if config is not None:
+            return _json(_config_schema(config))
+        own = store.own_notation(entity, kind)
+        if own is None:
             raise NotFound(f"{spec.singular} schema", kind)
-        return _json(_config_schema(config))
+        return JSONResponse(own)
 
     router.add_api_route(
         f"/schemas/{spec.plural}/{{{variable}}}",

@@ -136,6 +136,10 @@ class EntityStore:
         """The control plane itself."""
         return ControlPlaneRepository(self._session).require(self._control_plane_id)
 
+    def own_notation(self, entity: type[Entity], kind: str) -> Document | None:
+        """The schema of a kind that the control plane's owner describes; None: they do not."""
+        return entity.own_notation(kind, self._catalog)
+
     def check(self, entity: type[Entity], body: object) -> None:
         """Whether `create` would take a body, as far as the body alone tells. Raises InvalidEntity."""
         control_plane = self.require_control_plane()

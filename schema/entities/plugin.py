@@ -21,6 +21,7 @@ from schema.base import (
     gateway_faults,
     sealed_paths,
 )
+from schema.custom_plugins import CustomPlugin, custom_plugin
 from schema.errors import Violation, violations_of
 from schema.marks import Auto
 from schema.protocols import GRPC, HTTP, Protocols
@@ -133,9 +134,9 @@ class Plugin(Entity):
             whole["config"] = {}
         if not isinstance(name, str) or not name:
             return whole, found
-        declared = catalog.plugin_config(name)
-        if declared is None:
-            text = f"plugin '{name}' not enabled; add it to the 'plugins' configuration property"
+        declared = catalog.plugin_config(name) or custom_plugin(name, catalog)
+        if declared is None or isinstance(declared, str):
+            text = declared or f"plugin '{name}' not enabled; add it to the 'plugins' configuration property"
             return whole, [*found, Violation("name", text)]
         spec = declared.spec
         whole["protocols"] = _or_default(document, "protocols", list(spec.protocols))
@@ -155,7 +156,9 @@ class Plugin(Entity):
             whole["partials"] = completed
         found.extend(wrong_links)
         if not any(violation.field == "config" for violation in found):
-            config, wrong = _complete_config(declared, partial_links.put_in(whole["config"], links))
+            given = partial_links.put_in(whole["config"], links)
+            own = isinstance(declared, CustomPlugin)
+            config, wrong = declared.complete(given) if own else _complete_config(declared, given)
             whole["config"] = partial_links.take_out(config, links)
             found.extend(violation.below("config") for violation in wrong)
         return whole, found
@@ -178,9 +181,7 @@ class Plugin(Entity):
     @classmethod
     def gateway_faults(cls, document: Document, catalog: Catalog) -> list[Violation]:
         declared = catalog.plugin_config(document["name"])
-        if declared is None:
-            return []
-        if declared.spec.since is None:
+        if declared is None or declared.spec.since is None:
             return [Violation("name", _NOT_HERE.format(document["name"]))]
         if not declared.spec.streams and not set(document["protocols"]) <= set(WEB_AND_WEBSOCKET):
             return [Violation("protocols", _NO_STREAMS)]
@@ -206,7 +207,14 @@ class Plugin(Entity):
     @classmethod
     def sealed_paths(cls, document: Mapping[str, Any], catalog: Catalog) -> tuple[tuple[str, ...], ...]:
         declared = catalog.plugin_config(document["name"])
-        return () if declared is None else tuple(("config", *path) for path in sealed_paths(declared))
+        if declared is None:
+            return (("config", "**"),)  # a plugin of its owner's: what is secret is not for us to tell
+        return tuple(("config", *path) for path in sealed_paths(declared))
+
+    @classmethod
+    def own_notation(cls, kind: str, catalog: Catalog) -> Document | None:
+        custom = custom_plugin(kind, catalog)
+        return custom.notation if isinstance(custom, CustomPlugin) else None
 
 
 def _or_default(document: Document, name: str, default: Any) -> Any:

@@ -3,9 +3,13 @@
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
+from starlette.testclient import TestClient
 
+from core.db.engine import Database
 from tests.support.entities import Entities
-from tests.support.problems import assert_problem
+from tests.support.problems import assert_problem, core_entity_details
+from tests.support.tenants import Tenant
 
 LUA = 'local PLUGIN_NAME = "mine"\nreturn { name = PLUGIN_NAME, fields = { { config = { type = "record" } } } }'
 
@@ -63,3 +67,83 @@ def test_errors_of_the_list_are_problems(entities: Entities):
         assert_problem(entities.call("GET", "plugin-schemas", params=params), 400)
     nowhere = Entities(entities.client, entities.headers, str(uuid4()))
     assert_problem(nowhere.call("GET", "plugin-schemas"), 404)
+
+
+GREETING = """
+local typedefs = require "kong.db.schema.typedefs"
+return { name = "greeting", fields = { { consumer = typedefs.no_consumer }, { config = { type = "record", fields = {
+  { text = { type = "string", required = true } }, { times = { type = "integer", default = 1 } } } } } } }
+"""
+
+
+class TestPluginsOfSchemas:
+    """Plugins of the owner's own, for nodes of the owner's own."""
+
+    @pytest.fixture
+    def known(self, entities: Entities):
+        return entities.create("plugin-schemas", {"lua_schema": GREETING})
+
+    def test_life(self, entities: Entities, known):
+        made = entities.create("plugins", {"name": "greeting", "config": {"text": "hello"}})
+        assert made["config"] == {"text": "hello", "times": 1}
+        place = f"plugins/{made['id']}"
+        assert entities.get(place) == made
+        changed = entities.call("PATCH", place, json={"config": {"times": 2}}).json()
+        assert changed["config"] == {"text": "hello", "times": 2}
+        again = entities.call("PUT", place, json=changed)
+        assert (again.status_code, again.json()["config"]) == (200, changed["config"])
+        assert entities.get("plugins")["data"] == [again.json()]
+        assert entities.call("DELETE", place).status_code == 204
+
+    def test_faults_have_their_place(self, entities: Entities, known):
+        wrong = {"name": "greeting", "config": {"times": "x", "more": 1}, "consumer": {"id": str(uuid4())}}
+        details = core_entity_details(entities.call("POST", "plugins", json=wrong))
+        assert {"config.text", "config.times", "config.more", "consumer"} <= details.keys()
+        checked = entities.call("POST", "schemas/plugins/validate", json=wrong)
+        assert "config.text: required field missing" in checked.json()["message"]
+
+    def test_clients_read_the_schema(self, entities: Entities, known):
+        fields = {
+            name: field for entry in entities.get("schemas/plugins/greeting")["fields"] for name, field in entry.items()
+        }
+        assert fields["config"]["fields"][1] == {"times": {"type": "integer", "default": 1}}
+        assert entities.call("GET", "schemas/plugins/other").status_code == 404
+
+    def test_by_a_plugin_with_code(self, entities: Entities):
+        entities.create("custom-plugins", {"name": "greeting", "schema": GREETING, "handler": "return {}"})
+        assert entities.create("plugins", {"name": "greeting", "config": {"text": "x"}})["config"]["times"] == 1
+
+    def test_a_schema_that_would_have_to_be_run(self, entities: Entities):
+        entities.create("plugin-schemas", {"lua_schema": "x = 1 return { name = 'odd', fields = {} }"})
+        details = core_entity_details(entities.call("POST", "plugins", json={"name": "odd"}))
+        assert "cannot be read without running it: line 1" in str(details["name"])
+
+    def test_texts_are_sealed(self, entities: Entities, known, database: Database):
+        made = entities.create("plugins", {"name": "greeting", "config": {"text": "hunter2"}})
+        with database.system() as session:
+            stored = session.execute(
+                text("select doc::text from plugins where id = :id"), {"id": made["id"]}
+            ).scalar_one()
+        assert "hunter2" not in stored
+
+    def test_it_stays_readable_without_its_schema(self, entities: Entities, known):
+        made = entities.create("plugins", {"name": "greeting", "config": {"text": "hello"}})
+        assert entities.call("DELETE", "plugin-schemas/greeting").status_code == 204
+        assert entities.get(f"plugins/{made['id']}") == made
+        assert entities.call("PUT", f"plugins/{made['id']}", json=made).status_code == 400
+
+    def test_our_gateways_do_not_run_it(self, shared_client: TestClient, tenant: Tenant):
+        entities = Entities.of(shared_client, tenant, cluster_type="CLUSTER_TYPE_SERVERLESS_V1", cloud_gateway=True)
+        entities.create("plugin-schemas", {"lua_schema": GREETING})
+        details = core_entity_details(
+            entities.call("POST", "plugins", json={"name": "greeting", "config": {"text": "hello"}})
+        )
+        assert "not available on this gateway" in str(details["name"])
+
+    def test_out_and_in_again(self, entities: Entities, known):
+        made = entities.create("plugins", {"name": "greeting", "config": {"text": "hello"}})
+        file = entities.get("config")
+        assert entities.call("POST", "config", json=file, params={"check_hash": "1"}).status_code == 304
+        file["plugins"][0]["config"]["times"] = 5
+        assert entities.call("POST", "config", json=file).status_code == 201
+        assert entities.get(f"plugins/{made['id']}")["config"] == {"text": "hello", "times": 5}
