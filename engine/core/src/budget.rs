@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::config::update::Limits;
-use crate::counts::Share;
+use crate::counts::{Share, Turns};
 
 /// Nanoseconds in a second: a tenant that was quiet may use its rate of one second at once.
 const BURST: u64 = 1_000_000_000;
@@ -25,6 +25,9 @@ pub enum Spent {
     Connections,
 }
 
+/// Most pieces of work that one tenant has under way aside: whoever floods it with guesses leaves some to its neighbours.
+const MOST_ASIDE_OF_ONE: usize = 4;
+
 /// What a tenant uses at the moment, over all threads.
 #[derive(Debug, Default)]
 pub struct Budget {
@@ -33,7 +36,7 @@ pub struct Budget {
     due: AtomicU64,
     requests: Arc<AtomicU64>,
     connections: Arc<AtomicU64>,
-    aside: Arc<AtomicU64>,
+    aside: Turns<MOST_ASIDE_OF_ONE>,
     calls: Arc<AtomicU64>,
     deliveries: Arc<AtomicU64>,
     waiting: Arc<AtomicU64>,
@@ -68,9 +71,9 @@ impl Budget {
         }
     }
 
-    /// One more piece of work on a thread of its own, if the tenant may have one.
-    pub(crate) fn aside(&self, most: u64) -> Option<Share> {
-        Share::take(&self.aside, most)
+    /// The turns of the tenant's work on threads of its own.
+    pub(crate) const fn aside(&self) -> &Turns<MOST_ASIDE_OF_ONE> {
+        &self.aside
     }
 
     /// One more call of a plugin to another server, if the tenant may have one.
@@ -154,6 +157,10 @@ impl Attachment {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
     use super::*;
 
     fn limits(rate: Option<u64>, concurrent: Option<u64>, connections: Option<u64>) -> Limits {
@@ -221,10 +228,12 @@ mod tests {
     #[test]
     fn work_aside_is_bounded_and_given_back() {
         let (one, other) = (Budget::default(), Budget::default());
-        let held: Vec<_> = (0..3).filter_map(|_| one.aside(2)).collect();
-        assert!(held.len() == 2 && other.aside(2).is_some());
-        drop(held);
-        assert!(one.aside(2).is_some());
+        let next = |budget: &Budget| pin!(budget.aside().next()).poll(&mut Context::from_waker(Waker::noop()));
+        let mut held: Vec<_> = (0..MOST_ASIDE_OF_ONE).map(|_| next(&one)).collect();
+        assert!(held.iter().all(Poll::is_ready));
+        assert!(next(&one).is_pending() && next(&other).is_ready());
+        held.pop();
+        assert!(next(&one).is_ready());
     }
 
     #[test]

@@ -4,6 +4,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Most pieces of work that are under way aside at once, in the whole process. Each occupies a thread.
+const MOST_ASIDE: usize = 8;
+
+/// So many at once; the others wait, first come, first served.
+#[derive(Debug)]
+pub(crate) struct Turns<const MOST: usize>(Arc<Semaphore>);
+
+impl<const MOST: usize> Default for Turns<MOST> {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MOST)))
+    }
+}
+
+impl<const MOST: usize> Turns<MOST> {
+    /// A turn, once it has come; it ends when it is dropped.
+    pub(crate) async fn next(&self) -> Option<OwnedSemaphorePermit> {
+        self.0.clone().acquire_owned().await.ok()
+    }
+}
 
 /// Counters of the process.
 #[derive(Debug, Default)]
@@ -16,7 +37,7 @@ pub struct Counts {
     panics: AtomicU64,
     upstream: Arc<AtomicU64>,
     buffered: Arc<AtomicU64>,
-    aside: Arc<AtomicU64>,
+    aside: Turns<MOST_ASIDE>,
     waiting: Arc<AtomicU64>,
 }
 
@@ -137,9 +158,9 @@ impl Counts {
         Share::none_of(&self.waiting)
     }
 
-    /// One more piece of work aside, if there may be one.
-    pub(crate) fn aside(&self, most: u64) -> Option<Share> {
-        Share::take(&self.aside, most)
+    /// The turns of work aside.
+    pub(crate) const fn aside(&self) -> &Turns<MOST_ASIDE> {
+        &self.aside
     }
 
     /// All of them.

@@ -30,10 +30,8 @@ use crate::upstream::pool::{self, PoolKey};
 use crate::upstream::resolve::Spot;
 use crate::worker::Worker;
 
-/// Most pieces of work that are under way aside at once, in the whole process. Each occupies a thread.
-const MOST_ASIDE: u64 = 8;
-/// Most of them that are one tenant's: whoever floods it with guesses leaves some to its neighbours.
-const MOST_OF_ONE: u64 = 4;
+/// Longest wait for a thread that computes aside.
+const TURN_PATIENCE: Duration = Duration::from_secs(5);
 /// Most calls and connections that one tenant's plugins have under way at once.
 const MOST_CALLS: u64 = 256;
 /// Longest wait for a connection, and for an answer, whatever a plugin asks for.
@@ -133,13 +131,18 @@ impl<'a> Outside<'a> {
         Self { worker, tenant }
     }
 
-    /// Does work that takes long to compute on another thread, while this thread serves other requests. `None` if too
-    /// much of it is under way already; the plugin then has to refuse.
+    /// Does work that takes long to compute on another thread, while this thread serves other requests. It waits for its
+    /// turn, the tenant's first and then that of all. `None` if too much waits already, or it has waited too long; the plugin
+    /// then has to refuse.
     pub async fn aside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        let budget = &self.tenant.counters.budget;
-        let share = (budget.aside(MOST_OF_ONE)?, self.worker.shared.counts.aside(MOST_ASIDE)?);
+        let _call = self.call().ok()?;
+        let turns = async {
+            let own = self.tenant.counters.budget.aside().next().await?;
+            Some((own, self.worker.shared.counts.aside().next().await?))
+        };
+        let turn = timeout(TURN_PATIENCE, turns).await.ok()??;
         let task = tokio::task::spawn_blocking(move || {
-            let _share = share;
+            let _turn = turn;
             work()
         });
         task.await.ok()

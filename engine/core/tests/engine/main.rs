@@ -15,6 +15,7 @@ mod forwarding;
 mod framing;
 mod grpc;
 mod grpcs;
+mod herds;
 mod hostile;
 mod http2;
 mod http2_abuse;
