@@ -78,12 +78,20 @@ impl fmt::Debug for Server {
     }
 }
 
+/// The server that a configuration names, if it has one.
+///
+/// # Errors
+/// What is wrong, by field.
+pub fn server(config: Option<RedisConfig>) -> Result<Server, Vec<FieldError>> {
+    config.ok_or_else(|| vec![FieldError::new("redis.host", "required field missing")])?.server()
+}
+
 impl RedisConfig {
     /// The server that it names.
     ///
     /// # Errors
     /// What is wrong, by field.
-    pub fn server(self) -> Result<Server, Vec<FieldError>> {
+    fn server(self) -> Result<Server, Vec<FieldError>> {
         let wrong = |field: &'static str, why: &'static str| vec![FieldError::new(field, why)];
         if self.cloud_authentication.is_some_and(|cloud| cloud.auth_provider.is_some()) {
             return Err(wrong("redis.cloud_authentication", "signing in with a cloud's identity is not available"));

@@ -29,7 +29,7 @@ use crate::message::{Headers, Known, Request, Response, Version};
 use crate::phases::outside::Outside;
 use crate::phases::{Exchange, Flow, Phases, Plugin, Record, Waiting};
 use crate::redis::counting::Counter;
-use crate::redis::{RedisConfig, Server};
+use crate::redis::{self, RedisConfig, Server};
 
 /// What is said of the tightest period.
 const LIMIT: Known = Known::new("RateLimit-Limit");
@@ -54,7 +54,7 @@ struct Config {
     error_message: String,
     hide_client_headers: bool,
     fault_tolerant: bool,
-    redis: RedisConfig,
+    redis: Option<RedisConfig>,
     sync_rate: f64,
 }
 
@@ -127,8 +127,10 @@ pub(super) fn compile(config: Value, place: &Place) -> Compiled {
     };
     let counters = match config.policy.as_str() {
         "local" => Counters::Here,
-        "redis" if config.sync_rate < 0.0 => Counters::There(config.redis.server()?),
-        "redis" => Counters::Both(shared::travelling(Arc::new(config.redis.server()?), limits.len(), config.sync_rate)),
+        "redis" if config.sync_rate < 0.0 => Counters::There(redis::server(config.redis)?),
+        "redis" => {
+            Counters::Both(shared::travelling(Arc::new(redis::server(config.redis)?), limits.len(), config.sync_rate))
+        }
         policy => return Err(vec![not_available(policy)]),
     };
     let id = |id: &Option<String>| id.clone().unwrap_or_default();

@@ -26,8 +26,8 @@ use crate::message::{Headers, Request, Response, ResponseHead};
 use crate::phases::outside::Outside;
 use crate::phases::passage::{Change, Unfit};
 use crate::phases::{Exchange, Flow, Passage, Phases, Plugin, Record, Waiting};
-use crate::redis::RedisConfig;
 use crate::redis::counting::Counter;
+use crate::redis::{self, RedisConfig};
 
 /// The configuration as the control plane sends it.
 #[derive(Deserialize)]
@@ -40,7 +40,7 @@ struct Config {
     block_on_first_violation: bool,
     hide_client_headers: bool,
     fault_tolerant: bool,
-    redis: RedisConfig,
+    redis: Option<RedisConfig>,
 }
 
 #[derive(Deserialize)]
@@ -116,7 +116,7 @@ pub(super) fn compile(config: Value, place: &Place) -> Compiled {
     let limits: Box<[Limit]> =
         config.limits.into_iter().map(|(name, limits)| Limit::new(name, &limits, place)).collect();
     let there = match config.policy.as_str() {
-        "redis" => Some(There::new(config.redis.server()?, &limits, place)),
+        "redis" => Some(There::new(redis::server(config.redis)?, &limits, place)),
         _ => None,
     };
     Ok(Arc::new(ResponseRatelimiting {
