@@ -88,11 +88,13 @@ impl RequestTermination {
             "request": {
                 "scheme": request.scheme.as_str(),
                 "host": request.host,
+                "port": request.arrival.local.port(),
                 "method": text(request.head.method()),
                 "path": text(request.head.path()),
                 "headers": grouped(request.head.headers.iter().map(|(name, value)| (text(name).to_lowercase(), value))),
                 "query": grouped(query::pairs(query).map(|(name, value)| (text(&name), value.unwrap_or_default()))),
                 "raw_body": body,
+                "body": request.body().map_or(Value::Null, |body| parsed(&request.head.headers, body)),
                 "uri_captures": captures(&request.captures),
             },
             "matched_route": named(exchange.route.map(|route| &*route.id)),
@@ -120,6 +122,18 @@ fn grouped<V: AsRef<[u8]>>(pairs: impl Iterator<Item = (String, V)>) -> Value {
         }
     }
     Value::Object(map)
+}
+
+/// A body of JSON or a form as what it says.
+fn parsed(headers: &Headers, body: &[u8]) -> Value {
+    let media_type = headers.get("content-type").and_then(|value| value.split(|byte| *byte == b';').next());
+    match media_type.unwrap_or_default().trim_ascii().to_ascii_lowercase().as_slice() {
+        b"application/json" => serde_json::from_slice(body).unwrap_or_default(),
+        b"application/x-www-form-urlencoded" => {
+            grouped(query::pairs(body).map(|(name, value)| (text(&name), value.unwrap_or_default())))
+        }
+        _ => Value::Null,
+    }
 }
 
 fn captures(captures: &Captures) -> Value {
