@@ -35,7 +35,9 @@ else:  # Users know the fields by the names of the headers, which are no names i
 class ProxyCache(PluginConfig):
     """Keeps responses. Source: the behaviour of Kong Gateway's plugin of the same name."""
 
-    spec: ClassVar[PluginSpec] = PluginSpec(name="proxy-cache", priority=100, allowed_protocols=EVERY_PROTOCOL)
+    spec: ClassVar[PluginSpec] = PluginSpec(
+        name="proxy-cache", priority=100, since="0.1.0", allowed_protocols=EVERY_PROTOCOL
+    )
 
     strategy: Literal["memory"]
     """Where responses are kept."""
@@ -52,13 +54,13 @@ class ProxyCache(PluginConfig):
     cache_ttl: Annotated[Integer, above(0)] = 300
     """Seconds for which a response is good."""
     storage_ttl: Integer | None = None
-    """Seconds for which a response is kept, for upstreams that are down; unset: as long as it is good."""
+    """Seconds for which a response is kept, for clients that take stale ones (`max-stale`); unset: as long as it is good."""
     cache_control: bool = False
     """Whether what requests and responses say about caching counts."""
     ignore_uri_case: bool = False
     """Whether letter case in the path makes no difference."""
     vary_headers: Texts | None = None
-    """Request headers that make a difference; unset: none."""
+    """Request headers that make a difference, besides those that say who asks."""
     vary_query_params: Texts | None = None
     """Query arguments that make a difference; unset: all."""
     memory: Memory = Field(default_factory=Memory)

@@ -40,6 +40,7 @@ pub struct Budget {
     calls: Arc<AtomicU64>,
     deliveries: Arc<AtomicU64>,
     waiting: Arc<AtomicU64>,
+    cached: Arc<AtomicU64>,
 }
 
 /// The right to serve one request; ends with it.
@@ -94,6 +95,16 @@ impl Budget {
     /// Bytes that records take which wait for delivery.
     pub(crate) fn waiting_bytes(&self) -> u64 {
         self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// No bytes of stored responses yet.
+    pub(crate) fn cached(&self) -> Share {
+        Share::none_of(&self.cached)
+    }
+
+    /// Bytes that stored responses take.
+    pub(crate) fn cached_bytes(&self) -> u64 {
+        self.cached.load(Ordering::Relaxed)
     }
 
     fn pace(&self, rate: u64, now: u64) -> bool {

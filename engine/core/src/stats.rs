@@ -82,6 +82,8 @@ pub struct Totals {
     pub record_deliveries_failed_total: u64,
     /// Memory in bytes that records take which wait for delivery now.
     pub records_waiting_bytes: u64,
+    /// Memory in bytes that stored responses take now.
+    pub responses_cached_bytes: u64,
 }
 
 /// Numbers of answers by class of status.
@@ -219,6 +221,7 @@ impl Counters {
             records_dropped_total: sum(|shard| &shard.records_dropped),
             record_deliveries_failed_total: sum(|shard| &shard.failed_deliveries),
             records_waiting_bytes: self.budget.waiting_bytes(),
+            responses_cached_bytes: self.budget.cached_bytes(),
         }
     }
 

@@ -253,6 +253,10 @@ impl Worker {
         self.retired.set(seen);
         // Looked up rather than told, because a request that was under way may have put its connection back since.
         let tenants = self.shared.store.live();
+        if self.index == 0 {
+            let now = self.shared.clock.since_epoch().as_secs();
+            tenants.values().for_each(|slot| slot.current.load().responses.sweep(now));
+        }
         let is_wanted = |key: &PoolKey| tenants.contains_key(&key.tenant) && !left.contains(&(key.tenant, key.address));
         poll_fn(|cx| {
             self.pool.borrow_mut().sweep(Instant::now(), is_wanted, cx);

@@ -14,7 +14,7 @@ use crate::gateway::client_address::Trust;
 use crate::logs::Logged;
 use crate::message::Scheme;
 use crate::phases::chain::{Chain, ScopedByKind};
-use crate::plugins::{Metrics, Windows};
+use crate::plugins::{Metrics, Responses, Windows};
 use crate::router::{Join, RouteSpec, Router};
 use crate::stats::Counters;
 use crate::upstream::balancer::Balancer;
@@ -46,6 +46,8 @@ pub struct Tenant {
     pub directory: Directory,
     /// What rate limits count, shared by all versions.
     pub windows: Arc<Windows>,
+    /// What proxy-cache has stored, shared by all versions.
+    pub responses: Arc<Responses>,
     /// What is counted for Prometheus, shared by all versions.
     pub metrics: Arc<Metrics>,
     /// Plugins for consumers and groups.

@@ -31,6 +31,9 @@ pub fn render(response: &Response, request: &Headers, request_id: &str) -> Rende
         ResponseBody::Bytes { content_type, body } => {
             return Rendered { content_type: content_type.to_string(), body: body.to_vec() };
         }
+        ResponseBody::Absent { content_type, .. } => {
+            return Rendered { content_type: content_type.to_string(), body: Vec::new() };
+        }
         ResponseBody::PlainMessage(message) => {
             let body = format!("{{\"message\":\"{}\"}}", escape_json(message)).into_bytes();
             return Rendered { content_type: "application/json; charset=utf-8".into(), body };
@@ -77,7 +80,7 @@ pub fn for_grpc(response: &Response) -> Option<Response> {
             message.as_bytes()
         }
         ResponseBody::Bytes { body, .. } => body,
-        ResponseBody::Empty => b"",
+        ResponseBody::Empty | ResponseBody::Absent { .. } => b"",
     };
     let has_status = response.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("grpc-status"));
     if has_status {

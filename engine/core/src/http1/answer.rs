@@ -13,7 +13,7 @@ use crate::config::tenant::{ResponseHeaders, Tenant};
 use crate::gateway::decide;
 use crate::gateway::errors::{for_grpc, render};
 use crate::gateway::forward::{Digits, line};
-use crate::message::{Fate, RequestHead, Response, Version};
+use crate::message::{Fate, RequestHead, Response, ResponseBody, Version};
 
 /// Headers on responses without a tenant.
 const NO_TENANT: ResponseHeaders = ResponseHeaders {
@@ -65,7 +65,11 @@ impl Connection {
         let status = self.response.status;
         let mut out = std::mem::take(&mut self.down.out);
         out.clear();
-        self.write_own_head(&mut out, added, body.len(), keep_alive, &switch);
+        let length = match response.body {
+            ResponseBody::Absent { length, .. } => length,
+            _ => Some(body.len() as u64),
+        };
+        self.write_own_head(&mut out, added, length, keep_alive, &switch);
         if self.is_logged() {
             self.account.sent_head.extend_from_slice(&out);
         }
@@ -90,6 +94,7 @@ impl Connection {
     fn take_own_head(&mut self, response: &Response, content_type: &str) {
         let head = &mut self.response;
         head.status = response.status;
+        head.is_own = true;
         head.reason.clear();
         head.headers.clear();
         if !content_type.is_empty() {
@@ -105,7 +110,7 @@ impl Connection {
         &self,
         out: &mut Vec<u8>,
         added: ResponseHeaders,
-        length: usize,
+        length: Option<u64>,
         keep_alive: bool,
         switch: &[&(Cow<'static, str>, Vec<u8>)],
     ) {
@@ -115,8 +120,8 @@ impl Connection {
         if !switch.iter().any(|(name, _)| name.eq_ignore_ascii_case("connection")) {
             write_connection(out, keep_alive, self.request.head.version);
         }
-        if status >= 200 && status != 204 {
-            line(out, b"Content-Length", Digits::default().of(length as u64));
+        if let Some(length) = length.filter(|_| status >= 200 && status != 204) {
+            line(out, b"Content-Length", Digits::default().of(length));
         }
         self.response.headers.write(out, |_, _| Fate::Kept);
         for (name, value) in switch {

@@ -193,6 +193,7 @@ impl Connection {
             self.add_response_headers();
             return;
         };
+        self.response.has_body = may_have_body;
         let length = self.response.headers.get("content-length").map(<[u8]>::to_vec);
         self.add_response_headers();
         let Self { request, response, facts, worker, .. } = self;

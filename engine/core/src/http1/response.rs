@@ -92,6 +92,7 @@ fn fill(
         return Err(Malformed("status code"));
     }
     head.status = status;
+    head.is_own = false;
     head.http10 = version == 0;
     head.reason.clear();
     head.reason.extend_from_slice(response.reason.unwrap_or_default().as_bytes());

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::headers::Headers;
 
-/// The head of an upstream's response.
+/// The head of a response.
 #[derive(Debug, Default)]
 pub struct ResponseHead {
     /// The status code.
@@ -17,6 +17,10 @@ pub struct ResponseHead {
     pub http10: bool,
     /// The header lines in order.
     pub headers: Headers,
+    /// Whether it is one that the gateway has made.
+    pub is_own: bool,
+    /// Whether a body follows, or would if the request were no `HEAD`. Known once plugins see the head.
+    pub has_body: bool,
 }
 
 /// The body of a response made by the gateway.
@@ -37,6 +41,13 @@ pub enum ResponseBody {
         content_type: Cow<'static, str>,
         /// The body.
         body: Bytes,
+    },
+    /// None, where the request is a `HEAD`: its answer speaks of what it does not have.
+    Absent {
+        /// Value of `Content-Type`.
+        content_type: Cow<'static, str>,
+        /// Value of `Content-Length`, if that is known.
+        length: Option<u64>,
     },
 }
 

@@ -17,6 +17,7 @@ mod logging;
 mod loggly;
 mod opentelemetry;
 mod prometheus;
+mod proxy_cache;
 mod rate_limiting;
 mod redirect;
 mod request_size_limiting;
@@ -41,6 +42,7 @@ use crate::phases::Plugin;
 pub use authentication::{AuthenticatedGroups, Identity};
 pub use correlation_id::Correlation;
 pub use prometheus::{Labels, Metrics};
+pub use proxy_cache::Responses;
 pub use rate_limiting::{LastCaller, Windows};
 
 /// An instance, or everything that is wrong with its configuration.
@@ -91,6 +93,7 @@ pub const REGISTRY: &[Registration] = &[
     plugin("response-transformer", 800, response_transformer::compile),
     plugin("redirect", 779, redirect::compile),
     plugin("standard-webhooks", 759, standard_webhooks::compile),
+    plugin("proxy-cache", 100, proxy_cache::compile),
     plugin("opentelemetry", 14, opentelemetry::compile),
     plugin("prometheus", 13, prometheus::compile),
     plugin("http-log", 12, http_log::compile),

@@ -5,6 +5,7 @@ mod abuse;
 mod balancing;
 mod budgets;
 mod buffering;
+mod caching;
 mod calls;
 mod certificates;
 mod configuration;

@@ -16,7 +16,7 @@ use super::tenant::{ResponseHeaders, Tenant};
 use super::update::{Limits, Settings};
 use crate::error::ConfigError;
 use crate::gateway::client_address::{Told, Trust};
-use crate::plugins::{Metrics, Windows};
+use crate::plugins::{Metrics, Responses, Windows};
 use crate::router::Flavor;
 use crate::stats::Counters;
 use crate::upstream::balancer::registry::Proposed;
@@ -50,6 +50,8 @@ pub struct Parts {
     directory: Directory,
     /// What rate limits count: the same for all versions.
     windows: Arc<Windows>,
+    /// What proxy-cache has stored: the same for all versions.
+    responses: Arc<Responses>,
     /// What is counted for Prometheus: the same for all versions.
     pub(super) metrics: Arc<Metrics>,
 }
@@ -99,6 +101,7 @@ impl Parts {
             scoped: self.plugins.scoped.clone(),
             directory: self.directory.clone(),
             windows: self.windows.clone(),
+            responses: self.responses.clone(),
             metrics: self.metrics.clone(),
             counters,
         }
