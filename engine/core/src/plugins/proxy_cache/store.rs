@@ -168,6 +168,9 @@ impl Responses {
     /// Forgets what is over. Costs what there is.
     pub(crate) fn sweep(&self, now: u64) {
         let mut state = self.lock();
+        if state.entries.is_empty() {
+            return;
+        }
         let mut place = 0;
         while place < state.entries.len() {
             if state.entries[place].expires <= now {

@@ -2,14 +2,19 @@
 
 mod server;
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::thread;
 
+use rustls::{ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 use self::server::{Reaction, Server};
+use crate::identities::Authority;
 use crate::logs::{orderly, plugin, with_plugins};
 use crate::support::{Gateway, Response, Upstream, closed_port, eventually};
+use crate::upstream_tls::server_config;
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: h.test\r\nConnection: close\r\n\r\n";
 
@@ -195,6 +200,34 @@ fn tls_has_to_lead_to_a_trusted_root() {
     let gateway = gateway(rate_limiting(&redis(plain.address, &json!({"ssl": true})), &json!({})));
     assert_eq!(statuses(&gateway, 1), [500]);
     assert!(plain.commands("EVALSHA").is_empty());
+}
+
+#[test]
+fn tls_is_spoken_by_the_name_that_the_configuration_says() {
+    let server = Server::new();
+    let identity = Authority::new("a").identity(&["redis.test"]);
+    let config = server_config(&identity, None, "redis");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, names) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
+    let (noted, behind) = (names.clone(), server.address);
+    thread::spawn(move || {
+        while let Ok((socket, _)) = listener.accept() {
+            let mut outer = StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), socket);
+            let mut inner = TcpStream::connect(behind).unwrap();
+            let mut piece = [0; 4096];
+            while let Ok(count @ 1..) = outer.read(&mut piece) {
+                inner.write_all(&piece[..count]).unwrap();
+                let count = inner.read(&mut piece).unwrap();
+                outer.write_all(&piece[..count]).unwrap();
+            }
+            noted.lock().unwrap().push(outer.conn.server_name().map(str::to_owned));
+        }
+    });
+    let redis = redis(address, &json!({"ssl": true, "ssl_verify": false, "server_name": "redis.test"}));
+    let gateway = gateway(rate_limiting(&redis, &json!({})));
+    assert_eq!(statuses(&gateway, 4), [200, 200, 200, 429]);
+    drop(gateway);
+    eventually(|| *names.lock().unwrap() == [Some("redis.test".to_owned())]);
 }
 
 #[test]
