@@ -162,6 +162,7 @@ class Send(Strict):
     host: Text | None = "example.test"
     path: Text = "/"
     headers: dict[Text, Many] = {}
+    cookies: bool = False
     source: Annotated[str, BeforeValidator(_as_loopback)] = Field(default="127.0.0.1", alias="from")
     body: Text | None = None
     body_base64: Annotated[str, BeforeValidator(_as_base64)] | None = None

@@ -46,6 +46,7 @@ from tests.conformance.judge import (
 from tests.conformance.names import Names
 from tests.conformance.placeholders import backends_in, substitute, url_of
 from tests.conformance.receivers import KINDS, Receivers, Records
+from tests.conformance.wire import values_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -181,6 +182,7 @@ class _Player:
         self._backends = backends
         addresses = backends.addresses | receivers.addresses
         self._names = {url_of(name, address): name for name, address in addresses.items()}
+        self._cookies: dict[str, str] = {}
         self._records = Records(gateway, backends.posted, receivers)
 
     async def configure(self, tenant: str, config: Document) -> list[ReportedError]:
@@ -289,6 +291,21 @@ class _Player:
         self, send: Send, stack: AsyncExitStack, connection: Connection | None
     ) -> tuple[Response | str, Connection | None]:
         """An answer, or why there is none, and the connection that may carry the next request."""
+        response, connection = await self._ask(send, stack, connection)
+        for line in values_of(response.headers, "set-cookie") if isinstance(response, Response) else []:
+            name, _, value = line.partition(";")[0].partition("=")
+            if "Max-Age=0" in line:
+                self._cookies.pop(name, None)
+            else:
+                self._cookies[name] = value
+        return response, connection
+
+    async def _ask(
+        self, send: Send, stack: AsyncExitStack, connection: Connection | None
+    ) -> tuple[Response | str, Connection | None]:
+        if send.cookies:
+            cookie = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
+            send = send.model_copy(update={"headers": send.headers | ({"Cookie": cookie} if cookie else {})})
         target = self._gateway.target(send.scheme, send.listener)
         if send.proxied is not None:
             target = replace(target, before=proxy_header(send.proxied))

@@ -51,6 +51,15 @@ pub(super) fn accept(
     (facts.consumer, facts.credential) = (Some(consumer), Some(credential));
 }
 
+/// Makes a credential the one who asks that no consumer belongs to.
+pub(super) fn accept_alone(request: &mut Request, exchange: &mut Exchange<'_>, credential: Credential) {
+    let mut lines = Headers::new();
+    // A name that is no header value is not told.
+    let _ = lines.append_known(IDENTITY[3], &*credential.identifier);
+    introduce(&mut request.head.headers, &lines);
+    (exchange.facts.consumer, exchange.facts.credential) = (None, Some(credential));
+}
+
 impl Identity {
     /// Whether these very objects were introduced: they live as long as they are remembered, so nobody else takes their place.
     fn is(&self, consumer: &Arc<Consumer>, credential: &Credential) -> bool {

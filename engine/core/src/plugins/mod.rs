@@ -25,6 +25,7 @@ mod request_termination;
 pub mod request_transformer;
 mod response_ratelimiting;
 mod response_transformer;
+mod session;
 mod standard_webhooks;
 mod statsd;
 mod tcp_log;
@@ -78,6 +79,7 @@ pub const REGISTRY: &[Registration] = &[
     plugin("zipkin", 100_000, zipkin::compile),
     plugin("bot-detection", 2500, bot_detection::compile),
     plugin("cors", 2000, cors::compile),
+    plugin("session", 1900, session::compile),
     plugin("jwt", 1450, jwt::compile),
     plugin("key-auth", 1250, key_auth::compile),
     plugin("basic-auth", 1100, basic_auth::compile),
