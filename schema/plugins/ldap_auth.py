@@ -2,12 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from schema.authentication import Anonymous, Realm
 from schema.base import NO_CONSUMER, WEB_AND_WEBSOCKET, PluginConfig, PluginSpec
 from schema.errors import Violation
-from schema.types import Host, Number, Port, Text
+from schema.marks import GatewayRule
+from schema.plugin_types import CalledPort
+from schema.types import Host, Number, Text, has_control_characters
+
+
+def _scheme_fault(scheme: str) -> str | None:
+    return "must not contain control characters" if has_control_characters(scheme) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +35,7 @@ class LdapAuth(PluginConfig):
     spec: ClassVar[PluginSpec] = PluginSpec(
         name="ldap-auth",
         priority=1200,
+        since="0.1.0",
         protocols=WEB_AND_WEBSOCKET,
         allowed_protocols=WEB_AND_WEBSOCKET,
         scopes=NO_CONSUMER,
@@ -37,7 +44,7 @@ class LdapAuth(PluginConfig):
 
     ldap_host: Host
     """Host of the directory."""
-    ldap_port: Port = 389
+    ldap_port: CalledPort = 389
     """Port of the directory."""
     ldaps: bool = False
     """Whether TLS is spoken from the first byte."""
@@ -59,7 +66,7 @@ class LdapAuth(PluginConfig):
     """How long an idle connection is kept, in milliseconds."""
     anonymous: Anonymous | None = None
     """Consumer that callers without a right password count as."""
-    header_type: Text = "ldap"
+    header_type: Annotated[Text, GatewayRule(_scheme_fault)] = "ldap"
     """Scheme in the header."""
     realm: Realm | None = None
     """Realm in the challenge."""

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tests.conformance.client import Response
-    from tests.conformance.received import Received
-    from tests.conformance.receivers import Recorded
+    from tests.conformance.received import Received, Recorded
 
 _SHOWN_CHARACTERS = 2000
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.conformance.certificates import Identity
 
 # Everything that looks like one is taken, so that a misspelt name is an error and not literal text.
-_WORD: Final = re.compile(r"\$(?:upstream|receiver)[A-Za-z0-9_]*")
+_WORD: Final = re.compile(r"\$(?:upstream|receiver|directory)[A-Za-z0-9_]*")
 _PEM: Final = re.compile(r"\$(cert|key)\(([a-z][a-z0-9-]*)\)")
 _SCHEMES: Final = {
     "$upstream_tls": "https",
@@ -22,6 +22,8 @@ _SCHEMES: Final = {
     "$upstream_grpcs": "grpcs",
     "$receiver_tcp": "tcp",
     "$receiver_udp": "udp",
+    "$directory": "ldap",
+    "$directory_tls": "ldaps",
 }
 _KNOWN: Final = re.compile(
     r"""\$upstream(?:
@@ -30,7 +32,7 @@ _KNOWN: Final = re.compile(
     )""",
     re.VERBOSE,
 )
-_RECEIVER: Final = re.compile(r"(?P<name>\$receiver(?:_tcp|_udp)?)(?:_(?P<part>host|port))?")
+_RECEIVER: Final = re.compile(r"(?P<name>\$receiver(?:_tcp|_udp)?|\$directory(?:_tls)?)(?:_(?P<part>host|port))?")
 CA: Final = "$upstream_tls_ca"
 
 

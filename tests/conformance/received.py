@@ -31,6 +31,18 @@ class Received:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A record: the body of a request, a line without its end, a datagram, or a name that a directory is asked
+    about. The first has the other fields, the last a method, `tls` or `plain`.
+    """
+
+    data: bytes
+    method: str = ""
+    path: str = ""
+    headers: Headers = field(default_factory=list)
+
+
 class Record:
     """The requests that reached the backends of one case, in order of their heads."""
 

@@ -1,37 +1,33 @@
-"""Receivers of what plugins send about requests: HTTP requests, lines, datagrams and files."""
+"""Receivers of what plugins send about requests: HTTP requests, lines, datagrams and files; and a directory, which records who is asked about."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self, cast
 
+from tests.conformance import directory
 from tests.conformance.case import CaseError
 from tests.conformance.echo import HOST, RECEIVER
+from tests.conformance.received import Recorded
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    import ssl
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
     from tests.conformance.play import Gateway
     from tests.conformance.received import Record
-    from tests.conformance.wire import Headers
 
 _TCP: Final = "$receiver_tcp"
 _UDP: Final = "$receiver_udp"
-KINDS: Final = frozenset({_TCP, _UDP})
+_DIRECTORY: Final = "$directory"
+_DIRECTORY_TLS: Final = "$directory_tls"
+KINDS: Final = frozenset({_TCP, _UDP, _DIRECTORY, _DIRECTORY_TLS})
 """Receivers that are no HTTP servers."""
 _LOOK_SECONDS: Final = 0.02
 
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A record: the body of a request, a line without its end, or a datagram. The first has the other fields."""
-
-    data: bytes
-    method: str = ""
-    path: str = ""
-    headers: Headers = field(default_factory=list)
+if TYPE_CHECKING:
+    _Converse = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 class _Datagrams(asyncio.DatagramProtocol):
@@ -58,8 +54,7 @@ class Receivers:
         async with contextlib.AsyncExitStack() as stack:
             for name in sorted(names):
                 taken = receivers.taken.setdefault(name, [])
-                address = await (_lines(taken, stack) if name == _TCP else _datagrams(taken, stack))
-                receivers.addresses[name] = address
+                receivers.addresses[name] = await _SERVERS[name](taken, stack)
             yield receivers
 
 
@@ -71,17 +66,35 @@ async def _datagrams(taken: list[Recorded], stack: contextlib.AsyncExitStack) ->
 
 
 async def _lines(taken: list[Recorded], stack: contextlib.AsyncExitStack) -> tuple[str, int]:
+    async def converse(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        while (line := await reader.readline()).endswith(b"\n"):
+            taken.append(Recorded(line[:-1]))
+
+    return await _server(converse, stack)
+
+
+async def _directory(taken: list[Recorded], stack: contextlib.AsyncExitStack) -> tuple[str, int]:
+    return await _server(lambda reader, writer: directory.serve(reader, writer, taken.append), stack)
+
+
+async def _directory_tls(taken: list[Recorded], stack: contextlib.AsyncExitStack) -> tuple[str, int]:
+    tls = directory.context()
+    return await _server(lambda reader, writer: directory.serve(reader, writer, taken.append), stack, tls)
+
+
+async def _server(
+    converse: _Converse, stack: contextlib.AsyncExitStack, tls: ssl.SSLContext | None = None
+) -> tuple[str, int]:
     open_now: set[asyncio.StreamWriter] = set()
 
-    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         open_now.add(writer)
         with contextlib.suppress(OSError):
-            while (line := await reader.readline()).endswith(b"\n"):
-                taken.append(Recorded(line[:-1]))
+            await converse(reader, writer)
         open_now.discard(writer)
-        writer.transport.abort()
+        writer.close()
 
-    server = await asyncio.start_server(converse, HOST, 0, limit=1 << 20)
+    server = await asyncio.start_server(accept, HOST, 0, limit=1 << 20, ssl=tls)
 
     async def end() -> None:
         server.close()
@@ -91,6 +104,9 @@ async def _lines(taken: list[Recorded], stack: contextlib.AsyncExitStack) -> tup
 
     stack.push_async_callback(end)
     return cast("tuple[str, int]", server.sockets[0].getsockname())
+
+
+_SERVERS: Final = {_TCP: _lines, _UDP: _datagrams, _DIRECTORY: _directory, _DIRECTORY_TLS: _directory_tls}
 
 
 class Records:

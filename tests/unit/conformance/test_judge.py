@@ -15,8 +15,7 @@ from tests.conformance.judge import (
     judge_response,
     judge_upstream,
 )
-from tests.conformance.received import Received
-from tests.conformance.receivers import Recorded
+from tests.conformance.received import Received, Recorded
 from tests.conformance.wire import Body
 
 pytestmark = pytest.mark.unit

@@ -178,6 +178,7 @@ class TestGateways:
             ("loggly", {"key": "k", "port": 0}, "config.port"),
             ("datadog", {"port": 0}, "config.port"),
             ("statsd", {"port": 0}, "config.port"),
+            ("ldap-auth", {"ldap_host": "a", "base_dn": "b", "attribute": "c", "ldap_port": 0}, "config.ldap_port"),
             ("session", {"storage": "kong"}, "config.storage"),
             ("session", {"hash_subject": True}, "config.hash_subject"),
             ("session", {"cookie_path": "/;x"}, "config.cookie_path"),

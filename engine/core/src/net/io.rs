@@ -23,6 +23,12 @@ impl Io {
         Self { stream, received }
     }
 
+    /// The stream, if nothing was read of it that is not taken yet.
+    #[must_use]
+    pub fn into_stream(self) -> Option<Stream> {
+        self.received.is_empty().then_some(self.stream)
+    }
+
     /// Whether the other side has neither ended nor said anything; what it has said may be lost.
     pub fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
         self.received.is_empty() && self.stream.is_quiet(cx)

@@ -22,8 +22,9 @@ use crate::message::{Headers, ResponseHead};
 use crate::net::address::{canonical, may_connect};
 use crate::net::buffer::Buffer;
 use crate::net::io::Io;
+use crate::net::stream::Stream;
 use crate::plugins::Windows;
-use crate::upstream::connect::{NoAddress, dial, open, permitted};
+use crate::upstream::connect::{NoAddress, dial, open, permitted, secure};
 use crate::upstream::destination::{Destination, Host};
 use crate::upstream::kept::{KeptKey, Purpose};
 use crate::upstream::pool::{self, PoolKey};
@@ -224,6 +225,21 @@ impl<'a> Outside<'a> {
             let key = KeptKey { place, purpose: *purpose };
             self.worker.kept.borrow_mut().put(key, (io, share), Instant::now());
         }
+    }
+
+    /// The same connection, with TLS from now on as the destination says. Nothing may have been read beyond what asked for it.
+    ///
+    /// # Errors
+    /// [`NoAnswer`]: no TLS that can be trusted. The caller bounds the time.
+    pub async fn secure(&self, socket: Socket, to: &Destination) -> Result<Socket, NoAnswer> {
+        let identity = to.tls.as_ref().ok_or(NoAnswer::Unreachable)?;
+        let Socket { io, share, place, _call: call } = socket;
+        let Some(Stream::Plain(tcp)) = io.into_stream() else { return Err(NoAnswer::Broken) };
+        let configs = &self.worker.shared.upkeep.tls;
+        let stream =
+            secure(configs, self.tenant.number, identity, tcp, &[]).await.map_err(|_| NoAnswer::Unreachable)?;
+        let place = PoolKey { tls: Some(identity.clone()), ..place };
+        Ok(Socket { io: Io::new(stream, Buffer::default()), share, place, _call: call })
     }
 
     /// A socket whose datagrams go to another server. No datagram is ever answered here.

@@ -13,6 +13,7 @@ mod http_log;
 mod ip_restriction;
 mod jwt;
 mod key_auth;
+mod ldap_auth;
 mod logging;
 mod loggly;
 mod opentelemetry;
@@ -82,6 +83,7 @@ pub const REGISTRY: &[Registration] = &[
     plugin("session", 1900, session::compile),
     plugin("jwt", 1450, jwt::compile),
     plugin("key-auth", 1250, key_auth::compile),
+    plugin("ldap-auth", 1200, ldap_auth::compile),
     plugin("basic-auth", 1100, basic_auth::compile),
     plugin("hmac-auth", 1030, hmac_auth::compile),
     plugin("ip-restriction", 990, ip_restriction::compile),

@@ -10,7 +10,7 @@ use tokio_rustls::TlsConnector;
 
 use super::pool::{Connection, PoolKey};
 use super::resolve::{Spot, resolve};
-use super::tls::ClientConfigs;
+use super::tls::{ClientConfigs, TlsIdentity};
 use crate::config::tenant::{Address, Service, Tenant};
 use crate::counts::Share;
 use crate::net::address::may_connect;
@@ -67,7 +67,18 @@ pub async fn dial(configs: &ClientConfigs, key: &PoolKey, protocols: &[&str]) ->
     let tcp = TcpStream::connect(SocketAddr::new(key.address.ip(), key.address.port())).await?;
     tcp.set_nodelay(true)?;
     let Some(identity) = &key.tls else { return Ok(Stream::Plain(tcp)) };
-    let config = configs.get(key.tenant, identity.policy()).map_err(io::Error::other)?;
+    secure(configs, key.tenant, identity, tcp, protocols).await
+}
+
+/// Speaks TLS on a connection, as a client of a tenant's.
+pub async fn secure(
+    configs: &ClientConfigs,
+    tenant: u64,
+    identity: &TlsIdentity,
+    tcp: TcpStream,
+    protocols: &[&str],
+) -> io::Result<Stream> {
+    let config = configs.get(tenant, identity.policy()).map_err(io::Error::other)?;
     let protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let tls = TlsConnector::from(config).with_alpn(protocols).connect(identity.name().clone(), tcp).await?;
     Ok(Stream::Tls(Box::new(tls.into())))
