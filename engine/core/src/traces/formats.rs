@@ -273,6 +273,7 @@ mod tests {
         Some((id, span, found.is_sampled))
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is compared with what may be none")]
     fn whole(is_sampled: Option<bool>) -> Option<(String, String, Option<bool>)> {
         Some((ID.to_owned(), SPAN.to_owned(), is_sampled))
     }

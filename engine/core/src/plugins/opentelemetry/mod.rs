@@ -69,7 +69,7 @@ struct AccessLogs {
 struct Metrics {
     endpoint: Option<String>,
     #[serde(flatten)]
-    _rest: BTreeMap<String, IgnoredAny>,
+    _rest: IgnoredAny,
 }
 
 /// What a caller's decision counts.
