@@ -37,7 +37,7 @@ class FileLog(PluginConfig):
     """Writes records to a file. Source: the behaviour of Kong Gateway's plugin of the same name."""
 
     spec: ClassVar[PluginSpec] = PluginSpec(
-        name="file-log", priority=9, since="0.1.0", allowed_protocols=EVERY_PROTOCOL, scopes=NO_GROUP
+        name="file-log", priority=9, since="0.1.0", streams=True, allowed_protocols=EVERY_PROTOCOL, scopes=NO_GROUP
     )
 
     path: Annotated[Text, Rule(_path_fault), GatewayRule(_place_fault)]

@@ -52,6 +52,7 @@ class HttpLog(OnceQueuedConfig):
         name="http-log",
         priority=12,
         since="0.1.0",
+        streams=True,
         allowed_protocols=EVERY_PROTOCOL,
         scopes=NO_GROUP,
         checks=(OneAuthorization(),),

@@ -13,7 +13,7 @@ class Loggly(PluginConfig):
     """Sends records as datagrams. Source: the behaviour of Kong Gateway's plugin of the same name."""
 
     spec: ClassVar[PluginSpec] = PluginSpec(
-        name="loggly", priority=6, since="0.1.0", allowed_protocols=EVERY_PROTOCOL, scopes=NO_GROUP
+        name="loggly", priority=6, since="0.1.0", streams=True, allowed_protocols=EVERY_PROTOCOL, scopes=NO_GROUP
     )
 
     host: Host = "logs-01.loggly.com"

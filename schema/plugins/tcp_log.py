@@ -17,6 +17,7 @@ class TcpLog(PluginConfig):
         name="tcp-log",
         priority=7,
         since="0.1.0",
+        streams=True,
         allowed_protocols=EVERY_PROTOCOL,
         scopes=NO_GROUP,
         checks=(RuleWhen("host", "tls", (True,), tls_host_fault),),

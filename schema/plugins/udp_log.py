@@ -11,7 +11,7 @@ class UdpLog(PluginConfig):
     """Sends records as datagrams. Source: the behaviour of Kong Gateway's plugin of the same name."""
 
     spec: ClassVar[PluginSpec] = PluginSpec(
-        name="udp-log", priority=8, since="0.1.0", allowed_protocols=EVERY_PROTOCOL, scopes=NO_GROUP
+        name="udp-log", priority=8, since="0.1.0", streams=True, allowed_protocols=EVERY_PROTOCOL, scopes=NO_GROUP
     )
 
     host: Host

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::sender::{self, Delivery};
 use crate::counts::Share;
-use crate::phases::Record;
+use crate::phases::Noted;
 
 /// Bytes that wait for delivery in the whole process.
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
@@ -173,9 +173,11 @@ impl Queue {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Puts an entry in; the oldest ones give way to it if there are too many. To be called from [`crate::phases::Plugin::log`].
-    pub fn push(&self, record: &Record<'_>, entry: Bytes) {
-        let (worker, counters) = (record.worker, &record.tenant.counters);
+    /// Puts an entry in; the oldest ones give way to it if there are too many. To be called from
+    /// [`crate::phases::Plugin::log`] and [`crate::phases::Plugin::log_stream`].
+    pub fn push(&self, record: &impl Noted, entry: Bytes) {
+        let (worker, tenant) = record.of();
+        let counters = &tenant.counters;
         let mut state = self.shared.lock();
         // Whose memory it is, nobody has told before.
         state.held.get_or_insert_with(|| Held {
@@ -197,7 +199,7 @@ impl Queue {
             counters.records_dropped(worker.index, lost);
         }
         if is_unattended {
-            sender::attend(&self.shared, worker, record.tenant.number);
+            sender::attend(&self.shared, worker, tenant.number);
         } else if is_news {
             self.shared.news.notify_one();
         }

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use super::account::Try;
 use super::json::{self, Object};
 use crate::config::directory::Consumer;
-use crate::phases::Record;
+use crate::phases::{Record, StreamRecord};
 use crate::plugins::Correlation;
 use crate::query;
+use crate::tls::server::Spoken;
 
 /// Headers, and arguments of a query, that a record has at most: as many as others show.
 const MOST_FIELDS: usize = 100;
@@ -138,11 +139,7 @@ impl Record<'_> {
         object.object("headers", |headers| write_fields(headers, head.headers.iter(), &REDACTED));
         object.number("size", self.request_bytes());
         if let Some(spoken) = self.peer.handshake.spoken {
-            object.object("tls", |tls| {
-                tls.text("version", spoken.version);
-                tls.text("cipher", spoken.cipher);
-                tls.text("client_verify", "NONE");
-            });
+            write_tls(object, spoken);
         }
     }
 
@@ -166,6 +163,66 @@ impl Record<'_> {
         let answer = self.account.is_upstreams.then_some(self.account.upstream_status);
         failures.chain(answer).map(|status| status.to_string()).collect::<Vec<_>>().join(", ")
     }
+}
+
+impl StreamRecord<'_> {
+    /// The record as a JSON object, written when the first plugin asks.
+    #[must_use]
+    pub fn document(&self) -> &Bytes {
+        self.document.get_or_init(|| {
+            let mut out = Vec::with_capacity(1024);
+            Object::write(&mut out, |whole| self.write(whole));
+            out.into()
+        })
+    }
+
+    fn write(&self, whole: &mut Object<'_>) {
+        let workspace = &*self.tenant.control_plane_id;
+        let began = self.worker.shared.clock.since_epoch().saturating_sub(self.elapsed);
+        let (received, sent) = self.bytes;
+        whole.object("session", |session| {
+            session.number("received", received);
+            session.number("sent", sent);
+            session.number("status", self.status.into());
+            session.number("server_port", self.port.into());
+            if let Some(spoken) = self.spoken {
+                write_tls(session, spoken);
+            }
+        });
+        whole.object("upstream", |upstream| {
+            let reached = self.service_at.is_some();
+            upstream.number("received", if reached { sent } else { 0 });
+            upstream.number("sent", if reached { received } else { 0 });
+        });
+        whole.object("latencies", |latencies| {
+            latencies.number("session", millis(self.elapsed));
+            latencies.number("kong", millis(self.connecting));
+        });
+        json::list(whole.key(b"tries"), self.service_at.iter(), |out, address| {
+            Object::write(out, |attempt| {
+                attempt.number("balancer_start", millis(began));
+                attempt.number("balancer_latency", millis(self.connecting));
+                attempt.text("ip", address.ip().to_string());
+                attempt.number("port", address.port().into());
+            });
+        });
+        whole.text("client_ip", self.client.to_string());
+        whole.number("started_at", millis(began));
+        whole.text("workspace", workspace);
+        whole.text("workspace_name", WORKSPACE);
+        whole.raw("route", self.route.logged.text(workspace));
+        if let Some(service) = &self.route.service {
+            whole.raw("service", service.logged.text(workspace));
+        }
+    }
+}
+
+fn write_tls(object: &mut Object<'_>, spoken: Spoken) {
+    object.object("tls", |tls| {
+        tls.text("version", spoken.version);
+        tls.text("cipher", spoken.cipher);
+        tls.text("client_verify", "NONE");
+    });
 }
 
 fn write_try(object: &mut Object<'_>, attempt: &Try, began: Duration) {

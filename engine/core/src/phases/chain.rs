@@ -97,6 +97,12 @@ impl Chain {
         self.slots.iter().filter_map(|slot| slot.fixed.as_ref()).all(|(instance, _)| instance.plugin.admits(client))
     }
 
+    /// The instances that take part in `log` of a stream, in order of priority; none of those for consumers.
+    pub fn logging(&self) -> impl Iterator<Item = &Arc<Instance>> {
+        let fixed = self.later.iter().filter_map(|place| self.slots[*place].fixed.as_ref());
+        fixed.map(|(instance, _)| instance).filter(|instance| instance.phases.has(Phases::LOG))
+    }
+
     /// Puts slots in order.
     pub fn new(mut slots: Vec<Slot>, protocols: Protocols) -> Result<Self, Cycle> {
         slots.sort_by_key(|slot| order::rank(slot.kind));

@@ -29,7 +29,7 @@ pub mod values;
 
 use std::cell::OnceCell;
 use std::future::{Future, ready};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -46,6 +46,7 @@ use crate::config::tenant::{Route, Tenant};
 use crate::gateway::decide::Peer;
 use crate::logs::Account;
 use crate::message::{Request, RequestHead, Response, ResponseHead};
+use crate::tls::server::Spoken;
 use crate::worker::Worker;
 
 /// What the engine does after a plugin's turn.
@@ -195,6 +196,11 @@ pub trait Plugin: Send + Sync {
     fn log(&self, record: &Record<'_>) {
         let _ = record;
     }
+
+    /// The same for a stream that is over, or could not begin; of plugins that take part in `log`.
+    fn log_stream(&self, record: &StreamRecord<'_>) {
+        let _ = record;
+    }
 }
 
 /// What became of a request.
@@ -234,4 +240,49 @@ pub struct Record<'a> {
     pub(crate) worker: &'a Rc<Worker>,
     /// [`Record::document`], once it was asked for.
     pub(crate) document: OnceCell<Bytes>,
+}
+
+/// What became of a stream.
+pub struct StreamRecord<'a> {
+    /// The configuration that it was served from.
+    pub tenant: &'a Tenant,
+    /// Its route.
+    pub route: &'a Route,
+    /// The address of its client.
+    pub client: IpAddr,
+    /// The port that the client knows.
+    pub port: u16,
+    /// What both sides agreed on, if its TLS ended here.
+    pub spoken: Option<Spoken>,
+    /// 200 for one that came to its end, 403 for one that a plugin did not admit, 502 for one whose service could not be reached, and 500 for one that broke off.
+    pub status: u16,
+    /// Bytes from the client and to it.
+    pub bytes: (u64, u64),
+    /// Where its service was.
+    pub service_at: Option<SocketAddr>,
+    /// How long it took to be connected to.
+    pub connecting: Duration,
+    /// How long it lived, from the client's connection on.
+    pub elapsed: Duration,
+    pub(crate) worker: &'a Rc<Worker>,
+    /// [`StreamRecord::document`], once it was asked for.
+    pub(crate) document: OnceCell<Bytes>,
+}
+
+/// What somebody notes: of a request, or of a stream.
+pub trait Noted {
+    /// The thread and the tenant that it belongs to.
+    fn of(&self) -> (&Rc<Worker>, &Tenant);
+}
+
+impl Noted for Record<'_> {
+    fn of(&self) -> (&Rc<Worker>, &Tenant) {
+        (self.worker, self.tenant)
+    }
+}
+
+impl Noted for StreamRecord<'_> {
+    fn of(&self) -> (&Rc<Worker>, &Tenant) {
+        (self.worker, self.tenant)
+    }
 }

@@ -15,7 +15,7 @@ use crate::logs::files::FileName;
 use crate::logs::queue::{Queue, QueueConfig};
 use crate::logs::sender::{Delivering, Delivery, Line, Undelivered};
 use crate::phases::outside::Outside;
-use crate::phases::{Phases, Plugin, Record};
+use crate::phases::{Phases, Plugin, Record, StreamRecord};
 
 /// Records that are written at once.
 const BATCH: usize = 256;
@@ -53,6 +53,10 @@ impl Plugin for FileLog {
     }
 
     fn log(&self, record: &Record<'_>) {
+        self.queue.push(record, record.document().clone());
+    }
+
+    fn log_stream(&self, record: &StreamRecord<'_>) {
         self.queue.push(record, record.document().clone());
     }
 }

@@ -18,7 +18,7 @@ use crate::base64;
 use crate::error::FieldError;
 use crate::logs::queue::{Queue, QueueConfig};
 use crate::message::Headers;
-use crate::phases::{Phases, Plugin, Record};
+use crate::phases::{Phases, Plugin, Record, StreamRecord};
 use crate::query::unescape;
 use crate::router::Reference;
 use crate::upstream::destination::{Destination, NoDestination};
@@ -112,6 +112,10 @@ impl Plugin for HttpLog {
     }
 
     fn log(&self, record: &Record<'_>) {
+        self.queue.push(record, record.document().clone());
+    }
+
+    fn log_stream(&self, record: &StreamRecord<'_>) {
         self.queue.push(record, record.document().clone());
     }
 }

@@ -5,6 +5,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ use super::logging::{CustomFields, Severities, Severity, millis};
 use super::{Compiled, Place, read};
 use crate::clock::iso_date;
 use crate::logs::queue::{Queue, QueueConfig};
-use crate::phases::{Phases, Plugin, Record};
+use crate::phases::{Noted, Phases, Plugin, Record, StreamRecord};
 
 /// Messages of programs of users, as syslog numbers facilities.
 const FACILITY: u8 = 1;
@@ -74,22 +75,32 @@ fn account(key: &str, tags: &[String]) -> String {
     text + "]"
 }
 
+impl Loggly {
+    fn send<'d>(&self, noted: &impl Noted, status: u16, document: impl FnOnce() -> &'d Bytes) {
+        let Some(severity) = self.severities.of(status) else { return };
+        let document = document();
+        let mut text = String::with_capacity(self.account.len() + 64);
+        let priority = 8 * FACILITY + severity;
+        let date = iso_date(noted.of().0.shared.clock.since_epoch());
+        // Writing to a string never fails.
+        let _ = write!(text, "<{priority}>1 {date} - kong - - {} ", self.account);
+        let mut entry = text.into_bytes();
+        entry.extend_from_slice(document);
+        self.queue.push(noted, entry.into());
+    }
+}
+
 impl Plugin for Loggly {
     fn phases(&self) -> Phases {
         Phases::LOG
     }
 
     fn log(&self, record: &Record<'_>) {
-        let Some(severity) = self.severities.of(record.status) else { return };
-        let document = record.document();
-        let mut text = String::with_capacity(self.account.len() + 64);
-        let priority = 8 * FACILITY + severity;
-        let date = iso_date(record.worker.shared.clock.since_epoch());
-        // Writing to a string never fails.
-        let _ = write!(text, "<{priority}>1 {date} - kong - - {} ", self.account);
-        let mut entry = text.into_bytes();
-        entry.extend_from_slice(document);
-        self.queue.push(record, entry.into());
+        self.send(record, record.status, || record.document());
+    }
+
+    fn log_stream(&self, record: &StreamRecord<'_>) {
+        self.send(record, record.status, || record.document());
     }
 }
 

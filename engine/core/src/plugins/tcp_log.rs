@@ -12,7 +12,7 @@ use super::logging::{CustomFields, millis, policy};
 use super::{Compiled, Place, read};
 use crate::error::FieldError;
 use crate::logs::queue::{Queue, QueueConfig};
-use crate::phases::{Phases, Plugin, Record};
+use crate::phases::{Phases, Plugin, Record, StreamRecord};
 use crate::upstream::destination::NoDestination;
 
 /// Records that are written at once.
@@ -55,6 +55,10 @@ impl Plugin for TcpLog {
     }
 
     fn log(&self, record: &Record<'_>) {
+        self.queue.push(record, record.document().clone());
+    }
+
+    fn log_stream(&self, record: &StreamRecord<'_>) {
         self.queue.push(record, record.document().clone());
     }
 }

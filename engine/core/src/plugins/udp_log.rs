@@ -11,7 +11,7 @@ use super::logging::receivers::Datagrams;
 use super::logging::{CustomFields, millis};
 use super::{Compiled, Place, read};
 use crate::logs::queue::{Queue, QueueConfig};
-use crate::phases::{Phases, Plugin, Record};
+use crate::phases::{Phases, Plugin, Record, StreamRecord};
 
 /// The configuration as the control plane sends it.
 #[derive(Deserialize)]
@@ -41,6 +41,10 @@ impl Plugin for UdpLog {
     }
 
     fn log(&self, record: &Record<'_>) {
+        self.queue.push(record, record.document().clone());
+    }
+
+    fn log_stream(&self, record: &StreamRecord<'_>) {
         self.queue.push(record, record.document().clone());
     }
 }

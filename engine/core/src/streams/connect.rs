@@ -26,6 +26,8 @@ use crate::worker::Worker;
 /// A connection to a service.
 pub(super) struct Reached {
     pub(super) stream: Stream,
+    /// Where it is.
+    pub(super) address: SocketAddr,
     /// What is given back when it ends: its place among the connections, and among those of its target.
     pub(super) _held: (Share, Option<Picked>),
 }
@@ -84,7 +86,7 @@ async fn reach(worker: &Rc<Worker>, tenant: &Tenant, service: &Service, source: 
             },
         );
         if let Ok(Ok(stream)) = opened {
-            return Ok(Reached { stream, _held: (share, place.picked) });
+            return Ok(Reached { stream, address: place.address, _held: (share, place.picked) });
         }
         if worker.stopping.get() {
             break;

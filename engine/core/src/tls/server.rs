@@ -54,7 +54,7 @@ pub struct Spoken {
 }
 
 impl Spoken {
-    fn on(connection: &CommonState) -> Option<Self> {
+    pub(crate) fn on(connection: &CommonState) -> Option<Self> {
         use rustls::CipherSuite as Suite;
         let version = match connection.protocol_version()? {
             ProtocolVersion::TLSv1_3 => "TLSv1.3",
