@@ -6,7 +6,7 @@ natural key, so loading the same file twice gives the same ids. Nothing stops at
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import field as field_of
 from typing import Any, Final, cast
@@ -44,6 +44,8 @@ class Loaded:
 
     entities: dict[str, list[Document]]
     errors: tuple[DeclarativeError, ...]
+    wrong: Callable[[str, str, Violation], DeclarativeError] = field_of(compare=False, repr=False)
+    """What is found wrong later with an entity, by its plural and id, as an error at its place in the file."""
 
     def for_gateways(self, credential_key: bytes, declarations: Registry | None = None) -> dict[str, list[Document]]:
         """The entities of a snapshot whose settings hold this credential key."""
@@ -102,7 +104,7 @@ class _Loader:
 
     def run(self, document: object) -> Loaded:
         if not isinstance(document, dict):
-            return Loaded({}, (DeclarativeError("", "", "expected a record"),))
+            return Loaded({}, (DeclarativeError("", "", "expected a record"),), self._later)
         file: dict[str, Any] = {str(key): value for key, value in document.items()}
         self._check_head(file)
         for plural, entity in self._registry.entities.items():
@@ -116,7 +118,10 @@ class _Loader:
         for item in self._items:
             if item.complete is not None:
                 entities[item.entity.spec.plural].append(item.complete)
-        return Loaded(entities, tuple(self._errors()))
+        return Loaded(entities, tuple(self._errors()), self._later)
+
+    def _later(self, plural: str, identifier: str, violation: Violation) -> DeclarativeError:
+        return _error(self._by_id[plural, identifier], violation)
 
     def _check_head(self, file: Mapping[str, Any]) -> None:
         version = file.get("_format_version", _VERSIONS[-1])
@@ -284,18 +289,22 @@ class _Loader:
     def _errors(self) -> Iterator[DeclarativeError]:
         yield from self._file_errors
         for item in self._items:
-            spec = item.entity.spec
-            name = item.document.get(spec.natural_key or "") or item.document.get("name")
             for violation in dict.fromkeys(item.violations):
-                yield DeclarativeError(
-                    spec.singular,
-                    violation.field,
-                    violation.message,
-                    id=item.id if is_uuid(item.id) else None,
-                    name=name if isinstance(name, str) else None,
-                    position=item.position,
-                    given=item.given,
-                )
+                yield _error(item, violation)
+
+
+def _error(item: _Item, violation: Violation) -> DeclarativeError:
+    spec = item.entity.spec
+    name = item.document.get(spec.natural_key or "") or item.document.get("name")
+    return DeclarativeError(
+        spec.singular,
+        violation.field,
+        violation.message,
+        id=item.id if is_uuid(item.id) else None,
+        name=name if isinstance(name, str) else None,
+        position=item.position,
+        given=item.given,
+    )
 
 
 def _unresolved(plural: str, value: Any) -> str:

@@ -122,7 +122,7 @@ class WholeConfiguration:
         }
         self._take_out(plan)
         self._put_in(plan, wanted, before)
-        self._check(plan, wanted)
+        self._check(plan, wanted, loaded)
         self._note(plan, wanted, before, log)
         log.finish()
         return True
@@ -208,13 +208,13 @@ class WholeConfiguration:
         digests = {name: self._sealer.digest(row.entity, name, document[name]) for name in row.hashed_fields}
         rows.write(row, self._sealer.seal(row.entity, document), digests)
 
-    def _check(self, plan: _Plan, wanted: Mapping[_Place, Document]) -> None:
+    def _check(self, plan: _Plan, wanted: Mapping[_Place, Document], loaded: Loaded) -> None:
         """The rules that need the database, for all that is not as it was."""
         errors: list[DeclarativeError] = []
         for place in (*plan.moved, *plan.changed, *plan.new):
             entity, document = self._declarations.entities[place[0]], wanted[place]
             errors += (
-                DeclarativeError(entity.spec.singular, wrong.field, wrong.message, id=document["id"])
+                loaded.wrong(place[0], document["id"], wrong)
                 for wrong in hooks_of(entity).check(document, self._references)
             )
         if errors:

@@ -1,5 +1,6 @@
-"""A plugin that can never run, or whose wish for its place in the order contradicts those of others, is refused."""
+"""A plugin that can never run, whose configuration names what is not there, or whose wish for its place in the order contradicts those of others, is refused."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -7,9 +8,11 @@ from uuid import UUID
 
 from core.crud import rows
 from core.crud.hooks import EntityHooks, Neighbours
-from schema.base import Document
+from schema.base import Document, Ref
 from schema.errors import Violation
 from schema.ordering import Wish, circle, mentioned
+from schema.registry import registry
+from schema.walk import marked, values_at
 
 _ROUTE: Final = "must match the associated route's protocols"
 _SERVICE: Final = "must match the protocols of at least one route pointing to this Plugin's service"
@@ -19,6 +22,9 @@ class Hooks(EntityHooks):
     """Protocols of a plugin against those of what it is attached to. Source: Kong Gateway's checks of the same kind."""
 
     def check(self, document: Document, neighbours: Neighbours) -> Sequence[Violation]:
+        missing = [*_missing(document, neighbours)]
+        if missing:
+            return missing
         own: set[str] = set(document["protocols"])
         if (route_id := _target(document, "route")) is not None:
             route = neighbours.by_id("routes", route_id)
@@ -32,6 +38,16 @@ class Hooks(EntityHooks):
         if found:
             return [Violation("ordering", f"plugins must not depend on one another in a circle: {', '.join(found)}")]
         return ()
+
+
+def _missing(document: Document, neighbours: Neighbours) -> Iterator[Violation]:
+    """References within the configuration that lead nowhere."""
+    declared = registry().plugin_config(document["name"])
+    for path, reference in () if declared is None else marked(declared, Ref):
+        for place, value in values_at(document["config"], path):
+            if neighbours.by_id(reference.to, UUID(value["id"])) is None:
+                text = f"the foreign key '{json.dumps(value)}' does not reference an existing '{reference.to}' entity."
+                yield Violation(f"config.{place}", text)
 
 
 @dataclass(frozen=True, slots=True)

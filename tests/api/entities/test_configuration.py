@@ -209,6 +209,17 @@ class TestRefusals:
         body = self.refused(entities, FILE | {"routes": [route]}, "?flatten_errors=1")
         (error,) = body["flattened_errors"]
         assert (error["entity_type"], error["errors"][0]["field"]) == ("plugin", "protocols")
+        assert error["entity"] == route["plugins"][0]
+        fields = self.refused(entities, FILE | {"routes": [route]})["fields"]
+        assert fields.keys() == {"routes[0].plugins[0]"}
+
+    def test_an_id_within_a_configuration_has_to_be_there(self, entities: Entities) -> None:
+        certificate = SAMPLES["certificates"](0) | {"id": str(uuid4())}
+        config = {"http_endpoint": "http://log.test", "client_certificate": {"id": certificate["id"]}}
+        file = FILE | {"plugins": [{"name": "http-log", "config": config}]}
+        fields = self.refused(entities, file)["fields"]
+        assert fields["plugins[0]"].keys() == {"config.client_certificate"}
+        assert post(entities, file | {"certificates": [certificate]}).status_code == 201
 
     @pytest.mark.parametrize(
         "file",

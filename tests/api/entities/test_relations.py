@@ -136,6 +136,12 @@ class TestPlugins:
             assert again.json()["message"] == "data constraint error"
             assert "type: unique" in again.text
 
+    def test_an_id_within_a_configuration_has_to_be_there(self, entities: Entities):
+        config = {"http_endpoint": "http://log.test", "client_certificate": {"id": str(uuid4())}}
+        refused = entities.call("POST", "plugins", json={"name": "http-log", "config": config})
+        assert refused.status_code == 400
+        assert "does not reference an existing 'certificates' entity" in refused.text
+
     def test_unknown_plugin_and_bad_config(self, entities: Entities):
         unknown = entities.call("POST", "plugins", json={"name": "nope", "config": {"a": 1}}).json()
         assert [detail["field"] for detail in unknown["details"]] == ["name"]
