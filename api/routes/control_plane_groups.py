@@ -17,6 +17,7 @@ from api.routes.cloud_gateways import Identifier
 from api.routes.control_planes import ControlPlane, shown
 from core.control_planes.service import ControlPlaneService
 from core.groups.collisions import Collision, Holder
+from core.groups.refusals import Refusal, refusals
 from core.groups.service import MOST_CONFLICTS, GroupService
 from core.models.entities import ENTITY_ROWS
 
@@ -58,9 +59,9 @@ class ConflictResource(ResponseBody):
 
 
 class GroupConflict(ResponseBody):
-    """An entity of a member that collides with one of another member."""
+    """An entity of a member that collides with one of another member, or that a runtime refuses."""
 
-    cluster_id: UUID = Field(description="The member.")
+    cluster_id: UUID = Field(description="The member; the group, where a runtime's refusal is about no entity.")
     description: str
     resource: ConflictResource
 
@@ -154,10 +155,16 @@ def get_member_status(control_plane_id: UUID, service: Service) -> Any:
 
 
 @router.get("/group-status", operation_id="get-control-planes-id-group-status", response_model=GroupStatusAnswer)
-def get_group_status(control_plane_id: UUID, service: Service) -> Any:
-    """What the members of a group collide in: of each collision, the entity that gateways have first."""
+def get_group_status(control_plane_id: UUID, service: Service, services: ServicesDep) -> Any:
+    """What the members of a group collide in, the entity that gateways have first, and what runtimes refuse.
+
+    A runtime that refuses anything keeps running the configuration that it had before.
+    """
     status = service.status(control_plane_id)
-    conflicts = _conflicts(status.collisions)
+    with services.database.system() as session:
+        place = (status.group.org_id, status.group.id)
+        refused = refusals(session, *place, status.members, MOST_CONFLICTS)
+    conflicts = [*(_refused(refusal) for refusal in refused), *_conflicts(status.collisions)]
     item = {
         "id": status.group.id,
         "created_at": status.group.created_at,
@@ -166,6 +173,12 @@ def get_group_status(control_plane_id: UUID, service: Service) -> Any:
         "state": "CONFLICT" if conflicts else "OK",
     }
     return {"item": item}
+
+
+def _refused(refusal: Refusal) -> dict[str, Any]:
+    resource = {"id": refusal.entity_id or refusal.member_id, "type": refusal.kind or "control_plane"}
+    description = f"gateways refuse this and keep the configuration before: {refusal.message}"
+    return {"cluster_id": refusal.member_id, "description": description, "resource": resource}
 
 
 def _conflicts(collisions: Sequence[Collision]) -> list[dict[str, Any]]:

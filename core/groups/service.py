@@ -42,9 +42,10 @@ class MemberPage:
 
 @dataclass(frozen=True, slots=True)
 class GroupStatus:
-    """A group and what its members collide in."""
+    """A group, its members in the order in which they joined, and what they collide in."""
 
     group: ControlPlane
+    members: Sequence[UUID]
     collisions: Sequence[Collision]
 
 
@@ -98,9 +99,8 @@ class GroupService:
         """What the members collide in, as far as it is shown. Raises NotFound, InvalidInput: it is no group."""
         group = self._require_group(group_id)
         sealer = Sealer(self._session, self._keyring, registry(), self._session.org_id, group_id)
-        members = Members(
-            self._session, sealer, self._session.org_id, members_of(self._session, self._session.org_id, group_id)
-        )
+        identifiers = self._members(group_id)
+        members = Members(self._session, sealer, self._session.org_id, identifiers)
         found: list[Collision] = []
         shown = 0
         for collision in members.collisions(MOST_CONFLICTS):
@@ -108,7 +108,7 @@ class GroupService:
                 break
             found.append(collision)
             shown += len(collision.holders)
-        return GroupStatus(group, found)
+        return GroupStatus(group, identifiers, found)
 
     def _require_group(self, group_id: UUID) -> ControlPlane:
         group = ControlPlaneRepository(self._session).require(group_id)

@@ -18,6 +18,7 @@ from core.db.notices import publish_assignment
 from core.db.sessions import TenantSession
 from core.errors import NotFound
 from core.models.runtime_ack import RuntimeAck
+from core.runtime.nodes import LIVE_SECONDS
 from schema.snapshot import EMPTY_CONFIG_HASH
 from schema.version import VERSION
 
@@ -31,6 +32,9 @@ _SELECT: Final = """
 _SOME = text(_SELECT.format(more="and ack.node_id > :after") + " limit :size")
 _ALL = text(_SELECT.format(more=""))
 _ONE = text(_SELECT.format(more="and ack.node_id = :node_id"))
+_REFUSING = text(
+    _SELECT.format(more="and not ack.accepted and node.last_seen_at > now() - make_interval(secs => :seconds)")
+)
 _COUNT = text(
     "select count(*) from runtime_acks ack where ack.org_id = :org_id and ack.control_plane_id = :control_plane_id"
 )
@@ -79,6 +83,12 @@ def outdated(session: Session, org_id: UUID, control_plane_id: UUID) -> list[Nod
     """Records of runtimes that are due for an upgrade."""
     found = session.execute(_ALL, {"org_id": org_id, "control_plane_id": control_plane_id})
     return [record for record in map(_record, found) if record.outdated]
+
+
+def refusing(session: Session, org_id: UUID, control_plane_id: UUID) -> list[NodeRecord]:
+    """Records of live runtimes that did not take what they were given last."""
+    parameters = {"org_id": org_id, "control_plane_id": control_plane_id, "seconds": LIVE_SECONDS}
+    return [_record(row) for row in session.execute(_REFUSING, parameters)]
 
 
 def one(session: Session, org_id: UUID, control_plane_id: UUID, node_id: UUID) -> NodeRecord:
