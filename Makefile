@@ -124,7 +124,7 @@ fuzz: dev ## hostile byte streams past other readers, then coverage-guided fuzzi
 limits: dev ## many connections for one window after another: no more passes than may
 	@ROUNDS="$(or $(ROUNDS),1000)" $(BIN)/python -m pytest -q tests/limits
 
-# BENCH="proxy", "ready", "density", "churn", "start", "router" or "api": one of them, with its options
+# BENCH="proxy", "ready", "density", "churn", "start", "router", "credentials", "plugins" or "api": one of them, with its options
 .PHONY: bench
 bench: dev ## engine against other proxies; time to ready and to live; many tenants
 	@$(BIN)/python -m tests.bench $(BENCH)

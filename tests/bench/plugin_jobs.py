@@ -50,9 +50,7 @@ _ORIGIN = "https://shop.example"
 _METRICS = ("status_code_metrics", "latency_metrics", "bandwidth_metrics", "upstream_health_metrics")
 
 JOBS: dict[str, PluginJob] = {
-    "key-auth": PluginJob(
-        "key-auth", {"key_names": [KEY_HEADER]}, headers=(f"{KEY_HEADER}: {key(WHO)}",), most_us=1.5
-    ),
+    "key-auth": PluginJob("key-auth", {"key_names": [KEY_HEADER]}, headers=(f"{KEY_HEADER}: {key(WHO)}",), most_us=1.5),
     "acl": PluginJob("acl", {"allow": [GROUP]}, over="key-auth", most_us=0.5),
     "rate-limiting": PluginJob("rate-limiting", {"minute": LIMIT, "policy": "local", "limit_by": "ip"}, most_us=1.5),
     "request-transformer": PluginJob(

@@ -48,9 +48,12 @@ class Plan:
     @property
     def names(self) -> list[str]:
         """Jobs to measure, with those that they are compared with."""
-        wanted = self.plugins or tuple(JOBS)
-        compared = {JOBS[name].over for name in wanted}
-        return [name for name in (BARE, *JOBS) if name in compared or name in wanted]
+        needed = set(self.plugins or JOBS)
+        for name in [*needed]:
+            while name != BARE:
+                name = JOBS[name].over  # noqa: PLW2901 - up to the request without plugins
+                needed.add(name)
+        return [name for name in (BARE, *JOBS) if name in needed]
 
 
 def run(plan: Plan, results: Path) -> dict[str, object]:
