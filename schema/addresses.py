@@ -142,6 +142,12 @@ def called_url_fault(value: str) -> str | None:
     return tls_host_fault(split[0]) and "invalid host" if scheme.lower() == "https" else None
 
 
+def asked_url_fault(value: str) -> str | None:
+    """The same of a URL whose user information nobody would send."""
+    authority = re.split(r"[/?#]", value.partition("://")[2], maxsplit=1)[0]
+    return "a URL with user information is not supported" if "@" in authority else called_url_fault(value)
+
+
 DEFAULT_TARGET_PORT: Final = 8000
 
 

@@ -329,7 +329,7 @@ class PluginSpec:
     `priority`: higher runs earlier. `scopes`: the references that may be set on an instance. `since`: the first
     runtime version that knows it; None as long as there is none, and only control planes whose nodes their owners run
     themselves take it. `streams`: whether our gateways run it on connections that carry no requests, where its
-    `allowed_protocols` name such. `partials`: the types of partials that may stand for a part of the configuration, with the
+    `allowed_protocols` name such. `gateway_checks`: rules across fields that only our gateways have. `partials`: the types of partials that may stand for a part of the configuration, with the
     part's dotted path.
     """
 
@@ -341,6 +341,7 @@ class PluginSpec:
     allowed_protocols: tuple[str, ...] = WEB
     scopes: frozenset[str] = ANY_SCOPE
     checks: tuple[Check, ...] = ()
+    gateway_checks: tuple[Check, ...] = ()
     partials: tuple[tuple[str, str], ...] = ()
 
 

@@ -27,9 +27,16 @@ ReferableHost = Annotated[Host, Referenceable()]
 ReferablePort = Annotated[Port, Referenceable()]
 AnyText = Annotated[str, length(0, MAX_TEXT_LENGTH)]
 """Text that may be empty."""
-HeaderText = Annotated[
-    Text, Rule(lambda value: "must not contain control characters" if has_control_characters(value) else None)
-]
+
+
+def header_value_fault(value: str) -> str | None:
+    """Why a gateway cannot send a text as a header's value."""
+    return "must not contain control characters" if has_control_characters(value) else None
+
+
+SecretHeader = Annotated[SecretText, GatewayRule(header_value_fault)]
+"""Secret that our gateways send in a header."""
+HeaderText = Annotated[Text, Rule(header_value_fault)]
 """Text that becomes a part of a header's value."""
 
 Texts = Annotated[list[Text], items()]

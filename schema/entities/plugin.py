@@ -186,7 +186,9 @@ class Plugin(Entity):
         if not declared.spec.streams and not set(document["protocols"]) <= set(WEB_AND_WEBSOCKET):
             return [Violation("protocols", _NO_STREAMS)]
         config = cls.merged(document, catalog)["config"]
-        found = [violation.below("config") for violation in gateway_faults(declared, config)]
+        wrong = gateway_faults(declared, config)
+        wrong += [violation for check in declared.spec.gateway_checks for violation in check.violations(config)]
+        found = [violation.below("config") for violation in wrong]
         if document["condition"] is not None:
             found.append(Violation("condition", _NO_CONDITIONS))
         return found

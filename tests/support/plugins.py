@@ -9,7 +9,7 @@ ID = "5f0c1d6e-8c1a-4c55-9f0f-0d6b3f6b2f11"
 LEAST: dict[str, Document] = {
     "acl": {"allow": ["friends"]},
     "acme": {"account_email": "somebody@example.test"},
-    "aws-lambda": {},
+    "aws-lambda": {"aws_key": "key", "aws_secret": "secret", "aws_region": "eu-central-1", "function_name": "f"},
     "azure-functions": {"appname": "app", "functionname": "function"},
     "basic-auth": {},
     "bot-detection": {},

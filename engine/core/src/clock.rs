@@ -54,7 +54,8 @@ impl Default for Clock {
 }
 
 const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+pub(crate) const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Writes a point in time the way that `Date` wants it (RFC 9110 section 5.6.7), 29 bytes.
 #[must_use]
@@ -78,12 +79,12 @@ pub fn iso_date(since_epoch: Duration) -> String {
     format!("{year:04}-{month:02}-{day:02}T{}Z", time_of_day(seconds))
 }
 
-fn time_of_day(seconds: u64) -> String {
+pub(crate) fn time_of_day(seconds: u64) -> String {
     format!("{:02}:{:02}:{:02}", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
 }
 
 /// Year, month and day of a number of days since the Unix epoch.
-fn civil(days: u64) -> (u64, u64, u64) {
+pub(crate) fn civil(days: u64) -> (u64, u64, u64) {
     // In years that begin in March, so that the leap day is the last one.
     let shifted = days + 719_468;
     let era = shifted / 146_097;

@@ -37,6 +37,12 @@ impl Captures {
         self.get(index)
     }
 
+    /// Groups that have a name and took part in the match.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let names = self.names.as_deref().unwrap_or_default().iter().enumerate();
+        names.filter_map(|(index, name)| Some((name.as_deref()?, self.get(index)?)))
+    }
+
     /// Whether nothing was captured (prefix path, or no path at all).
     #[must_use]
     pub fn is_empty(&self) -> bool {

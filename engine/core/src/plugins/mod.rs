@@ -2,12 +2,15 @@
 
 mod acl;
 mod authentication;
+mod aws_lambda;
+mod azure_functions;
 mod basic_auth;
 mod bot_detection;
 mod correlation_id;
 mod cors;
 mod datadog;
 mod file_log;
+mod functions;
 mod hmac_auth;
 mod http_log;
 mod ip_restriction;
@@ -97,6 +100,8 @@ pub const REGISTRY: &[Registration] = &[
     plugin("response-transformer", 800, response_transformer::compile),
     plugin("redirect", 779, redirect::compile),
     plugin("standard-webhooks", 759, standard_webhooks::compile),
+    plugin("aws-lambda", 750, aws_lambda::compile),
+    plugin("azure-functions", 749, azure_functions::compile),
     plugin("proxy-cache", 100, proxy_cache::compile),
     plugin("opentelemetry", 14, opentelemetry::compile),
     plugin("prometheus", 13, prometheus::compile),

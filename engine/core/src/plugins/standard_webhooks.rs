@@ -54,7 +54,7 @@ impl StandardWebhooks {
         let headers = &request.head.headers;
         let (Some(id), Some(timestamp)) = (only(headers, ID), only(headers, TIMESTAMP)) else { return false };
         let Some(body) = request.body().filter(|body| !body.is_empty()) else { return false };
-        if !seconds(timestamp).is_some_and(|then| now.saturating_sub(then) <= self.tolerance) {
+        if seconds(timestamp).is_none_or(|then| now.saturating_sub(then) > self.tolerance) {
             return false;
         }
         let mut context = hmac::Context::with_key(&self.key);

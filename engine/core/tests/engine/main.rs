@@ -14,6 +14,7 @@ mod desync;
 mod draining;
 mod forwarding;
 mod framing;
+mod functions;
 mod grpc;
 mod grpcs;
 mod herds;

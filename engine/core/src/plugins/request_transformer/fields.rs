@@ -42,6 +42,12 @@ pub(in crate::plugins) fn may_be_in(head: &RequestHead) -> bool {
     BodyKind::of(&head.headers).is_some()
 }
 
+/// The parts of a multipart body, by their names. One that cannot be read has none.
+pub(in crate::plugins) fn parts(request: &Request) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let content_type = request.head.headers.get("content-type").unwrap_or_default();
+    request.body().map_or_else(Vec::new, |body| multipart::named(body, content_type))
+}
+
 /// The texts that a body has under a name. A body that cannot be read has none.
 pub(in crate::plugins) fn values(request: &Request, name: &str) -> Vec<Vec<u8>> {
     let (Some(kind), Some(body)) = (BodyKind::of(&request.head.headers), request.body()) else { return Vec::new() };

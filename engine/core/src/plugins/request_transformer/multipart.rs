@@ -47,6 +47,19 @@ pub(super) fn values(body: &[u8], content_type: &[u8], name: &[u8]) -> Vec<Vec<u
     parts.iter().filter(|part| part.is_named(name)).map(|part| part.value().into_owned()).collect()
 }
 
+/// All names with their values.
+pub(super) fn named(body: &[u8], content_type: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let Some(boundary) = parameter(content_type, b"boundary").filter(|boundary| is_boundary(boundary)) else {
+        return Vec::new();
+    };
+    let parts = parts(body, &[b"--", &*boundary].concat()).unwrap_or_default();
+    let pair = |part: &Part<'_>| match part {
+        Part::Received { name: Some(name), value, .. } => Some((name.to_vec(), value.to_vec())),
+        Part::Received { .. } | Part::Simple { .. } => None,
+    };
+    parts.iter().filter_map(pair).collect()
+}
+
 /// Boundaries are up to 70 characters without line breaks (RFC 2046 section 5.1.1).
 fn is_boundary(boundary: &[u8]) -> bool {
     (1..=70).contains(&boundary.len()) && boundary.iter().all(|byte| (0x20..0x7f).contains(byte))
