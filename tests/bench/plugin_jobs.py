@@ -64,6 +64,9 @@ JOBS: dict[str, PluginJob] = {
     "prometheus": PluginJob("prometheus", dict.fromkeys(_METRICS, True), most_us=1.0),
     "jwt": PluginJob("jwt", headers=(f"Authorization: Bearer {_token()}",), most_us=5.0),
     "file-log": PluginJob("file-log", {"path": "/requests.log"}, most_us=3.0),
+    "zipkin": PluginJob("zipkin", headers=("traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",)),
+    "opentelemetry": PluginJob("opentelemetry", {"traces_endpoint": "http://127.0.0.1:9/", "sampling_rate": 0}),
+    "session": PluginJob("session", over="key-auth"),
     "basic-auth": PluginJob(
         "basic-auth",
         headers=("Authorization: Basic " + base64.b64encode(f"{consumer(WHO)}:{key(WHO)}".encode()).decode(),),

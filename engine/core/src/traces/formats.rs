@@ -408,4 +408,48 @@ mod tests {
         let lines = [("ot-tracer-traceid", ID), ("ot-tracer-spanid", SPAN), ("ot-tracer-sampled", "true")];
         assert_eq!(read(Format::Ot, &lines), whole(Some(true)));
     }
+
+    #[test]
+    fn whatever_is_sent_nothing_breaks_and_no_id_is_zero() {
+        let trace = Trace::of(None, false, |_, _| true);
+        let all = [
+            Format::Aws,
+            Format::B3,
+            Format::B3Single,
+            Format::Datadog,
+            Format::Gcp,
+            Format::Instana,
+            Format::Jaeger,
+            Format::Ot,
+            Format::W3c,
+        ];
+        for format in all {
+            let mut written = Headers::new();
+            format.write(&mut written, &trace);
+            let lines: Vec<(Vec<u8>, Vec<u8>)> =
+                written.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+            for (place, (_, value)) in lines.iter().enumerate() {
+                let cut = (0..=value.len()).map(|end| value[..end].to_vec());
+                let changed = (0..value.len()).flat_map(|at| {
+                    let swapped = |byte: u8| [&value[..at], &[byte], &value[at + 1..]].concat();
+                    b"0fgF-:;/=,%+ \xc3\xff".iter().map(move |byte| swapped(*byte)).collect::<Vec<_>>()
+                });
+                for hostile in cut.chain(changed).chain([vec![b'-'; LONGEST], vec![b'0'; LONGEST + 1]]) {
+                    let mut headers = Headers::new();
+                    for (index, (name, value)) in lines.iter().enumerate() {
+                        let value = if index == place { &hostile } else { value };
+                        let _ = headers.append(std::str::from_utf8(name).unwrap(), value);
+                    }
+                    for format in all {
+                        if let Some((id, span)) = format.read(&headers).and_then(|found| found.ids) {
+                            assert!(
+                                *id.bytes() != [0; 16] && span.is_none_or(|span| span.number() != 0),
+                                "{hostile:?}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
