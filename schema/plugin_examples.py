@@ -222,7 +222,7 @@ EXAMPLES: Final[dict[str, Example]] = {
     "session": Example(
         "Remember who has logged in, in a cookie.",
         {
-            "secret": "{vault://env/session-secret}",
+            "secret": "replace-me",
             "cookie_name": "orders",
             "cookie_same_site": "Lax",
             "rolling_timeout": 1800,
@@ -230,7 +230,7 @@ EXAMPLES: Final[dict[str, Example]] = {
     ),
     "standard-webhooks": Example(
         "Accept webhooks that are signed with a shared secret and not older than five minutes.",
-        {"secret_v1": "{vault://env/webhook-secret}", "tolerance_second": 300},
+        {"secret_v1": "replace-me", "tolerance_second": 300},
     ),
     "statsd": Example(
         "Count requests and their statuses.",
