@@ -30,6 +30,7 @@ _EXTENDED: Final = 0x77
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, record: Callable[[Recorded], None]) -> None:
     """Answer until the other side has no more questions; each name that is asked about is recorded with how the connection was."""
+    asked = 0
     is_secure = writer.get_extra_info("ssl_object") is not None
     with contextlib.suppress(asyncio.IncompleteReadError, IndexError, OSError):  # one that is no LDAP is no question
         while True:
@@ -41,7 +42,8 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reco
                 is_secure = True
             elif kind == _BIND:
                 name, password = _name_and_password(content)
-                record(Recorded(name, method="tls" if is_secure else "plain"))
+                asked += 1
+                record(Recorded(name, method="tls" if is_secure else "plain", path=str(asked)))
                 if password == b"hang up":
                     return
                 if password == b"nonsense":

@@ -34,7 +34,7 @@ class Received:
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """A record: the body of a request, a line without its end, a datagram, or a name that a directory is asked
-    about. The first has the other fields, the last a method, `tls` or `plain`.
+    about. The first has the other fields, the last a method, `tls` or `plain`, and the number of the question for a path.
     """
 
     data: bytes

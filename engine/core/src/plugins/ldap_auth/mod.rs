@@ -26,6 +26,7 @@ use crate::phases::exchange::Credential;
 use crate::phases::outside::{Outside, Socket};
 use crate::phases::{Exchange, Flow, Phases, Plugin, Waiting};
 use crate::upstream::destination::{Destination, NoDestination};
+use crate::upstream::kept::Purpose;
 
 /// The headers that credentials may be in; the first one that has them counts.
 const HEADERS: [&str; 2] = ["proxy-authorization", "authorization"];
@@ -33,6 +34,8 @@ const HEADERS: [&str; 2] = ["proxy-authorization", "authorization"];
 const LONGEST: usize = 16 * 1024;
 /// Passwords of one instance that are remembered.
 const MOST_REMEMBERED: usize = 4096;
+/// What connections are kept for.
+const PURPOSE: Purpose = *b"ldap-auth, simple bind, RFC 4513";
 /// Longest time for which a directory is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Results that say that name and password do not belong together, or that nobody may bind with them: constraint violation, no such
@@ -55,9 +58,7 @@ struct Config {
     cache_ttl: f64,
     hide_credentials: bool,
     timeout: f64,
-    /// Each question has a connection of its own: answers are remembered instead.
-    #[serde(rename = "keepalive")]
-    _keepalive: f64,
+    keepalive: f64,
     anonymous: Option<String>,
     header_type: String,
     realm: Option<String>,
@@ -81,6 +82,8 @@ struct Directory {
     attribute: Box<str>,
     base: Box<str>,
     patience: Duration,
+    /// Whether connections are kept for further questions.
+    keeps: bool,
 }
 
 /// Why there is no answer about a password.
@@ -122,6 +125,7 @@ pub(super) fn compile(config: Value, _: &Place) -> Compiled {
             attribute: config.attribute.into(),
             base: config.base_dn.into(),
             patience: millis(config.timeout).clamp(Duration::from_millis(1), PATIENCE),
+            keeps: config.keepalive > 0.0,
         },
         scheme: config.header_type.into(),
         hide: config.hide_credentials,
@@ -135,6 +139,14 @@ impl Directory {
     /// Whether the directory takes a password for that of a user.
     async fn asked(&self, presented: &Presented, outside: Outside<'_>) -> Result<bool, Unasked> {
         let asking = async {
+            // One that has ended meanwhile gives no answer, and another one is asked.
+            let place = self.later.as_ref().unwrap_or(&self.to);
+            if self.keeps
+                && let Ok(Some(socket)) = outside.kept(place, &PURPOSE).await
+                && let Ok(is_right) = self.bind(socket, presented, outside).await
+            {
+                return Ok(is_right);
+            }
             let mut socket = outside.connect(&self.to, self.patience).await.map_err(|_| Unasked)?;
             if let Some(secured) = &self.later {
                 let code = exchange(&mut socket, &message::start_tls(1), 1, Answer::Extended).await?;
@@ -143,19 +155,27 @@ impl Directory {
                 }
                 socket = outside.secure(socket, secured).await.map_err(|_| Unasked)?;
             }
-            let name = message::name(&self.attribute, &presented.user, &self.base);
-            let question = message::bind(2, &name, &presented.password);
-            let code = exchange(&mut socket, &question, 2, Answer::Bind).await?;
+            self.bind(socket, presented, outside).await
+        };
+        timeout(self.patience, asking).await.map_err(|_| Unasked)?
+    }
+
+    async fn bind(&self, mut socket: Socket, presented: &Presented, outside: Outside<'_>) -> Result<bool, Unasked> {
+        let name = message::name(&self.attribute, &presented.user, &self.base);
+        let question = message::bind(2, &name, &presented.password);
+        let code = exchange(&mut socket, &question, 2, Answer::Bind).await?;
+        if code != 0 && !WRONG.contains(&code) {
+            return Err(Unasked);
+        }
+        if self.keeps {
+            // Whoever asks next binds anew: nothing else is ever asked on it.
+            outside.keep(socket, &PURPOSE);
+        } else {
             // Whether that arrives makes no difference.
             let _ = socket.write_all(&message::unbind(3)).await;
             let _ = socket.flush().await;
-            match code {
-                0 => Ok(true),
-                code if WRONG.contains(&code) => Ok(false),
-                _ => Err(Unasked),
-            }
-        };
-        timeout(self.patience, asking).await.map_err(|_| Unasked)?
+        }
+        Ok(code == 0)
     }
 }
 
