@@ -41,6 +41,11 @@ class References:
             self._held[plural, identifier] = found
         return found
 
+    def columns_by_id(self, plural: str, identifier: UUID) -> rows.Columns | None:
+        """The columns of that row, for whoever only looks at them."""
+        place = {"org_id": self._org_id, "control_plane_id": self._control_plane_id, "id": identifier}
+        return self._session.connection().execute(rows.by_id(ENTITY_ROWS[plural]), place).first()
+
     def holds(self, plural: str, identifier: UUID) -> bool:
         """Whether a row with this id was found already: another one cannot be made."""
         return (plural, identifier) in self._held

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Row
+from sqlalchemy import Executable, Row, Table, bindparam, inspect, select
 
 from core.models.entities import EntityRow, hash_column, reference_column
 from schema.base import SYSTEM_FIELDS, Document, Entity
@@ -50,6 +50,17 @@ def columns(kind: type[EntityRow]) -> tuple[Any, ...]:
     references = (reference_column(reference.name) for reference in kind.reference_fields)
     names = ("id", "tags", "doc", *kind.key_fields, *references, "created_at", "updated_at")
     return tuple(kind.column(name) for name in names)
+
+
+@cache
+def by_id(kind: type[EntityRow]) -> Executable:
+    """The same of one row, by `org_id`, `control_plane_id` and `id`; for a connection, as nothing is to be mapped.
+
+    It names the organization itself. Reads by id are most of what clients ask, and mapping costs them half as much again.
+    """
+    table = cast("Table", inspect(kind).local_table)
+    place = (table.c[name] == bindparam(name) for name in ("org_id", "control_plane_id", "id"))
+    return select(*(table.c[column.key] for column in columns(kind))).where(*place)
 
 
 def document_of(row: EntityRow) -> Document:

@@ -79,7 +79,13 @@ class EntityStore:
 
         `merged`: together with what it takes from the entities it names.
         """
-        return self._shown_one(self._require(entity, key, self._parent_id(parent), parent), merged=merged)
+        parent_id = self._parent_id(parent)
+        if not is_uuid(key):
+            return self._shown_one(self._require(entity, key, parent_id, parent), merged=merged)
+        found = self._references.columns_by_id(entity.spec.plural, UUID(key))
+        if found is None or (parent is not None and getattr(found, reference_column(parent.field)) != parent_id):
+            raise NotFound(entity.spec.singular, key)
+        return self._shown(ENTITY_ROWS[entity.spec.plural], [found], merged=merged)[0]
 
     def read_referent(self, entity: type[Entity], key: str, field: str) -> Document:
         """The entity that a reference of another one points at. Raises NotFound also when it points nowhere."""
