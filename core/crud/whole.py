@@ -17,8 +17,8 @@ from core.crud.changes import ChangeLog, lock
 from core.crud.errors import InvalidConfiguration
 from core.crud.hooks import hooks_of
 from core.crud.links import Links
-from core.crud.references import References
 from core.crud.sealing import Sealer
+from core.crud.settled import Settled
 from core.crypto import KeyRing
 from core.db.sessions import TenantSession
 from core.models.control_plane import ControlPlane
@@ -43,6 +43,7 @@ class _Plan:
             to is taken out: so no order of single steps has to keep keys unique and references whole.
         changed: rows that are written in place.
         new: wanted documents that have no row.
+        rows: what is there and stays, and what was put in; held, for the session itself forgets rows that nobody holds.
     """
 
     gone: dict[_Place, EntityRow] = field(default_factory=dict[_Place, EntityRow])
@@ -50,6 +51,7 @@ class _Plan:
     changed: dict[_Place, EntityRow] = field(default_factory=dict[_Place, EntityRow])
     new: set[_Place] = field(default_factory=set[_Place])
     differs: set[_Place] = field(default_factory=set[_Place])
+    rows: dict[_Place, EntityRow] = field(default_factory=dict[_Place, EntityRow])
 
     @property
     def is_empty(self) -> bool:
@@ -81,7 +83,6 @@ class WholeConfiguration:
         self._declarations = declarations or registry()
         place = (session.org_id, control_plane_id)
         self._sealer = Sealer(session, keyring, self._declarations, *place)
-        self._references = References(session, self._declarations, self._sealer, *place)
         self._links = Links(session, *place)
 
     def require(self) -> ControlPlane:
@@ -137,6 +138,7 @@ class WholeConfiguration:
                 if place not in wanted:
                     plan.gone[place] = row
                     continue
+                plan.rows[place] = row
                 stored, document = self._clear(row), wanted[place]
                 if differs := any(stored[name] != document[name] for name in stored if name not in _TIMES):
                     plan.differs.add(place)
@@ -187,6 +189,7 @@ class WholeConfiguration:
                 row.updated_at = now if earlier is None or place in plan.differs else earlier[2]
                 self._write(row, wanted[place])
                 self._session.add(row)
+                plan.rows[place] = row
             for place, row in plan.changed.items():
                 if place[0] == plural:
                     row.updated_at = now
@@ -211,11 +214,11 @@ class WholeConfiguration:
     def _check(self, plan: _Plan, wanted: Mapping[_Place, Document], loaded: Loaded) -> None:
         """The rules that need the database, for all that is not as it was."""
         errors: list[DeclarativeError] = []
+        neighbours = Settled(plan.rows)
         for place in (*plan.moved, *plan.changed, *plan.new):
             entity, document = self._declarations.entities[place[0]], wanted[place]
             errors += (
-                loaded.wrong(place[0], document["id"], wrong)
-                for wrong in hooks_of(entity).check(document, self._references)
+                loaded.wrong(place[0], document["id"], wrong) for wrong in hooks_of(entity).check(document, neighbours)
             )
         if errors:
             raise InvalidConfiguration(errors)
@@ -231,8 +234,7 @@ class WholeConfiguration:
             log.record(row.entity, before[place][0], None)
         for place in wanted:
             if place in plan.differs or place in plan.new:
-                row = self._references.by_id(*place)
-                assert row is not None
+                row = plan.rows[place]
                 earlier = before.get(place)
                 log.record(row.entity, None if earlier is None else earlier[0], rows.picture_of(row))
 
