@@ -340,16 +340,15 @@ impl Headers {
                 Some(whole) if whole.start == run.end => run.end = whole.end,
                 whole => {
                     out.extend_from_slice(self.arena.get(std::mem::take(&mut run)).unwrap_or_default());
-                    match whole {
-                        Some(whole) => run = whole,
-                        None => {
-                            line(out, name, value);
-                            if !more.is_empty() {
-                                out.truncate(out.len() - 2);
-                                out.extend_from_slice(more);
-                                out.extend_from_slice(b"\r\n");
-                            }
-                        }
+                    if let Some(whole) = whole {
+                        run = whole;
+                        continue;
+                    }
+                    line(out, name, value);
+                    if !more.is_empty() {
+                        out.truncate(out.len() - 2);
+                        out.extend_from_slice(more);
+                        out.extend_from_slice(b"\r\n");
                     }
                 }
             }
