@@ -37,8 +37,8 @@ EXAMPLES: Final[dict[str, Example]] = {
     "aws-lambda": Example(
         "Answer with what a function returns, and let it say status and headers.",
         {
-            "aws_key": "{vault://env/aws-key}",
-            "aws_secret": "{vault://env/aws-secret}",
+            "aws_key": "replace-me",
+            "aws_secret": "replace-me",
             "aws_region": "eu-central-1",
             "function_name": "orders",
             "is_proxy_integration": True,
