@@ -185,12 +185,12 @@ class _Churn:
         count = self._plan.entities - _OTHERS
 
         async def make(number: int) -> None:
-            made = await api.call("POST", routes, {"name": f"spare-{number}", "paths": [f"{SPARE}/{number}"]})
+            made = await api.call("POST", routes, {"name": f"spare-{number}", "paths": [_path(number)]})
             self._routes.append(made["id"])
 
         await at_once((make(number) for number in range(count)), _WRITERS)
         gateway = Client(self._address.gateway, self._host)
-        await self._until_live(gateway, f"{SPARE}/{count - 1}")
+        await self._until_live(gateway, _path(count - 1))
         await gateway.close()
 
     async def _turns(self, api: Api, control_plane: str) -> None:
@@ -228,7 +228,7 @@ class _Churn:
         self._series.per_second.append(started / seconds)
 
     async def _change(self, api: Api, control_plane: str, number: int, room: asyncio.Semaphore) -> None:
-        path = f"{SPARE}/changed-{number}"
+        path = _path(number, "changed-")
         index = number * 7919 % len(self._routes)
         route = f"/v2/control-planes/{control_plane}/core-entities/routes/{self._routes[index]}"
         body = {"name": f"changed-{index}", "paths": [path], "service": {"id": self._service}}
@@ -257,6 +257,11 @@ class _Churn:
             await asyncio.sleep(_PROBE_SECONDS)
         message = f"not live after {_PATIENCE_SECONDS:g} s"
         raise BenchError(message)
+
+
+def _path(number: int, kind: str = "") -> str:
+    """Of one width: a path that begins like another one's would be served by that one's route before its own is there."""
+    return f"{SPARE}/{kind}{number:08}"
 
 
 def _milliseconds(seconds: list[float]) -> dict[str, float]:
