@@ -2,11 +2,13 @@
 
 mod captures;
 mod headers;
+mod names;
 mod request;
 mod response;
 
 pub use captures::{Captures, GroupSpan};
+pub use headers::Headers;
 pub(crate) use headers::{Fate, Span};
-pub use headers::{Headers, InvalidHeader, Known};
+pub use names::{InvalidHeader, Known};
 pub use request::{Arrival, Request, RequestHead, Scheme, Upstream, Version};
 pub use response::{Response, ResponseBody, ResponseHead};
